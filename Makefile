@@ -1,0 +1,49 @@
+# `make run` and `make test` do all the set-up themselves; they need Python 3.11 or newer, make, and a registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test lint types unit bench screenshots clean help
+
+help:               ## what there is
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+run: $(VENV)/run    ## a working demo in the browser, on the embedded store
+	@$(BIN)/sse-auction serve --demo $(ARGS)
+
+test: lint types unit  ## lint, strict types, all tests (installs the browser and a Redis server where missing)
+
+lint: $(VENV)/dev   ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev  ## mypy --strict
+	$(BIN)/mypy
+
+unit: $(VENV)/dev   ## the tests alone
+	@scripts/install-system-packages.sh chromium redis-server nginx
+	$(BIN)/pytest $(ARGS)
+
+screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
+	@scripts/install-system-packages.sh chromium
+	$(BIN)/python scripts/screenshots.py docs
+
+clean:              ## everything that the above made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Stamps: what is installed is installed again only when what names it has changed.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,318 @@
+"""An auction as everybody may see it: its terms, its bid increments, and its state at a moment.
+
+Rule: pure functions of what the store holds and of the store's clock. Nothing here does I/O, reads a clock, or
+knows how a state is encoded or delivered. Money is in minor units, times are epoch milliseconds.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import blake2s
+from typing import Literal, Self
+
+from sse_auction.money import (
+    MAX_MINOR_UNITS,
+    AmountError,
+    exponent_of,
+    format_amount,
+    parse_amount,
+    parse_foreign_price,
+)
+
+Status = Literal["unknown", "upcoming", "open", "closed", "cancelled"]
+
+_GUID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+RESERVED_GUIDS = frozenset({"stream"})  # names of routes below /auctions/
+
+
+def is_guid(text: str) -> bool:
+    """Whether `text` can name an auction: 1 to 64 of `[A-Za-z0-9_-]`, and not the name of a route."""
+    return _GUID.fullmatch(text) is not None and text not in RESERVED_GUIDS
+
+
+# --- increments ---------------------------------------------------------------------------------------------
+
+_PRESETS_IN_MAJOR_UNITS = {
+    "ebay-us": "0:.05 1:.25 5:.50 25:1 100:2.50 250:5 500:10 1000:25 2500:50 5000:100",
+    "yahoo-jp": "0:10 1000:100 5000:250 10000:500 50000:1000",
+}
+_TEN_PERCENT = "ten-percent"
+MAX_BANDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Increments:
+    """How far the next bid must be above the price: bands of (from, step) in minor units, or ten per cent."""
+
+    bands: tuple[tuple[int, int], ...]  # ascending; empty: a tenth of the price, rounded up, at least one unit
+
+    def step(self, price: int) -> int:
+        """The least raise at `price`."""
+        if not self.bands:
+            return max(1, -(-price // 10))
+        return next(step for start, step in reversed(self.bands) if start <= price)
+
+    def dump(self) -> str:
+        """The form the store keeps: `0:5,100:25`, or `ten-percent`."""
+        return ",".join(f"{start}:{step}" for start, step in self.bands) or _TEN_PERCENT
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """The reverse of `dump`."""
+        if text == _TEN_PERCENT:
+            return cls(())
+        bands = (band.partition(":") for band in text.split(","))
+        return cls(tuple((int(start), int(step)) for start, _, step in bands))
+
+    @classmethod
+    def from_preset(cls, name: str, currency: str) -> Self:
+        """A preset by name: `flat:1.00`, `ten-percent`, `ebay-us`, `yahoo-jp`; `AmountError` when it does not fit."""
+        if name == _TEN_PERCENT:
+            return cls(())
+        kind, _, step = name.partition(":")
+        if kind == "flat":
+            return cls.from_table([("0", step)], currency)
+        if name not in _PRESETS_IN_MAJOR_UNITS:
+            known = ", ".join(["flat:N", _TEN_PERCENT, *_PRESETS_IN_MAJOR_UNITS])
+            raise AmountError(f"increments {name[:40]!r} is not a preset; there are {known}")
+        rows = (row.partition(":") for row in _PRESETS_IN_MAJOR_UNITS[name].split())
+        try:
+            return cls.from_table([(_plain(start), _plain(step)) for start, _, step in rows], currency)
+        except AmountError as error:
+            raise AmountError(f"increments {name!r} do not fit {currency}: {error}") from None
+
+    @classmethod
+    def from_table(cls, rows: Sequence[tuple[str, str]], currency: str) -> Self:
+        """Rows of (from, step) as decimal strings; the first from 0, ascending, steps above 0 and not falling."""
+        if not 1 <= len(rows) <= MAX_BANDS:
+            raise AmountError(f"increments have {len(rows)} bands; 1 to {MAX_BANDS} are possible")
+        bands = tuple((parse_amount(start, currency), parse_amount(step, currency)) for start, step in rows)
+        if bands[0][0] != 0:
+            raise AmountError(f"the first increment band starts at {rows[0][0]}, it must start at 0")
+        if bands[0][1] <= 0:
+            raise AmountError(f"increment step {rows[0][1]} is not above 0")
+        for (start, step), (next_start, next_step), row in zip(bands, bands[1:], rows[1:], strict=False):
+            if next_start <= start:
+                raise AmountError(f"increment band {row[0]} does not start above the band before it")
+            if next_step < step:
+                raise AmountError(f"increment step {row[1]} from {row[0]} is below the step before it")
+        return cls(bands)
+
+
+def _plain(number: str) -> str:
+    """`2.50` of a preset's table as `parse_amount` takes it in any currency: no bare dot, no trailing zeros."""
+    return format(Decimal(number).normalize(), "f")
+
+
+# --- what the store holds ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a recorded auction was created with; all of it public."""
+
+    guid: str
+    title: str
+    currency: str
+    start_price: int
+    increments: Increments
+    opens_at: int
+    closes_at: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The one shape that polls, streams and bids carry. Prices are decimal strings, times epoch ms or None."""
+
+    guid: str
+    title: str | None
+    price: str | None
+    currency: str
+    status: Status
+    bids: int | None
+    leader: int | None
+    next_bid: str | None
+    opens_at: int | None
+    closes_at: int | None
+    extensions: int
+    reserve_met: bool | None
+    outcome: str | None
+    rev: int
+    tag: str
+    now: int
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow: the stream of such an auction ends."""
+        return self.status in ("closed", "cancelled")
+
+    @property
+    def changes_at(self) -> int | None:
+        """When time alone will change the status, or None."""
+        return {"upcoming": self.opens_at, "open": self.closes_at}.get(self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One auction's keys as read from the store, in one shape for recorded and plain auctions.
+
+    `price` is the price key as a decimal string, None where there is none. `damage` is the value of a key that
+    holds no price (or the store's complaint about its type): then `price` means nothing.
+    """
+
+    guid: str
+    terms: Terms | None
+    price: str | None
+    damage: str | None = None
+    rev: int = 0
+    bids: int = 0
+    leader: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        return self.damage is None and (self.terms is not None or self.price is not None)
+
+    def state(self, now: int, memory: str, plain_currency: str) -> State:
+        """The state at `now` (the store's clock).
+
+        `memory` names the store's unbroken memory: it changes when the store lost data. The `epoch` in the tag
+        also changes when an auction is created anew under an old guid, so that its revisions may start over.
+        """
+        if self.terms is None or self.damage is not None:
+            return self._plain_state(now, memory, plain_currency)
+        terms = self.terms
+        phase = (now >= terms.opens_at) + (now >= terms.closes_at)
+        status: Status = ("upcoming", "open", "closed")[phase]
+        rev = self.rev + phase  # opening and closing are public changes too, though nothing is written for them
+        price = None if self.price is None else parse_amount(self.price, terms.currency)
+        return State(
+            guid=self.guid,
+            title=terms.title,
+            price=self.price,
+            currency=terms.currency,
+            status=status,
+            bids=self.bids,
+            leader=self.leader,
+            next_bid=None if status == "closed" else _next_bid(terms, price),
+            opens_at=terms.opens_at,
+            closes_at=terms.closes_at,
+            extensions=0,
+            reserve_met=None,
+            outcome=None,
+            rev=rev,
+            tag=f"{_epoch(memory, terms.created_at)}-{rev}-{self.price or ''}",
+            now=now,
+        )
+
+    def _plain_state(self, now: int, memory: str, currency: str) -> State:
+        price = None if self.damage is not None else self.price
+        return State(
+            guid=self.guid,
+            title=None,
+            price=price,
+            currency=currency,
+            status="unknown" if price is None else "open",
+            bids=None,
+            leader=None,
+            next_bid=None,
+            opens_at=None,
+            closes_at=None,
+            extensions=0,
+            reserve_met=None,
+            outcome=None,
+            rev=0,
+            tag=f"{_epoch(memory, 0)}-0-{price or ''}",
+            now=now,
+        )
+
+
+def read_record(
+    guid: str, price: bytes | Exception | None, fields: Mapping[bytes, bytes] | Exception, plain_currency: str
+) -> Record:
+    """The record of an auction from its price key and its hash, as the store returned them (errors included)."""
+    if isinstance(fields, Exception):
+        return Record(guid, None, None, damage=str(fields))
+    terms = read_terms(guid, fields) if fields else None
+    currency = terms.currency if terms else plain_currency
+    shown, damage = _read_price(price, currency)
+    if terms is None:
+        return Record(guid, None, shown, damage)
+    if shown is not None and len(shown.partition(".")[2]) > exponent_of(currency):
+        damage = shown  # more decimals than the currency of this recorded auction can hold
+    bids = int(fields[b"bids"])
+    if shown is None and damage is None and bids:
+        damage = ""  # bids were taken, so a missing price is a loss and not a beginning
+    leader = fields[b"leader"]
+    return Record(guid, terms, shown, damage, int(fields[b"rev"]), bids, int(leader) if leader else None)
+
+
+def read_terms(guid: str, fields: Mapping[bytes, bytes]) -> Terms:
+    """The terms in an auction's hash."""
+    return Terms(
+        guid=guid,
+        title=fields[b"title"].decode(),
+        currency=fields[b"currency"].decode(),
+        start_price=int(fields[b"start_price"]),
+        increments=Increments.load(fields[b"increments"].decode()),
+        opens_at=int(fields[b"opens_at"]),
+        closes_at=int(fields[b"closes_at"]),
+        created_at=int(fields[b"created_at"]),
+    )
+
+
+def _read_price(value: bytes | Exception | None, currency: str) -> tuple[str | None, str | None]:
+    """(price, damage) of a price key's value."""
+    if value is None:
+        return None, None
+    if isinstance(value, Exception):
+        return None, str(value)
+    text = value.decode("ascii", "replace")
+    price = parse_foreign_price(text, currency)
+    return (price, None) if price is not None else (None, text)
+
+
+def _next_bid(terms: Terms, price: int | None) -> str | None:
+    least = terms.start_price if price is None else price + terms.increments.step(price)
+    return format_amount(least, terms.currency) if least <= MAX_MINOR_UNITS else None
+
+
+def _epoch(memory: str, created_at: int) -> str:
+    return blake2s(f"{memory}:{created_at}".encode(), digest_size=4).hexdigest()
+
+
+# --- what a viewer has seen ----------------------------------------------------------------------------------
+
+_TAG = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,15})-([0-9]{1,16}(?:\.[0-9]{1,8})?)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a viewer already shows, as its tag says."""
+
+    epoch: str
+    rev: int
+    price: Decimal | None
+
+    @classmethod
+    def of_tag(cls, tag: str) -> Self | None:
+        """What `tag` says, or None when it is not a tag of this service."""
+        match = _TAG.fullmatch(tag)
+        if match is None:
+            return None
+        return cls(match[1], int(match[2]), Decimal(match[3]) if match[3] else None)
+
+    def is_superseded_by(self, newer: "Seen") -> bool:
+        """Whether a viewer of this should be shown `newer`.
+
+        A new epoch always. Of a recorded auction: no lower revision, and not the very same state. Of a plain
+        one (revision 0): only a higher price, and the loss of the price.
+        """
+        if newer.epoch != self.epoch:
+            return True
+        if newer.rev or self.rev:
+            return newer.rev >= self.rev and newer != self
+        if newer.price is None or self.price is None:
+            return newer.price != self.price
+        return newer.price > self.price

@@ -1,0 +1,107 @@
+"""Who is speaking: JSON Web Tokens, HS256 with the service's secret.
+
+Identity comes from the token alone, never from a body. The auction house's own site makes the tokens (or
+`sse-auction token`, or the demo for its guests); this service only reads them.
+"""
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import jwt
+
+Role: TypeAlias = Literal["bidder", "operator"]
+
+_ALGORITHM = "HS256"
+_LONGEST_SUBJECT = 128
+
+
+class InvalidToken(Exception):
+    """A token that proves nothing; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The bearer of a token. `auctions` are the only ones it is good for, None for all."""
+
+    subject: str
+    name: str | None
+    role: Role
+    auctions: frozenset[str] | None
+
+    def may_enter(self, guid: str) -> bool:
+        """Whether the token is good for this auction."""
+        return self.auctions is None or guid in self.auctions
+
+
+class Tokens:
+    """Makes and reads tokens with one secret."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def issue(
+        self,
+        subject: str,
+        *,
+        role: Role = "bidder",
+        name: str | None = None,
+        auctions: list[str] | None = None,
+        life_seconds: int = 86_400,
+    ) -> str:
+        """A token for `subject` that is good for `life_seconds`."""
+        claims: dict[str, Any] = {"sub": subject, "role": role, "exp": int(time.time()) + life_seconds}
+        if name is not None:
+            claims["name"] = name
+        if auctions is not None:
+            claims["auctions"] = auctions
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+
+    def read(self, token: str) -> Identity:
+        """Who bears `token`; `InvalidToken` says why it proves nothing."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[_ALGORITHM],
+                options={"require": ["sub", "exp"], "verify_iat": False},
+            )
+        except jwt.ExpiredSignatureError:
+            raise InvalidToken("the token has expired; get a new one") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise InvalidToken(f"the token has no claim {error.claim!r}") from None
+        except jwt.InvalidTokenError:
+            raise InvalidToken("the token was not signed by this service's secret with HS256") from None
+        subject, name = claims["sub"], claims.get("name")
+        role, auctions = claims.get("role", "bidder"), claims.get("auctions")
+        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+            raise InvalidToken(f"the token's claim 'sub' is not a string of 1 to {_LONGEST_SUBJECT} characters")
+        if role not in ("bidder", "operator"):
+            raise InvalidToken("the token's claim 'role' is neither 'bidder' nor 'operator'")
+        if name is not None and not isinstance(name, str):
+            raise InvalidToken("the token's claim 'name' is not a string")
+        if auctions is not None and not (
+            isinstance(auctions, list) and all(isinstance(guid, str) for guid in auctions)
+        ):
+            raise InvalidToken("the token's claim 'auctions' is not a list of guids")
+        return Identity(subject, name, role, None if auctions is None else frozenset(auctions))
+
+
+def generated_secret(data_dir: Path) -> str:
+    """The secret in the data directory, made by the first who asks: for those who set none."""
+    path = data_dir / "secret"
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = data_dir / f"secret.{os.getpid()}.{secrets.token_hex(4)}"
+    if not path.exists():
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32))
+        try:
+            os.link(draft, path)  # atomic, and fails where another process was quicker: then its secret holds
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()

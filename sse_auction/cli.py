@@ -1,0 +1,219 @@
+"""The command `sse-auction`. Every error is one sentence on stderr and exit code 1."""
+
+import asyncio
+import logging
+import os
+import re
+import sys
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from sse_auction import __version__
+from sse_auction.auction import is_guid
+from sse_auction.auth import Tokens, generated_secret
+from sse_auction.client import Client, ClientError, open_client
+from sse_auction.link import StoreError
+from sse_auction.settings import Settings, SettingsError
+from sse_auction.terminal import describe, show_live
+from sse_auction.wire import BandRequest, CreateRequest, encode
+
+_T = TypeVar("_T")
+
+_DURATION = re.compile(r"([0-9]+)(s|m|h|d)")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (SettingsError, StoreError, ClientError) as error:
+        click.echo(f"sse-auction: {error}", err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sse-auction")
+def commands() -> None:
+    """Live maximum prices for auctions, pushed to every watcher over Server-Sent Events.
+
+    Settings come from the environment: REDIS_URL (without it, an embedded store in SSE_AUCTION_DATA_DIR is started
+    or joined), PORT, WEB_CONCURRENCY, SSE_AUCTION_SECRET and others; the README lists them all.
+    """
+
+
+# --- serve -----------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one. [PORT, 8000]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes. [WEB_CONCURRENCY, 1]")
+@click.option("--demo", is_flag=True, help="Seed a few lots with house bidders, and let visitors bid as guests.")
+def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
+    """Serve pages, streams, polls and bids until stopped by Ctrl-C or SIGTERM."""
+    from sse_auction.server import (
+        serve as run_server,  # not needed by the other commands, which start quicker so
+    )
+    from sse_auction.service import store_url
+    from sse_auction.store import check_store
+
+    overrides = {"PORT": port, "WEB_CONCURRENCY": workers, "SSE_AUCTION_DEMO": "1" if demo else None}
+    for variable, value in overrides.items():
+        if value is not None:
+            os.environ[variable] = str(value)  # worker processes read the environment too
+    settings = Settings.from_environment()
+    try:
+        with store_url(settings) as url:
+            asyncio.run(check_store(url, settings.store_timeout_seconds))
+            return run_server(settings, host)
+    except OSError as error:
+        raise ClientError(f"cannot listen on {host} port {settings.port}: {error.strerror}") from None
+
+
+# --- commands about one auction ----------------------------------------------------------------------------------
+
+
+def _service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose the service; without --url it is the store itself."""
+    options = (
+        click.option("--url", envvar="SSE_AUCTION_URL", help="A service elsewhere. [SSE_AUCTION_URL; the store]"),
+        click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token there. [SSE_AUCTION_TOKEN]"),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _run(url: str | None, token: str | None, act: Callable[[Client], Coroutine[Any, Any, _T]], bidder: str = "") -> _T:
+    """Do `act` with a client of the chosen service."""
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="sse-auction: %(message)s")
+
+    async def run() -> _T:
+        async with open_client(url, token, bidder, Settings.from_environment()) as client:
+            return await act(client)
+
+    return asyncio.run(run())
+
+
+def _guid(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_guid(value):
+        raise click.BadParameter(f"{value!r} cannot name an auction: 1 to 64 of A-Z a-z 0-9 _ - are needed.")
+    return value
+
+
+def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Epoch ms of `+90s`, `+10m`, `+2h`, `+3d` or a number of epoch ms."""
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value.removeprefix("+")) if value.startswith("+") else None
+    if match:
+        return int(time.time() * 1000) + int(match[1]) * _UNIT_MS[match[2]]
+    if value.isascii() and value.isdigit():
+        return int(value)
+    raise click.BadParameter(f"{value!r} is neither a time from now such as +10m nor epoch milliseconds.")
+
+
+def _increments(context: click.Context, parameter: click.Parameter, value: str) -> str | list[BandRequest]:
+    """A preset by name, or a table such as `0:1.00,100:5.00`."""
+    if "," not in value and not value[:1].isdigit():
+        return value
+    return [BandRequest(start, step) for start, _, step in (band.partition(":") for band in value.split(","))]
+
+
+@commands.command()
+@click.argument("title")
+@click.option("--start-price", required=True, help="The least first bid, such as 10.00.")
+@click.option("--closes", "closes_at", required=True, callback=_moment, help="+90s, +10m, +2h, +3d, or epoch ms.")
+@click.option("--opens", "opens_at", callback=_moment, help="The same; at once when left out.")
+@click.option("--currency", default="", help="ISO 4217 code. [SSE_AUCTION_CURRENCY, CNY]")
+@click.option(
+    "--increments", default="flat:1", show_default=True, callback=_increments,
+    help="flat:N, ten-percent, ebay-us, yahoo-jp, or a table such as 0:1.00,100:5.00.",
+)  # fmt: skip
+@click.option("--guid", callback=_guid, help="The auction's name in URLs and keys; a UUID when left out.")
+@click.option("--seller", help="The bidder's id that must not bid.")
+@_service_options
+def create(title: str, guid: str | None, url: str | None, token: str | None, as_json: bool, **terms: Any) -> None:
+    """Create an auction with TITLE."""
+    request = CreateRequest(title=title, **terms)
+    made = _run(url, token, lambda client: client.create(request, guid or str(uuid.uuid4())))
+    click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@click.argument("price")
+@click.option("--bidder", help="Who bids, when bidding straight into the store; with --url the token says it.")
+@click.option("--confirm", is_flag=True, help="You mean a price over a hundred times the next bid.")
+@click.option("--key", help="Idempotency key: the same bid sent again with it counts once.")
+@_service_options
+def bid(
+    guid: str, price: str, bidder: str | None, confirm: bool, key: str | None,
+    url: str | None, token: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Bid PRICE in auction GUID."""
+    if url is None and not bidder:
+        raise click.UsageError("Say who bids with --bidder, or where the service is with --url.")
+    made = _run(url, token, lambda client: client.bid(guid, price, confirm=confirm, key=key), bidder or "")
+    click.echo(encode(made) if as_json else f"accepted as bid {made.seq}, paddle {made.paddle}: {describe(made.state)}")
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@_service_options
+def price(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Print the state of auction GUID once."""
+    state = _run(url, token, lambda client: client.price(guid))
+    click.echo(encode(state) if as_json else describe(state))
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@_service_options
+def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Follow auction GUID live until it ends or you press Ctrl-C; with --json, one state per line."""
+
+    async def follow(client: Client) -> None:
+        if as_json:
+            async for state in client.watch(guid):
+                if state is not None:
+                    click.echo(encode(state))
+                    sys.stdout.flush()
+        else:
+            await show_live(client.watch(guid))
+
+    _run(url, token, follow)
+
+
+# --- tokens ------------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+@click.argument("subject")
+@click.option("--role", type=click.Choice(["bidder", "operator"]), default="bidder", show_default=True)
+@click.option("--name", help="A name for people.")
+@click.option("--auction", "auctions", multiple=True, callback=lambda c, p, v: list(map(str, v)) or None,
+              help="Good for this auction only; may be given several times.")  # fmt: skip
+@click.option("--hours", type=click.IntRange(1, 24 * 366), default=24, show_default=True, help="How long it is good.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def token(subject: str, role: Any, name: str | None, auctions: list[str] | None, hours: int, as_json: bool) -> None:
+    """Print a token for SUBJECT, a bidder's or operator's id."""
+    settings = Settings.from_environment()
+    tokens = Tokens(settings.secret or generated_secret(settings.data_dir))
+    made = tokens.issue(subject, role=role, name=name, auctions=auctions, life_seconds=hours * 3600)
+    click.echo(encode({"token": made, "sub": subject, "role": role}) if as_json else made)

@@ -1,0 +1,102 @@
+"""The demo: a few lots and house bidders, so that the page moves at first sight.
+
+One process of all that share a store runs it, by a lease there; the lots are ordinary auctions, taken down by time.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sse_auction.auction import Increments, State
+from sse_auction.link import StoreError
+from sse_auction.money import parse_amount
+from sse_auction.store import Store
+from sse_auction.wire import NewAuction
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 5.0
+HOUSE_BIDDERS = 6
+HOUSE_LIMIT = 8  # times the start price
+LONGEST_PAUSE_SECONDS = 2.0  # between two bids of the house
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A lot of the demo's catalogue."""
+
+    title: str
+    currency: str
+    start_price: str
+    increments: str
+    minutes: int
+
+
+CATALOGUE = (
+    Lot("Blue-and-white porcelain vase, Kangxi style", "CNY", "1200.00", "ten-percent", 12),
+    Lot("Chronograph, steel, 1968", "CHF", "850.00", "flat:25.00", 7),
+    Lot("Woodblock print, evening rain at Karasaki", "JPY", "30000", "yahoo-jp", 9),
+    Lot("First edition, travels in two volumes", "GBP", "90.00", "ebay-us", 5),
+    Lot("Pearl necklace, Gulf, 1930s", "KWD", "140.000", "flat:5.000", 15),
+    Lot("Walnut writing desk, about 1790", "EUR", "640.00", "ebay-us", 10),
+)
+
+
+class Demo:
+    """Keeps the catalogue on sale and lets the house bid."""
+
+    def __init__(self, store: Store, now: Callable[[], int]) -> None:
+        self._store = store
+        self._now = now
+        self._holder = secrets.token_hex(8)
+        self._on_sale: dict[Lot, str] = {}
+
+    async def run(self) -> None:
+        """Run until cancelled; a store that is away is waited for."""
+        while True:
+            try:
+                if await self._store.hold_demo_lease(self._holder, int(LEASE_SECONDS * 1000)):
+                    await self._open_missing_lots()
+                    await self._bid_once()
+            except StoreError as error:
+                log.debug("the demo waits: %s", error)
+            await asyncio.sleep(random.uniform(0.2, LONGEST_PAUSE_SECONDS))
+
+    async def _open_missing_lots(self) -> None:
+        page = await self._store.list_auctions("open", None, 50)
+        open_by_title = {terms.title: terms.guid for terms, _ in page.auctions}
+        for lot in CATALOGUE:
+            self._on_sale[lot] = open_by_title.get(lot.title) or await self._open(lot)
+
+    async def _open(self, lot: Lot) -> str:
+        guid = f"demo-{secrets.token_hex(4)}"
+        life_ms = int(lot.minutes * 60_000 * random.uniform(0.7, 1.3))
+        await self._store.create(
+            NewAuction(
+                guid=guid,
+                title=lot.title,
+                currency=lot.currency,
+                start_price=parse_amount(lot.start_price, lot.currency),
+                increments=Increments.from_preset(lot.increments, lot.currency),
+                opens_at=None,
+                closes_at=self._now() + life_ms,
+                seller="demo-seller",
+            )
+        )
+        return guid
+
+    async def _bid_once(self) -> None:
+        lot = random.choice(CATALOGUE)
+        state = await self._store.state(self._on_sale[lot])
+        if state.next_bid is None or self._has_gone_far(lot, state):
+            return
+        bidder = f"house-{random.randint(1, HOUSE_BIDDERS)}"
+        await self._store.bid(state.guid, bidder, parse_amount(state.next_bid, lot.currency), lot.currency)
+
+    def _has_gone_far(self, lot: Lot, state: State) -> bool:
+        """The house stops at some multiple of the start, so that a demo left alone keeps sane prices."""
+        limit = parse_amount(lot.start_price, lot.currency) * HOUSE_LIMIT
+        return state.price is not None and parse_amount(state.price, lot.currency) > limit

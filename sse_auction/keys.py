@@ -1,0 +1,54 @@
+"""The names of the keys. All keys of one auction hash to one cluster slot: the tag is the price key's whole name."""
+
+from hashlib import blake2s
+
+INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by closing time
+MEMORY = "sse-auction:memory"  # a random word: gone or another one means that the store lost its data
+DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
+
+_PRICE_PREFIX = "AuctionMaxPrice-"
+
+
+def price(guid: str) -> str:
+    """The maximum price, a decimal string: the single truth, and the key that existing sites write themselves."""
+    return f"{_PRICE_PREFIX}{guid}"
+
+
+def auction(guid: str) -> str:
+    """Hash: public terms and state."""
+    return _of_auction(guid, "auction")
+
+
+def private(guid: str) -> str:
+    """Hash: what must never be shown, such as the seller's id."""
+    return _of_auction(guid, "private")
+
+
+def bids(guid: str) -> str:
+    """Stream: the append-only log of accepted bids, ids `<seq>-0`."""
+    return _of_auction(guid, "bids")
+
+
+def paddles(guid: str) -> str:
+    """Hash: bidder's id to paddle number."""
+    return _of_auction(guid, "paddles")
+
+
+def answer(guid: str, bidder: str, idempotency_key: str) -> str:
+    """String with a TTL: the answer to a request that carried an idempotency key; hashed, as both parts are foreign."""
+    digest = blake2s(f"{len(bidder)}:{bidder}{idempotency_key}".encode(), digest_size=16).hexdigest()
+    return _of_auction(guid, f"answer:{digest}")
+
+
+def guid_of(key: bytes) -> str | None:
+    """The auction that a price key or an auction hash belongs to, or None for any other key."""
+    name = key.decode("utf-8", "replace")
+    if name.startswith(_PRICE_PREFIX):
+        return name.removeprefix(_PRICE_PREFIX)
+    if name.startswith("{" + _PRICE_PREFIX):
+        return name.removeprefix("{" + _PRICE_PREFIX).partition("}")[0]
+    return None
+
+
+def _of_auction(guid: str, kind: str) -> str:
+    return f"{{{_PRICE_PREFIX}{guid}}}:{kind}"

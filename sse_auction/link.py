@@ -1,0 +1,219 @@
+"""One pipelined connection to the store.
+
+redis-py reads the URL, opens the socket (TCP, TLS or unix), logs in and switches to RESP3; then this module takes
+the connection's transport over and speaks hiredis on it directly. Why: every call made in one turn of the event
+loop leaves in one write, each has its own answer and its own deadline, and a push (an invalidation) needs no task
+that waits for it.
+
+Rules: nothing is ever sent twice (a bid must not count twice); a call without an answer in time fails as
+`StoreTimeout`, whose outcome is unknown; a link that answered nothing during a whole deadline is given up.
+It knows nothing of auctions.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeAlias
+
+import hiredis
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+
+log = logging.getLogger(__name__)
+
+Argument: TypeAlias = str | bytes | int
+Reply: TypeAlias = Any
+
+MAX_WAITING_CALLS = 50_000  # beyond this the store is so far behind that a call could only time out
+CONNECT_TIMEOUT_SECONDS = 1.0  # a frozen server accepts and says nothing; the next attempt must come soon
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = (
+    0.05,
+    0.5,
+)  # between attempts; true again within 2 s of its return
+
+
+class StoreError(Exception):
+    """Something is wrong with the store; the message is a sentence."""
+
+
+class StoreUnavailable(StoreError):
+    """The store could not be asked, or went away before it answered."""
+
+
+class StoreTimeout(StoreUnavailable):
+    """The store did not answer in time: whether the command was carried out is not known."""
+
+
+class CommandError(StoreError):
+    """The store refused a command; the message is its own, such as `WRONGTYPE ...`."""
+
+
+class Link(asyncio.Protocol):
+    """A live connection: calls go out, answers and pushes come in. Made by `connect`."""
+
+    def __init__(self, writer: asyncio.StreamWriter, timeout: float, on_push: Callable[[list[Any]], None]) -> None:
+        self._writer = writer  # held, for its destructor would close the transport
+        self._transport = writer.transport
+        self._transport.set_protocol(self)
+        self._timeout = timeout
+        self._on_push = on_push
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(replyError=CommandError)
+        self._outgoing: list[bytes] = []
+        self._waiting: deque[tuple[float, asyncio.Future[Reply] | None]] = deque()  # (deadline, None: not wanted)
+        self._heard_at = self._loop.time()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+
+    def call(self, *command: Argument) -> asyncio.Future[Reply]:
+        """Send one command with the others of this loop turn; its reply, or a `StoreError`."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._send(command, future)
+        return future
+
+    def transaction(self, *commands: tuple[Argument, ...]) -> asyncio.Future[list[Reply]]:
+        """Send `MULTI`, the commands and `EXEC`; the list of replies, in which a failed command is a `CommandError`."""
+        future: asyncio.Future[list[Reply]] = self._loop.create_future()
+        self._send(("MULTI",), None)
+        for command in commands:
+            self._send(command, None)
+        self._send(("EXEC",), future)
+        return future
+
+    async def lost(self) -> None:
+        """Wait until the connection is gone."""
+        await asyncio.shield(self._lost)
+
+    def when_lost(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the connection is gone."""
+        self._lost.add_done_callback(lambda _: callback())
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` when the connection is gone."""
+        if self._lost.done():
+            raise StoreUnavailable("the connection to the store was lost")
+
+    def close(self) -> None:
+        """Drop the connection; whoever waits for an answer gets `StoreUnavailable`."""
+        self._transport.abort()
+        self.connection_lost(None)
+
+    def _send(self, command: tuple[Argument, ...], future: asyncio.Future[Reply] | None) -> None:
+        if self._lost.done() or len(self._waiting) >= MAX_WAITING_CALLS:
+            if future is not None:
+                reason = "is not reachable" if self._lost.done() else "is too far behind"
+                future.set_exception(StoreUnavailable(f"the store {reason}"))
+            return
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub wants a 1-tuple
+        self._waiting.append((self._loop.time() + self._timeout, future))
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(self._timeout, self._fail_overdue)
+
+    def _flush(self) -> None:
+        if not self._lost.done():
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
+
+    def _fail_overdue(self) -> None:
+        """Fail the calls whose time is up. Answers come in order, so those are at the head of the queue."""
+        self._sweep = None
+        now = self._loop.time()
+        overdue = StoreTimeout(f"the store did not answer within {self._timeout:g} s")
+        for index, (deadline, future) in enumerate(self._waiting):
+            if deadline > now:
+                self._sweep = self._loop.call_at(deadline, self._fail_overdue)
+                break
+            if future is not None and not future.done():
+                future.set_exception(overdue)
+            self._waiting[index] = (deadline, None)  # its answer may still come, and must be skipped then
+        if self._waiting and now - self._heard_at >= self._timeout and self._waiting[0][0] <= now:
+            self.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not False:
+            if isinstance(reply, hiredis.PushNotification):
+                self._on_push(reply)
+                continue
+            _, future = self._waiting.popleft()
+            if future is None or future.done():
+                continue
+            if isinstance(reply, CommandError):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._lost.done():
+            return
+        self._lost.set_result(None)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        gone = StoreUnavailable("the connection to the store was lost")
+        for _, future in self._waiting:
+            if future is not None and not future.done():
+                future.set_exception(gone)
+        self._waiting.clear()
+
+
+def _ignore_push(push: list[Any]) -> None:
+    pass
+
+
+async def connect(url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push) -> Link:
+    """Open a link to `url`, whose calls have `timeout` seconds each; `StoreUnavailable` says why it cannot be had."""
+    try:
+        pool = ConnectionPool.from_url(
+            url,
+            protocol=3,
+            socket_timeout=CONNECT_TIMEOUT_SECONDS,
+            socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
+    except (ValueError, TypeError) as error:
+        raise StoreUnavailable(f"the store's URL cannot be used: {error}") from None
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            await connection.connect()
+    except AuthenticationError as error:
+        raise StoreUnavailable(f"the store refused the login: {error}") from None
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError, without a text
+        raise StoreUnavailable(f"the store is not reachable: {str(error) or 'no answer'}") from None
+    # The one private attribute of redis-py in this project, held by tests of this module against every store.
+    writer: asyncio.StreamWriter = connection._writer
+    connection._reader = connection._writer = None  # its destructor must not close what is ours now
+    return Link(writer, timeout, on_push)
+
+
+async def dial(
+    url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push
+) -> AsyncGenerator[Link, None]:
+    """Links without end: a new one whenever the last is lost or was closed, after a short random pause."""
+    pause = _FIRST_PAUSE_SECONDS
+    complained = False
+    while True:
+        try:
+            link = await connect(url, timeout, on_push)
+        except StoreUnavailable as error:
+            if not complained:
+                log.error("%s; trying again until it is back", error)
+            complained = True
+        else:
+            if complained:
+                log.info("the store is back")
+            complained = False
+            pause = _FIRST_PAUSE_SECONDS
+            try:
+                yield link
+            finally:
+                link.close()
+        await asyncio.sleep(pause * random.uniform(0.5, 1))
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

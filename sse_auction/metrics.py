@@ -1,0 +1,59 @@
+"""What the service counts, for Prometheus. With several workers the counts of all of them are added up.
+
+A leaf: it imports nothing of this project, so that every layer may count.
+"""
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own name for the shared directory
+
+STREAMS = Gauge("sse_auction_streams", "Open streams", multiprocess_mode="livesum")
+ROOMS = Gauge("sse_auction_rooms", "Watched auctions", multiprocess_mode="livesum")
+STREAMS_ENDED = Counter("sse_auction_streams_ended_total", "Streams that ended, by reason", ["reason"])
+STREAMS_REFUSED = Counter("sse_auction_streams_refused_total", "Streams told to come back later", ["reason"])
+STATES_DELIVERED = Counter("sse_auction_states_delivered_total", "States handed to viewers")
+STATES_CONFLATED = Counter(
+    "sse_auction_states_conflated_total", "States replaced by a newer one before a slow viewer took them"
+)
+MIRROR_READS = Counter("sse_auction_mirror_reads_total", "Auctions read by the mirror")
+MIRROR_LIVE = Gauge("sse_auction_mirror_live", "1 while the mirror equals the store", multiprocess_mode="livemin")
+MIRROR_POLLING = Gauge(
+    "sse_auction_mirror_polling", "1 while the store refuses CLIENT TRACKING", multiprocess_mode="livemax"
+)
+STORE_ERRORS = Counter("sse_auction_store_errors_total", "Calls that the store did not answer well", ["kind"])
+BIDS = Counter("sse_auction_bids_total", "Bids by result", ["result"])
+BID_SECONDS = Histogram(
+    "sse_auction_bid_seconds",
+    "From a bid's arrival to its answer",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+FANOUT_SECONDS = Histogram(
+    "sse_auction_fanout_seconds",
+    "Handing one state to all viewers of its auction",
+    buckets=(0.0001, 0.00025, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 1),
+)
+MIRROR_READ_SECONDS = Histogram(
+    "sse_auction_mirror_read_seconds",
+    "From noticing that auctions changed to having read them",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2),
+)
+
+
+def render() -> tuple[bytes, str]:
+    """(body, content type) of the metrics of all workers."""
+    registry = REGISTRY
+    if os.environ.get(MULTIPROCESS_VARIABLE):
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the package leaves it untyped
+    return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,286 @@
+"""The mirror: keeps the watched auctions of this process equal to the store.
+
+By server-assisted client-side caching (`CLIENT TRACKING ON`, default mode, RESP3) on one connection of its own:
+it reads an auction's keys there, and the store says once when any of them changes, whoever wrote it. The auction is
+then read again, at once, or when a pacing interval has passed since its last read. So a burst of writes between two
+reads costs one message and one read: the store itself conflates, and the last write is never missed, because the
+message for it always comes after the read before it.
+
+- Losing the connection means: not live, and everything is read again on the next one.
+- The store is asked for its time every second with a deadline, so that a frozen one is noticed within 3 s.
+- Time alone opens and closes auctions: the mirror reads an auction when its time has come. What it then reads,
+  after asking the store's clock in the same pipeline, is final.
+- A price key that holds no price is logged once and shown to nobody; the last good state stays.
+- Where the store refuses tracking, watched auctions are read every `POLL_SECONDS` instead.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable
+from contextlib import aclosing
+from hashlib import blake2s
+from typing import Any
+
+from sse_auction import keys
+from sse_auction.auction import Record, read_record
+from sse_auction.facts import StoreFacts
+from sse_auction.hub import Hub
+from sse_auction.link import CommandError, Link, StoreError, dial
+from sse_auction.metrics import MIRROR_LIVE, MIRROR_POLLING, MIRROR_READ_SECONDS, MIRROR_READS, STORE_ERRORS
+from sse_auction.store import read_commands
+
+log = logging.getLogger(__name__)
+
+WATCHDOG_SECONDS = 1.0
+ANSWER_TIMEOUT_SECONDS = 1.5  # with the above: a frozen store is noticed within 2.5 s
+POLL_SECONDS = 0.25
+BATCH = 200  # auctions read in one pipeline: some ms of work, so that bids and polls get their turn
+
+
+class Watched:
+    """One watched auction: when it was read, and whether it must be read again."""
+
+    __slots__ = ("damage", "dirty_since", "guid", "read_at", "timer")
+
+    def __init__(self, guid: str) -> None:
+        self.guid = guid
+        self.dirty_since: float | None = None
+        self.read_at = float("-inf")
+        self.damage: str | None = None
+        self.timer: asyncio.TimerHandle | None = None  # of the moment at which time changes the status
+
+
+class Mirror:
+    """Publishes the states of watched auctions to the hub. `run` must be owned by somebody's task."""
+
+    def __init__(self, url: str, facts: StoreFacts, *, max_rate: float, plain_currency: str) -> None:
+        self._url = url
+        self._facts = facts
+        self._pace_seconds = 1 / max_rate
+        self._plain_currency = plain_currency
+        self._hub: Hub | None = None
+        self._watched: dict[str, Watched] = {}
+        self._due: dict[str, Watched] = {}  # to be read now, in this order
+        self._wake = asyncio.Event()
+        self._memory_lost = False
+        self._tracking = False
+        self._live = asyncio.Event()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether everything watched is as the store has it."""
+        return self._live.is_set()
+
+    async def live(self) -> None:
+        """Wait until that is so."""
+        await self._live.wait()
+
+    def publish_to(self, hub: Hub) -> None:
+        """Name the hub that gets the states (it is made after its source)."""
+        self._hub = hub
+
+    # --- what is watched ---------------------------------------------------------------------------------------
+
+    def watch(self, guid: str) -> None:
+        """Begin to publish an auction's states, the present one at once."""
+        watched = self._watched[guid] = Watched(guid)
+        self._mark_dirty(watched)
+
+    def unwatch(self, guid: str) -> None:
+        """Stop. The store forgets the keys with the next message about them, which is ignored here."""
+        watched = self._watched.pop(guid)
+        self._due.pop(guid, None)
+        if watched.timer is not None:
+            watched.timer.cancel()
+
+    def refresh(self, guid: str) -> None:
+        """Read an auction again, if it is watched, though nobody said that it changed."""
+        if watched := self._watched.get(guid):
+            self._mark_dirty(watched)
+
+    def _mark_dirty(self, watched: Watched) -> None:
+        if watched.dirty_since is not None:
+            return
+        now = time.monotonic()
+        watched.dirty_since = now
+        readable_at = watched.read_at + self._pace_seconds
+        if readable_at <= now:
+            self._read_soon(watched)
+        else:
+            asyncio.get_running_loop().call_later(readable_at - now, self._read_soon, watched)
+
+    def _read_soon(self, watched: Watched) -> None:
+        if self._watched.get(watched.guid) is watched:
+            self._due[watched.guid] = watched
+            self._wake.set()
+
+    def _mark_all_dirty(self) -> None:
+        for watched in self._watched.values():
+            if watched.dirty_since is None:
+                watched.dirty_since = time.monotonic()
+            self._due[watched.guid] = watched
+        self._wake.set()
+
+    # --- following the store -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the store until cancelled, whatever happens to it."""
+        async with aclosing(dial(self._url, ANSWER_TIMEOUT_SECONDS, self._on_push)) as links:
+            async for link in links:
+                try:
+                    await self._follow(link)
+                except StoreError as error:
+                    STORE_ERRORS.labels("mirror").inc()
+                    log.error("%s; prices are not live until it answers again", error)
+                finally:
+                    self._set_live(False)
+
+    async def _follow(self, link: Link) -> None:
+        """Keep everything watched true over one link; returns by raising `StoreError` when that ends."""
+        link.when_lost(self._wake.set)
+        self._tracking = await self._start_tracking(link)
+        MIRROR_POLLING.set(not self._tracking)
+        self._memory_lost = True  # unless the store still knows its word
+        self._mark_all_dirty()
+        while True:
+            if self._memory_lost:
+                self._memory_lost = False
+                self._facts.memory = await self._name_memory(link)
+            if not self._due:
+                self._set_live(True)  # only now: everything watched has been read
+                await self._wait_for_work(link)
+            await self._read_due(link)
+
+    async def _wait_for_work(self, link: Link) -> None:
+        """Wait until something is due, asking the store for its time every so often to know that it lives."""
+        self._wake.clear()
+        link.check()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WATCHDOG_SECONDS if self._tracking else POLL_SECONDS):
+                await self._wake.wait()
+                return
+        if self._tracking:
+            await self._read_time(link)
+        else:
+            self._mark_all_dirty()
+
+    async def _read_time(self, link: Link) -> int:
+        sent_at = time.monotonic()
+        reply = await link.call("TIME")
+        return self._facts.observe_time(reply, sent_at, time.monotonic())
+
+    async def _read_due(self, link: Link) -> None:
+        """Read a batch of what is due, in one pipeline, the clock first: a state read after it is no older."""
+        batch = [self._due.pop(guid) for guid in list(self._due)[:BATCH]]
+        if not batch:
+            return
+        started = time.monotonic()
+        for watched in batch:
+            if watched.dirty_since is not None:
+                MIRROR_READ_SECONDS.observe(started - watched.dirty_since)
+            watched.dirty_since = None  # from here on, a message about it means another read
+            watched.read_at = started
+        sent_at = time.monotonic()
+        clock = link.call("TIME")
+        pending = [link.transaction(*read_commands(watched.guid)) for watched in batch]
+        try:
+            now = self._facts.observe_time(await clock, sent_at, time.monotonic())
+            replies = await asyncio.gather(*pending)
+        except StoreError:
+            self._due.update((watched.guid, watched) for watched in batch if watched.guid in self._watched)
+            raise
+        MIRROR_READS.inc(len(batch))
+        for watched, (price, fields) in zip(batch, replies, strict=True):
+            if self._watched.get(watched.guid) is watched:
+                self._show(watched, read_record(watched.guid, price, fields, self._plain_currency), now)
+
+    def _show(self, watched: Watched, record: Record, now: int) -> None:
+        """Publish what was read, and come back when time changes it."""
+        if record.damage is not None:
+            if record.damage != watched.damage:
+                log.warning("the price key of auction %s holds no price: %.80r", record.guid, record.damage)
+            watched.damage = record.damage
+            if self._hub is not None and self._hub.has_state(record.guid):
+                return
+        else:
+            watched.damage = None
+        state = record.state(now, self._facts.memory, self._plain_currency)
+        if watched.timer is not None:
+            watched.timer.cancel()
+            watched.timer = None
+        if state.changes_at is not None:
+            delay = max(0.001, (state.changes_at - self._facts.now()) / 1000)
+            # A far closing is looked at again in a day: loops do not take any delay.
+            watched.timer = asyncio.get_running_loop().call_later(min(delay, 86400.0), self._time_has_come, watched)
+        if self._hub is not None:
+            self._hub.publish(state)
+
+    def _time_has_come(self, watched: Watched) -> None:
+        """Read at once, not paced: an opening or a closing is due."""
+        watched.timer = None
+        watched.dirty_since = time.monotonic()
+        self._read_soon(watched)
+
+    def _set_live(self, live: bool) -> None:
+        if live == self.is_live:
+            return
+        if live:
+            self._live.set()
+        else:
+            self._live.clear()
+        log.info("prices are live" if live else "prices are not live")
+        MIRROR_LIVE.set(live)
+        if self._hub is not None:
+            self._hub.set_live(live)
+
+    # --- what the store says -----------------------------------------------------------------------------------
+
+    async def _start_tracking(self, link: Link) -> bool:
+        try:
+            await link.call("CLIENT", "TRACKING", "ON")
+        except CommandError as error:
+            log.warning("the store refuses CLIENT TRACKING (%s): watched prices are polled instead", error)
+            return False
+        return True
+
+    def _on_push(self, push: list[Any]) -> None:
+        """An invalidation: these keys changed, or (None) all of them did."""
+        if push[0] != b"invalidate":
+            return
+        if push[1] is None:
+            self._memory_lost = True
+            self._mark_all_dirty()
+            return
+        for key in push[1]:
+            if key == keys.MEMORY.encode():
+                self._memory_lost = True
+                self._mark_all_dirty()
+            elif (guid := keys.guid_of(key)) and (watched := self._watched.get(guid)):
+                self._mark_dirty(watched)
+
+    async def _name_memory(self, link: Link) -> str:
+        """A name that every worker finds alike, and that is another one when the store lost data or failed over.
+
+        Made of a random word kept in the store (gone when its memory is) and of the server's own run id (another
+        one after a restart or on a replica that took over). Where an ACL forbids either, the other has to do.
+        """
+        word = await _tolerate_refusal(self._memory_word(link), b"")
+        info = await _tolerate_refusal(link.call("INFO", "server"), b"")
+        run_id = next((line for line in info.splitlines() if line.startswith(b"run_id:")), b"")
+        return blake2s(word + run_id, digest_size=8).hexdigest()
+
+    async def _memory_word(self, link: Link) -> bytes:
+        with contextlib.suppress(CommandError):  # a read-only replica or an ACL: then only reading is left
+            await link.call("SET", keys.MEMORY, secrets.token_hex(8), "NX")
+        return await link.call("GET", keys.MEMORY) or b""
+
+
+async def _tolerate_refusal(call: Awaitable[bytes], otherwise: bytes) -> bytes:
+    try:
+        return bytes(await call)
+    except CommandError as error:
+        log.debug("the store refuses: %s", error)
+        return otherwise

@@ -1,0 +1,77 @@
+"""Money is integer minor units inside and decimal strings outside.
+
+Rule: no float, no rounding. A string that does not fit its currency is refused with a sentence that says why.
+Exponents (decimals per currency) and codes are those of ISO 4217. This module knows nothing of auctions.
+"""
+
+import re
+from decimal import Decimal
+
+MAX_MINOR_UNITS = 2**53 - 1  # the largest integer that Lua, JSON readers and JavaScript hold exactly
+
+_EXPONENTS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF "
+    "CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD "
+    "HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU "
+    "MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG "
+    "SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST "
+    "XCD YER ZAR ZMW ZWG",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+EXPONENTS: dict[str, int] = {code: exp for exp, codes in _EXPONENTS.items() for code in codes.split()}
+
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,8}))?", re.ASCII)
+_FOREIGN_DECIMAL = re.compile(r"0*([0-9]{1,16})(?:\.([0-9]{1,8}))?", re.ASCII)
+
+
+class AmountError(ValueError):
+    """An amount or a currency that cannot be taken; the message is a sentence for the person who sent it."""
+
+
+def exponent_of(currency: str) -> int:
+    """Decimals of `currency`, such as 0 for JPY, 2 for CNY, 3 for KWD; `AmountError` when ISO 4217 has no such code."""
+    try:
+        return EXPONENTS[currency]
+    except KeyError:
+        raise AmountError(f"{currency!r} is not an ISO 4217 currency code such as CNY, JPY or KWD") from None
+
+
+def parse_amount(text: str, currency: str) -> int:
+    """Minor units of a decimal string such as `125.00`; `AmountError` unless `currency` holds it exactly."""
+    exponent = exponent_of(currency)
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise AmountError(f"{text[:40]!r} is not a decimal amount such as {format_amount(12500, currency)!r}")
+    whole, part = match[1], match[2] or ""
+    if len(part) > exponent:
+        raise AmountError(f"{text!r} has {len(part)} decimals, {currency} has {exponent}")
+    minor = int(whole + part.ljust(exponent, "0"))
+    if minor > MAX_MINOR_UNITS:
+        raise AmountError(f"{text!r} is above the largest amount, {format_amount(MAX_MINOR_UNITS, currency)}")
+    return minor
+
+
+def format_amount(minor: int, currency: str) -> str:
+    """The decimal string of `minor` units with exactly the currency's decimals, such as `125.00`."""
+    exponent = exponent_of(currency)
+    if exponent == 0:
+        return str(minor)
+    digits = str(minor).rjust(exponent + 1, "0")
+    return f"{digits[:-exponent]}.{digits[-exponent:]}"
+
+
+def parse_foreign_price(text: str, currency: str) -> str | None:
+    """Another writer's price as this service shows it, or None when it is no price.
+
+    Read as an exact decimal and shown with at least the currency's decimals (`101` -> `101.00`, `0099.5` ->
+    `99.50`), never rounded: more decimals than the currency has are kept.
+    """
+    match = _FOREIGN_DECIMAL.fullmatch(text.strip())
+    if match is None:
+        return None
+    whole, part = match[1], (match[2] or "").ljust(exponent_of(currency), "0")
+    price = f"{whole}.{part}" if part else whole
+    too_large = Decimal(price).scaleb(exponent_of(currency)) > MAX_MINOR_UNITS
+    return None if too_large else price

@@ -1,0 +1,114 @@
+"""The server: uvicorn with this service's socket, protocol and limits.
+
+`sse-auction serve` runs it. Any other ASGI server can run `sse_auction.app:create_app` instead.
+"""
+
+import os
+import resource
+import signal
+import socket
+import tempfile
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from sse_auction.app import create_app
+from sse_auction.metrics import MULTIPROCESS_VARIABLE
+from sse_auction.settings import Settings
+
+BACKLOG = 4096  # connections that wait while the loop is busy; the kernel's own limit may be lower
+KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common proxies, so that they and not we close an idle connection
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-8s %(name)s[%(process)d]: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    "loggers": {"httpx": {"level": "WARNING"}},
+}
+SHUTDOWN_MARGIN_SECONDS = 2.0  # for streams to leave after the drain window; then they are cut
+
+
+def serve(settings: Settings, host: str) -> int:
+    """Serve until told to stop; returns the exit code: 1 when a part of the service died."""
+    _raise_descriptor_limit()
+    with tempfile.TemporaryDirectory(prefix="sse-auction-metrics-") as shared_metrics:
+        if settings.workers > 1:
+            os.environ.setdefault(MULTIPROCESS_VARIABLE, shared_metrics)
+            return _serve_workers(settings, host)
+        return _serve_alone(settings, host)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL of a listening socket, as one types it."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _serve_alone(settings: Settings, host: str) -> int:
+    app = create_app(settings)
+    config = uvicorn.Config(app, **_options(settings))  # type: ignore[arg-type]  # a mapping of mixed options
+    listener = _announced(host, settings)
+    # uvicorn raises the signals that it got once more when it is done; a clean stop is to end with exit code 0.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _nothing_more)
+    uvicorn.Server(config).run(sockets=[listener])
+    service = getattr(app.state, "service", None)
+    return 0 if service is not None and service.failure is None else 1
+
+
+def _serve_workers(settings: Settings, host: str) -> int:
+    config = uvicorn.Config(
+        "sse_auction.app:create_app", factory=True, workers=settings.workers, **_options(settings)  # type: ignore[arg-type]  # as above
+    )  # fmt: skip
+    listener = _announced(host, settings)
+    Multiprocess(config, sockets=[listener]).run()
+    return 0
+
+
+def _options(settings: Settings) -> dict[str, object]:
+    return {
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "log_config": LOGGING,
+        "backlog": BACKLOG,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": int(settings.drain_seconds + SHUTDOWN_MARGIN_SECONDS + 1),
+    }
+
+
+def _announced(host: str, settings: Settings) -> socket.socket:
+    listener = listen(host, settings.port)
+    store = "the store at REDIS_URL" if settings.redis_url else f"the embedded store in {settings.data_dir}"
+    print(f"sse-auction is at {address_of(listener)} with {store}", flush=True)  # noqa: T201  # for people, on stdout
+    return listener
+
+
+def _nothing_more(number: int, frame: object) -> None:
+    pass
+
+
+def _raise_descriptor_limit() -> None:
+    """As many open files as the machine lets us: each stream is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,162 @@
+"""The settings: read once from the environment into a frozen object.
+
+Rule: a variable that is set wrongly stops the start with its name and its value. Everything has a default, so that
+an empty environment runs on the embedded store.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sse_auction.money import AmountError, exponent_of
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the variable and the value."""
+
+
+def _number(kind: type[int] | type[float], least: float, most: float) -> Any:
+    def parse(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError(f"is not {'a whole' if kind is int else 'a'} number") from None
+        if not least <= value <= most:  # NaN compares false and is refused here too
+            raise ValueError(f"is not between {least:g} and {most:g}")
+        return value
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}[text.lower()]
+    except KeyError:
+        raise ValueError("is neither 1 nor 0") from None
+
+
+def _redis_url(text: str) -> str:
+    if urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("does not begin with redis://, rediss:// or unix://")
+    return text
+
+
+def _currency(text: str) -> str:
+    try:
+        exponent_of(text)
+    except AmountError:
+        raise ValueError("is not an ISO 4217 currency code such as CNY, JPY or KWD") from None
+    return text
+
+
+def _secret(text: str) -> str:
+    if len(text.encode()) < 32:
+        raise ValueError("is shorter than 32 bytes, which HS256 needs to be safe")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
+            raise ValueError(f"has {origin!r}, which is no origin such as https://shop.example")
+    return origins
+
+
+def _data_dir(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _default_data_dir() -> Path:
+    return _data_dir(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "sse-auction"
+
+
+def _setting(variable: str, parse: Any, default: Any, help: str) -> Any:
+    metadata = {"variable": variable, "parse": parse, "help": help}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings; each field's metadata has its variable and its explanation."""
+
+    redis_url: str | None = _setting(
+        "REDIS_URL", _redis_url, None,
+        "the store: redis://, rediss:// or unix://; without it an embedded Valkey is started or joined",
+    )  # fmt: skip
+    port: int = _setting("PORT", _number(int, 0, 65535), 8000, "the port that `serve` listens on; 0 picks a free one")
+    workers: int = _setting("WEB_CONCURRENCY", _number(int, 1, 64), 1, "how many worker processes `serve` runs")
+    data_dir: Path = _setting(
+        "SSE_AUCTION_DATA_DIR", _data_dir, _default_data_dir,
+        "where the embedded store and the generated secret live",
+    )  # fmt: skip
+    secret: str | None = _setting(
+        "SSE_AUCTION_SECRET", _secret, None,
+        "the HS256 key of all tokens, 32 bytes or more; without it one is generated in the data directory",
+    )  # fmt: skip
+    currency: str = _setting(
+        "SSE_AUCTION_CURRENCY", _currency, "CNY", "of plain auctions, and of new ones that name none"
+    )
+    max_rate: float = _setting(
+        "SSE_AUCTION_MAX_RATE", _number(float, 0.1, 1000), 20.0, "states a second, at most, per auction"
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "SSE_AUCTION_CORS_ORIGINS", _origins, (),
+        "other sites that may embed prices: origins separated by commas, or *",
+    )  # fmt: skip
+    heartbeat_seconds: float = _setting(
+        "SSE_AUCTION_HEARTBEAT_SECONDS",
+        _number(float, 0.2, 300),
+        15.0,
+        "silence after which a stream gets an `hb`",
+    )
+    stream_life_seconds: float = _setting(
+        "SSE_AUCTION_STREAM_LIFE_SECONDS", _number(float, 1, 86400), 600.0,
+        "the longest life of one stream; each lives 80 to 100 % of it and is then resumed by the browser",
+    )  # fmt: skip
+    stall_seconds: float = _setting(
+        "SSE_AUCTION_STALL_SECONDS", _number(float, 0.5, 3600), 30.0,
+        "how long a viewer may take nothing before its stream is cut",
+    )  # fmt: skip
+    drain_seconds: float = _setting(
+        "SSE_AUCTION_DRAIN_SECONDS", _number(float, 0, 600), 2.0,
+        "over how long streams are ended at shutdown, so that browsers come back spread out",
+    )  # fmt: skip
+    max_streams: int = _setting(
+        "SSE_AUCTION_MAX_STREAMS", _number(int, 1, 1_000_000), 20_000,
+        "streams that one worker holds; more are told to come back later",
+    )  # fmt: skip
+    store_timeout_seconds: float = _setting(
+        "SSE_AUCTION_STORE_TIMEOUT_SECONDS", _number(float, 0.05, 60), 2.0,
+        "how long a request waits for the store",
+    )  # fmt: skip
+    bid_rate: float = _setting(
+        "SSE_AUCTION_BID_RATE", _number(float, 0, 1_000_000), 20.0,
+        "bids a second, at most, per bidder and worker; 0 sets no limit",
+    )  # fmt: skip
+    demo: bool = _setting(
+        "SSE_AUCTION_DEMO", _flag, False, "1: seed demo lots, run house bidders, let visitors bid as guests"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read `environment` (the process's own by default); `SettingsError` names a wrong variable and its value."""
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            variable = each.metadata["variable"]
+            text = environment.get(variable, "")
+            if not text:
+                continue
+            try:
+                values[each.name] = each.metadata["parse"](text)
+            except ValueError as error:
+                shown = "(hidden)" if variable in ("SSE_AUCTION_SECRET", "REDIS_URL") else repr(text)
+                raise SettingsError(f"{variable} = {shown} {error}") from None
+        return cls(**values)

@@ -1,0 +1,337 @@
+"""Auctions in the store: create, bid, read, list, history.
+
+Rule: every decision is one Lua script, made by the store's own clock, and its reply becomes a Python value in one
+`match`. A low bid is a value, not an exception; exceptions mean that the store did not answer. Nothing is ever
+tried again blindly.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from hashlib import blake2s, sha1
+from importlib.resources import files
+from typing import Any, Literal, TypeAlias
+
+from sse_auction import keys
+from sse_auction.auction import Record, State, Terms, read_record, read_terms
+from sse_auction.facts import StoreFacts
+from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
+from sse_auction.metrics import STORE_ERRORS
+from sse_auction.money import exponent_of, format_amount
+from sse_auction.wire import HistoryEntry, NewAuction
+
+log = logging.getLogger(__name__)
+
+ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
+OLDEST_VERSION = (6, 2)
+_MOST_PAGES_PER_LISTING = 10  # of auctions filtered by status; then the cursor goes to the client
+
+Refusal: TypeAlias = Literal[
+    "unknown", "plain", "not_open", "own_auction", "too_low", "too_high", "already_leading", "key_reused"
+]
+Listing: TypeAlias = Literal["all", "upcoming", "open", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A bid that counted; `replayed` when this is the first answer given again."""
+
+    seq: int
+    paddle: int
+    state: State
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A bid that changed nothing, and the state that made it so (None where no auction is)."""
+
+    reason: Refusal
+    state: State | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new auction."""
+
+    terms: Terms
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class NotCreated:
+    """An auction that was not recorded: its guid is taken, or its closing time is past."""
+
+    reason: Literal["exists", "past"]
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; `next` is the cursor of the page after it."""
+
+    auctions: list[tuple[Terms, State]]
+    next: str | None
+
+
+class Script:
+    """One Lua file, called by its hash."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("sse_auction").joinpath("lua", f"{name}.lua").read_text()
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, link: Link, script_keys: Sequence[str], arguments: Sequence[str]) -> list[Any]:
+        """The script's reply. A store that does not know the script did not run it, so sending it whole is safe."""
+        rest: tuple[Argument, ...] = (len(script_keys), *script_keys, *arguments)
+        try:
+            reply = await link.call("EVALSHA", self.sha, *rest)
+        except CommandError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            reply = await link.call("EVAL", self.source, *rest)
+        return list(reply)
+
+
+def version_of(info: str) -> tuple[int, ...]:
+    """The Redis version in a reply to `INFO server`; Valkey says which Redis it is compatible with."""
+    for line in info.splitlines():
+        if line.startswith("redis_version:"):
+            return tuple(int(part) for part in line.partition(":")[2].split(".")[:3] if part.isdigit())
+    return ()
+
+
+async def check_store(url: str, timeout: float) -> None:
+    """Raise `StoreUnavailable` with a sentence unless a usable Redis or Valkey answers at `url`."""
+    link = await connect(url, timeout)
+    try:
+        info = await link.call("INFO", "server")
+        version = version_of(info.decode())
+        if version < OLDEST_VERSION:
+            shown = ".".join(map(str, version)) or "unknown"
+            raise StoreUnavailable(f"the store is Redis {shown}; 6.2 or newer, or Valkey, is needed")
+    except CommandError as error:
+        log.warning("the store does not tell its version: %s", error)  # an ACL may forbid INFO; the rest decides
+    finally:
+        link.close()
+
+
+class Store:
+    """The auctions of one Redis or Valkey. `run` keeps it connected and must be owned by somebody's task."""
+
+    def __init__(self, url: str, timeout: float, facts: StoreFacts, plain_currency: str) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._facts = facts
+        self._plain_currency = plain_currency
+        self._link: Link | None = None
+        self._connected = asyncio.Event()
+        self._create_script = Script("create")
+        self._bid_script = Script("bid")
+        self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        async with aclosing(dial(self._url, self._timeout)) as links:
+            async for link in links:
+                self._link = link
+                self._connected.set()
+                try:
+                    await link.lost()
+                finally:
+                    self._connected.clear()
+                    self._link = None
+
+    async def connected(self) -> None:
+        """Wait until the store is connected."""
+        await self._connected.wait()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None
+
+    def _live_link(self) -> Link:
+        if self._link is None:
+            STORE_ERRORS.labels("unreachable").inc()
+            raise StoreUnavailable("the store is not reachable")
+        return self._link
+
+    # --- decisions ---------------------------------------------------------------------------------------------
+
+    async def create(self, new: NewAuction) -> Created | NotCreated:
+        """Record a new auction; an existing one, plain or recorded, is left untouched."""
+        script_keys = (keys.price(new.guid), keys.auction(new.guid), keys.private(new.guid), keys.INDEX)
+        arguments = (
+            new.guid, new.title, new.currency, str(new.start_price), new.increments.dump(),
+            "" if new.opens_at is None else str(new.opens_at), str(new.closes_at), new.seller or "",
+        )  # fmt: skip
+        match await self._create_script.run(self._live_link(), script_keys, arguments):
+            case [b"created", now, *flat]:
+                fields = _pairs(flat)
+                record = read_record(new.guid, None, fields, self._plain_currency)
+                return Created(read_terms(new.guid, fields), self.state_of(record, int(now)))
+            case [b"exists", now]:
+                return NotCreated("exists", int(now))
+            case [b"past", now]:
+                return NotCreated("past", int(now))
+            case reply:
+                raise StoreError(f"create.lua answered {reply!r}")
+
+    async def currency_of(self, guid: str) -> str | Refused:
+        """The currency in which a recorded auction takes bids, or why it takes none."""
+        if guid in self._currencies:
+            return self._currencies[guid]
+        record = await self.read(guid)
+        if record.terms is None:
+            return Refused("plain", self.state_of(record)) if record.exists else Refused("unknown")
+        if len(self._currencies) > 100_000:
+            self._currencies.clear()  # a bound, far above what one service sells in a day; it fills again by itself
+        self._currencies[guid] = record.terms.currency
+        return record.terms.currency
+
+    async def bid(
+        self,
+        guid: str,
+        bidder: str,
+        amount: int,
+        currency: str,
+        *,
+        confirmed: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Accepted | Refused:
+        """Decide one bid of `amount` minor units of `currency`, which must be what `currency_of` told."""
+        text = format_amount(amount, currency)
+        request = blake2s(f"{text} {confirmed}".encode(), digest_size=16).hexdigest()
+        script_keys = (
+            keys.price(guid), keys.auction(guid), keys.private(guid), keys.bids(guid), keys.paddles(guid),
+            keys.answer(guid, bidder, idempotency_key or ""),
+        )  # fmt: skip
+        arguments = (
+            bidder, text, str(amount), currency, str(exponent_of(currency)), "1" if confirmed else "",
+            str(ANSWER_LIFE_MS) if idempotency_key else "", request,
+            str(self._facts.now() + int(self._timeout * 1000)),
+        )  # fmt: skip
+        return self._bid_result(guid, await self._bid_script.run(self._live_link(), script_keys, arguments))
+
+    def _bid_result(self, guid: str, reply: list[bytes]) -> Accepted | Refused:
+        match reply:
+            case [b"unknown"]:
+                self._currencies.pop(guid, None)
+                return Refused("unknown")
+            case [b"currency", _]:
+                self._currencies.pop(guid, None)
+                raise StoreUnavailable(f"auction {guid} was created anew in another currency; send the bid again")
+            case [b"late"]:
+                raise StoreUnavailable("the bid reached the store too late and was not counted; send it again")
+            case [b"damaged", value]:
+                shown = value.decode("ascii", "replace")[:40]
+                raise StoreUnavailable(
+                    f"the price key of auction {guid} holds {shown!r} instead of its price; it must be repaired first"
+                )
+            case [b"key_reused"]:
+                return Refused("key_reused")
+            case [b"accepted", replayed, now, price, seq, paddle, *flat]:
+                state = self._state_of_reply(guid, now, price, flat)
+                return Accepted(int(seq), int(paddle), state, replayed == b"1")
+            case [verdict, replayed, now, price, _, _, *flat]:
+                reasons: dict[bytes, Refusal] = {
+                    b"not_open": "not_open", b"own_auction": "own_auction", b"too_low": "too_low",
+                    b"too_high": "too_high", b"already_leading": "already_leading",
+                }  # fmt: skip
+                state = self._state_of_reply(guid, now, price, flat)
+                return Refused(reasons[verdict], state, replayed == b"1")
+            case _:
+                raise StoreError(f"bid.lua answered {reply!r}")
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    async def read(self, guid: str) -> Record:
+        """One auction's record as of now."""
+        (record,) = await self._read_many([guid])
+        return record
+
+    async def state(self, guid: str) -> State:
+        """One auction's state as of now; `unknown` when there is none."""
+        return self.state_of(await self.read(guid))
+
+    async def _read_many(self, guids: Sequence[str]) -> list[Record]:
+        link = self._live_link()
+        pending = [link.transaction(*read_commands(guid)) for guid in guids]
+        replies = await asyncio.gather(*pending)
+        return [
+            read_record(guid, price, fields, self._plain_currency)
+            for guid, (price, fields) in zip(guids, replies, strict=True)
+        ]
+
+    async def history(self, guid: str, after: int, limit: int) -> list[HistoryEntry]:
+        """Up to `limit` accepted bids with `seq` above `after`, in order."""
+        entries = await self._live_link().call("XRANGE", keys.bids(guid), f"({after}-0", "+", "COUNT", limit)
+        return [_history_entry(entry_id, flat) for entry_id, flat in entries]
+
+    async def list_auctions(self, status: Listing, after: str | None, limit: int) -> Page:
+        """Recorded auctions by closing time (closed ones: latest first), after the auction `after`."""
+        link = self._live_link()
+        closed: int = await link.call("ZCOUNT", keys.INDEX, "-inf", self._facts.now())
+        total: int = await link.call("ZCARD", keys.INDEX)
+        backwards = status == "closed"
+        start = {"all": 0, "closed": total - closed}.get(status, closed)
+        if after is not None:
+            rank: int | None = await link.call("ZREVRANK" if backwards else "ZRANK", keys.INDEX, after)
+            start = start if rank is None else max(start, rank + 1)
+        found: list[tuple[Terms, State]] = []
+        last: str | None = after
+        for _ in range(_MOST_PAGES_PER_LISTING):
+            command = "ZREVRANGE" if backwards else "ZRANGE"
+            guids = [guid.decode() for guid in await link.call(command, keys.INDEX, start, start + limit - 1)]
+            for record in await self._read_many(guids):
+                state = self.state_of(record)
+                last = record.guid
+                if record.terms is not None and status in ("all", state.status):
+                    found.append((record.terms, state))
+                    if len(found) == limit:
+                        return Page(found, last)
+            start += limit
+            if len(guids) < limit:
+                return Page(found, None)
+        return Page(found, last)
+
+    async def hold_demo_lease(self, holder: str, life_ms: int) -> bool:
+        """Take or keep the lease of the one process that runs the demo; whether `holder` has it."""
+        link = self._live_link()
+        await link.call("SET", keys.DEMO_LEASE, holder, "NX", "PX", life_ms)
+        if await link.call("GET", keys.DEMO_LEASE) != holder.encode():
+            return False
+        await link.call("PEXPIRE", keys.DEMO_LEASE, life_ms)
+        return True
+
+    # --- states ------------------------------------------------------------------------------------------------
+
+    def state_of(self, record: Record, now: int | None = None) -> State:
+        """The state that a record shows at `now` (the store's clock, by default as of now)."""
+        return record.state(self._facts.now() if now is None else now, self._facts.memory, self._plain_currency)
+
+    def _state_of_reply(self, guid: str, now: bytes, price: bytes, flat: Sequence[bytes]) -> State:
+        record = read_record(guid, price or None, _pairs(flat), self._plain_currency)
+        return self.state_of(record, int(now))
+
+
+def read_commands(guid: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The commands of the transaction that reads one auction, for `read_record`."""
+    return ("GET", keys.price(guid)), ("HGETALL", keys.auction(guid))
+
+
+def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _history_entry(entry_id: bytes, flat: Sequence[bytes]) -> HistoryEntry:
+    fields = _pairs(flat)
+    return HistoryEntry(
+        seq=int(entry_id.partition(b"-")[0]),
+        paddle=int(fields[b"paddle"]),
+        price=fields[b"price"].decode(),
+        at=int(fields[b"at"]),
+    )

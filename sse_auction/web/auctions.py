@@ -1,0 +1,241 @@
+"""Auctions over HTTP: create, list, read, poll, bid, history, refresh."""
+
+import asyncio
+import math
+import time
+import uuid
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sse_auction.auction import RESERVED_GUIDS, Seen, is_guid
+from sse_auction.auth import Identity
+from sse_auction.metrics import BID_SECONDS, BIDS
+from sse_auction.money import AmountError, parse_amount
+from sse_auction.refusals import explain
+from sse_auction.store import Created, Listing, Refused
+from sse_auction.web.problems import Problem
+from sse_auction.web.requests import (
+    Service,
+    admit,
+    body_of,
+    guid_of,
+    identity_of,
+    operator_of,
+    service_of,
+    whole_number,
+)
+from sse_auction.wire import (
+    AuctionReply,
+    AuctionsReply,
+    BidReply,
+    BidRequest,
+    CreateRequest,
+    HistoryReply,
+    RefreshReply,
+    TermsReply,
+    Update,
+    encode,
+    new_auction,
+)
+
+LONGEST_WAIT_SECONDS = 30
+MOST_PER_PAGE = 200
+LONGEST_IDEMPOTENCY_KEY = 128
+
+
+def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        encode(value), status, {"cache-control": "no-cache", **(headers or {})}, media_type="application/json"
+    )
+
+
+# --- polling -------------------------------------------------------------------------------------------------
+
+
+async def price(request: Request) -> Response:
+    """The state, or 304; with `wait`, held until the state differs from `If-None-Match`."""
+    guid = guid_of(request)
+    wait = whole_number(request, "wait", 0, 0, LONGEST_WAIT_SECONDS)
+    service = service_of(request)
+    known = _known_tags(request)
+    update = await _current(service, guid)
+    if wait and update.state.tag in known and not update.is_final:
+        update = await _changed(service, guid, update, wait)
+    return _price_response(service, update, known)
+
+
+def _known_tags(request: Request) -> frozenset[str]:
+    header = request.headers.get("if-none-match", "")
+    return frozenset(tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")) - {""}
+
+
+async def _current(service: Service, guid: str) -> Update:
+    """The state as of now: the hub's where the auction is watched here, else the store's."""
+    update = service.hub.state_of(guid)
+    if update is None:
+        update = Update(await service.store.state(guid))
+    if update.state.status == "unknown":
+        raise Problem("unknown_auction", f"there is no auction {guid!r}")
+    return update
+
+
+async def _changed(service: Service, guid: str, update: Update, wait: int) -> Update:
+    """The next state that differs from `update`, or `update` when the time is up or the process goes away."""
+    seen = Seen.of_tag(update.state.tag)
+    if service.hub.busy_reason is not None:
+        return update
+    with service.hub.subscribe([guid], seen) as subscriber:
+        try:
+            async with asyncio.timeout(wait):
+                async for _ in subscriber:
+                    newer = service.hub.state_of(guid)
+                    if newer is not None and newer.state.tag != update.state.tag:
+                        return newer
+        except TimeoutError:
+            pass
+    return update
+
+
+def _price_response(service: Service, update: Update, known: frozenset[str]) -> Response:
+    tag = update.state.tag
+    headers = {"etag": f'"{tag}"', "cache-control": "no-cache"}
+    if tag in known:
+        return Response(status_code=304, headers=headers)
+    return Response(update.json(service.now()), headers=headers, media_type="application/json")
+
+
+# --- bidding -------------------------------------------------------------------------------------------------
+
+
+async def bid(request: Request) -> Response:
+    """Decide one bid."""
+    started = time.perf_counter()
+    result = "error"
+    try:
+        response, result = await _bid(request)
+    except Problem as problem:
+        result = problem.code
+        raise
+    finally:
+        BIDS.labels(result).inc()
+        BID_SECONDS.observe(time.perf_counter() - started)
+    return response
+
+
+async def _bid(request: Request) -> tuple[Response, str]:
+    guid = guid_of(request)
+    identity = identity_of(request)
+    admit(identity, guid)
+    service = service_of(request)
+    _slow_down(service, identity)
+    wanted = await body_of(request, BidRequest)
+    key = _idempotency_key(request)
+    currency = await service.store.currency_of(guid)
+    if isinstance(currency, Refused):
+        raise _refusal(guid, wanted.price, currency)
+    try:
+        amount = parse_amount(wanted.price, currency)
+    except AmountError as error:
+        raise Problem("invalid", f"price {error}") from None
+    result = await service.store.bid(
+        guid, identity.subject, amount, currency, confirmed=wanted.confirm, idempotency_key=key
+    )
+    headers = {"idempotent-replayed": "true"} if result.replayed else {}
+    if isinstance(result, Refused):
+        raise _refusal(guid, wanted.price, result, headers)
+    reply = BidReply(True, result.seq, result.paddle, "leading", result.state)
+    return _json(reply, 201, headers), "replayed" if result.replayed else "accepted"
+
+
+def _slow_down(service: Service, identity: Identity) -> None:
+    wait = service.bid_rate.wait_seconds(identity.subject)
+    if wait:
+        limit = service.settings.bid_rate
+        raise Problem("rate_limited", f"you bid more than {limit:g} times a second; wait", retry_after=math.ceil(wait))
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not (0 < len(key) <= LONGEST_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        raise Problem("invalid", f"Idempotency-Key is not 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters")
+    return key
+
+
+def _refusal(guid: str, price: str, refused: Refused, headers: dict[str, str] | None = None) -> Problem:
+    code, sentence = explain(guid, price, refused)
+    return Problem(code, sentence, state=refused.state, headers=headers)
+
+
+async def history(request: Request) -> Response:
+    """The public history of accepted bids."""
+    guid = guid_of(request)
+    after = whole_number(request, "after", 0, 0, 2**53 - 1)
+    limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
+    store = service_of(request).store
+    entries = await store.history(guid, after, limit)
+    if not entries and not (await store.read(guid)).exists:
+        raise Problem("unknown_auction", f"there is no auction {guid!r}")
+    return _json(HistoryReply(entries, entries[-1].seq if len(entries) == limit else None))
+
+
+# --- auctions ------------------------------------------------------------------------------------------------
+
+_LISTINGS: dict[str, Listing] = {"all": "all", "upcoming": "upcoming", "open": "open", "closed": "closed"}
+
+
+async def list_auctions(request: Request) -> Response:
+    """One page of recorded auctions by closing time."""
+    wanted = request.query_params.get("status", "all")
+    if wanted not in _LISTINGS:
+        raise Problem("invalid", f"status={wanted[:40]!r} is none of {', '.join(_LISTINGS)}")
+    limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
+    after = request.query_params.get("after")
+    if after is not None and not is_guid(after):
+        raise Problem("invalid", f"after={after[:80]!r} is not a cursor that this listing gave")
+    page = await service_of(request).store.list_auctions(_LISTINGS[wanted], after, limit)
+    auctions = [AuctionReply(TermsReply.of(terms), state) for terms, state in page.auctions]
+    return _json(AuctionsReply(auctions, page.next))
+
+
+async def read_auction(request: Request) -> Response:
+    """One auction's terms and state."""
+    guid = guid_of(request)
+    service = service_of(request)
+    record = await service.store.read(guid)
+    if not record.exists:
+        raise Problem("unknown_auction", f"there is no auction {guid!r}")
+    terms = TermsReply.of(record.terms) if record.terms else None
+    return _json(AuctionReply(terms, service.store.state_of(record)))
+
+
+async def create_auction(request: Request) -> Response:
+    """Record a new auction; only for operators."""
+    operator = operator_of(request)
+    wanted = await body_of(request, CreateRequest)
+    service = service_of(request)
+    guid = wanted.guid if wanted.guid is not None else str(uuid.uuid4())
+    if guid in RESERVED_GUIDS:
+        raise Problem("invalid", f"{guid!r} is reserved and cannot name an auction")
+    admit(operator, guid)
+    try:
+        new = new_auction(wanted, guid, service.settings.currency)
+    except AmountError as error:
+        raise Problem("invalid", str(error)) from None
+    result = await service.store.create(new)
+    if isinstance(result, Created):
+        location = request.url_for("read_auction", guid=guid).path
+        return _json(AuctionReply(TermsReply.of(result.terms), result.state), 201, {"location": location})
+    if result.reason == "exists":
+        raise Problem("exists", f"auction {guid!r} exists already and was left as it is")
+    raise Problem("invalid", f"closes_at {new.closes_at} is not in the future: it is {result.now} now")
+
+
+async def refresh(request: Request) -> Response:
+    """Read an auction again and push it, though nobody said that it changed; only for operators."""
+    guid = guid_of(request)
+    admit(operator_of(request), guid)
+    service_of(request).mirror.refresh(guid)
+    return _json(RefreshReply(guid, refreshing=True), 202)

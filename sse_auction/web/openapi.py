@@ -1,0 +1,209 @@
+"""The description of every route, from the very shapes that requests and replies have.
+
+A test holds this table against the routes of the app, both ways.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from sse_auction import __version__
+from sse_auction.auction import State
+from sse_auction.wire import (
+    AuctionReply,
+    AuctionsReply,
+    BidReply,
+    BidRequest,
+    CreateRequest,
+    GuestReply,
+    HistoryReply,
+    ProblemReply,
+    RefreshReply,
+)
+
+_EVENTS = (
+    "Server-Sent Events: `retry:`, then `price` with a state, `closed` with the final state, `hb` with "
+    '`{"now", "live"}` after a silence or when prices stop or start to be live, `busy` when there is no room.'
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one route."""
+
+    method: str
+    path: str
+    summary: str
+    replies: dict[int, tuple[str, Any]]  # status: (what it means, its JSON shape, or the name of its media type)
+    problems: tuple[int, ...] = ()
+    token: bool = False
+    body: type | None = None
+    parameters: tuple[dict[str, Any], ...] = field(default=())
+
+
+def _parameter(name: str, where: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": where, "description": description, "schema": schema or {"type": "string"}}
+
+
+_LAST_SEEN = (
+    _parameter("Last-Event-ID", "header", "the tag of the state already shown"),
+    _parameter("last_event_id", "query", "the same, for the first connect; the header wins"),
+    _parameter("lastEventId", "query", "the same"),
+)
+_LIMIT = _parameter("limit", "query", "how many at most", type="integer", minimum=1, maximum=200, default=50)
+_GUIDS = {
+    **_parameter("guid", "query", "an auction; given up to 50 times", type="array", items={"type": "string"}),
+    "required": True,
+}
+
+OPERATIONS = (
+    Operation(
+        "get", "/auctions/{guid}/stream", "Watch one auction",
+        {200: (_EVENTS, "text/event-stream"), 204: ("It is over, and you have seen the end", None)},
+        (422,), parameters=_LAST_SEEN,
+    ),
+    Operation(
+        "get", "/auctions/stream", "Watch several auctions over one connection",
+        {200: (_EVENTS + " No ids: a reconnect gets whole states.", "text/event-stream")}, (422,),
+        parameters=(_GUIDS,),
+    ),
+    Operation(
+        "get", "/auctions/{guid}/price", "Poll one auction's state",
+        {200: ("The state; its tag is the ETag", State), 304: ("If-None-Match names the state", None)},
+        (404, 422, 503),
+        parameters=(
+            _parameter("If-None-Match", "header", "the tag of the state already shown, quoted"),
+            _parameter(
+                "wait", "query", "seconds to wait for another state than that",
+                type="integer", minimum=0, maximum=30, default=0,
+            ),
+        ),
+    ),
+    Operation(
+        "post", "/auctions/{guid}/bids", "Bid", {201: ("The bid counts", BidReply)},
+        (401, 403, 404, 409, 413, 422, 429, 503), token=True, body=BidRequest,
+        parameters=(_parameter("Idempotency-Key", "header", "the same key and body get the first answer again"),),
+    ),
+    Operation(
+        "get", "/auctions/{guid}/bids", "The public history of accepted bids",
+        {200: ("Bids in order", HistoryReply)}, (404, 422, 503),
+        parameters=(
+            _parameter("after", "query", "only bids with a higher seq", type="integer", minimum=0, default=0), _LIMIT,
+        ),
+    ),
+    Operation(
+        "get", "/auctions", "List recorded auctions by closing time", {200: ("One page", AuctionsReply)}, (422, 503),
+        parameters=(
+            _parameter(
+                "status", "query", "only these; closed ones come latest first",
+                type="string", enum=["all", "upcoming", "open", "closed"], default="all",
+            ),
+            _parameter("after", "query", "the cursor `next` of the page before"), _LIMIT,
+        ),
+    ),
+    Operation(
+        "post", "/auctions", "Record a new auction (operators)", {201: ("It is recorded", AuctionReply)},
+        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest,
+    ),
+    Operation(
+        "get", "/auctions/{guid}", "One auction's terms and state", {200: ("The auction", AuctionReply)},
+        (404, 422, 503),
+    ),
+    Operation(
+        "post", "/auctions/{guid}/refresh", "Read an auction again and push it (operators)",
+        {202: ("It will be", RefreshReply)}, (401, 403, 422), token=True,
+    ),
+    Operation(
+        "post", "/guest", "A token for a visitor (only with --demo)", {201: ("The token", GuestReply)},
+    ),
+    Operation("get", "/livez", "Whether the process works", {200: ("It does", dict), 503: ("It does not", dict)}),
+    Operation("get", "/readyz", "Whether to send requests here", {200: ("Do", dict), 503: ("Do not", dict)}),
+    Operation("get", "/metrics", "Prometheus metrics", {200: ("Everything counted", "text/plain")}),
+    Operation("get", "/openapi.json", "This description", {200: ("OpenAPI 3.1", dict)}),
+    Operation("get", "/", "The page of the open lots", {200: ("The page", "text/html")}),
+    Operation("get", "/lots/{guid}", "The page of one lot", {200: ("The page", "text/html")}),
+    Operation(
+        "get", "/static/{path}", "Scripts, styles and pictures of the pages; the embed",
+        {200: ("The file", "*/*"), 304: ("It has not changed", None)}, (404,),
+    ),
+)  # fmt: skip
+
+_PROBLEMS = {
+    401: "No token, or one that proves nothing",
+    403: "The token is not good for this",
+    404: "There is no such thing",
+    409: "The auction's state does not allow it; the state comes along",
+    413: "The body is larger than 16 KB",
+    422: "The request is wrong, and the detail says where",
+    429: "Too often; Retry-After says when again",
+    503: "The store does not answer; Retry-After says when again",
+}
+
+
+@cache
+def document(*, demo: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    operations = [each for each in OPERATIONS if demo or each.path != "/guest"]
+    shapes = {
+        shape
+        for each in operations
+        for shape in (each.body, *(reply[1] for reply in each.replies.values()))
+        if isinstance(shape, type) and shape is not dict
+    } | {ProblemReply}
+    ordered = sorted(shapes, key=lambda shape: shape.__name__)
+    _, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    paths: dict[str, dict[str, Any]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method] = _describe(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sse-auction",
+            "version": __version__,
+            "description": "Live maximum prices for auctions, pushed to every watcher over Server-Sent Events.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _describe(operation: Operation) -> dict[str, Any]:
+    replies: dict[str, Any] = {
+        str(status): {"description": meaning} | _content(shape)
+        for status, (meaning, shape) in operation.replies.items()
+    }
+    problem = {"schema": {"$ref": "#/components/schemas/ProblemReply"}}
+    for status in operation.problems:
+        replies[str(status)] = {
+            "description": _PROBLEMS[status], "content": {"application/problem+json": problem},
+        }  # fmt: skip
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    path_parameters = [_parameter(name, "path", _PATH_PARAMETERS[name]) | {"required": True} for name in names]
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "parameters": [*path_parameters, *operation.parameters],
+        "responses": replies,
+    }
+    if operation.body is not None:
+        schema = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.token:
+        described["security"] = [{"token": []}]
+    return described
+
+
+_PATH_PARAMETERS = {"guid": "the auction: 1 to 64 of A-Z a-z 0-9 _ -", "path": "the file"}
+
+
+def _content(shape: Any) -> dict[str, Any]:
+    if shape is None:
+        return {}
+    if isinstance(shape, str):
+        return {"content": {shape: {"schema": {"type": "string"}}}}
+    schema = {"type": "object"} if shape is dict else {"$ref": f"#/components/schemas/{shape.__name__}"}
+    return {"content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,97 @@
+"""What every handler asks of a request: the service behind it, the guid, the bearer, numbers in the query."""
+
+from typing import Protocol, TypeVar
+
+from starlette.requests import Request
+
+from sse_auction import wire
+from sse_auction.auction import is_guid
+from sse_auction.auth import Identity, InvalidToken, Tokens
+from sse_auction.hub import Hub
+from sse_auction.mirror import Mirror
+from sse_auction.rate import RateLimit
+from sse_auction.settings import Settings
+from sse_auction.store import Store
+from sse_auction.web.problems import Problem
+
+_T = TypeVar("_T")
+
+
+class Service(Protocol):
+    """What the lifespan hands to every request as `request.state.service`."""
+
+    settings: Settings
+    tokens: Tokens
+    store: Store
+    mirror: Mirror
+    hub: Hub
+    bid_rate: RateLimit
+
+    @property
+    def failure(self) -> str | None:
+        """What has died, or None."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process is on its way out."""
+
+    def now(self) -> int:
+        """The store's clock, epoch ms."""
+
+
+def service_of(request: Request) -> Service:
+    """The running service."""
+    service: Service = request.state.service
+    return service
+
+
+def guid_of(request: Request) -> str:
+    """The auction that the path names."""
+    return checked_guid(request.path_params["guid"])
+
+
+def checked_guid(guid: str) -> str:
+    """`guid` if it can name an auction."""
+    if not is_guid(guid):
+        raise Problem("invalid", f"{guid[:80]!r} cannot name an auction: 1 to 64 of A-Z a-z 0-9 _ - are needed")
+    return guid
+
+
+def identity_of(request: Request) -> Identity:
+    """Who sent the request, by its bearer token."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Problem("unauthorized", "this needs a token: send 'Authorization: Bearer <token>'")
+    try:
+        return service_of(request).tokens.read(token.strip())
+    except InvalidToken as error:
+        raise Problem("unauthorized", str(error)) from None
+
+
+def operator_of(request: Request) -> Identity:
+    """Who sent the request, if he is an operator."""
+    identity = identity_of(request)
+    if identity.role != "operator":
+        raise Problem("forbidden", "this needs an operator's token; yours is a bidder's")
+    return identity
+
+
+def admit(identity: Identity, guid: str) -> None:
+    """Refuse a token that is not good for this auction."""
+    if not identity.may_enter(guid):
+        raise Problem("forbidden", f"your token is not good for auction {guid!r}")
+
+
+def whole_number(request: Request, name: str, default: int, least: int, most: int) -> int:
+    """A whole number in the query."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
+        raise Problem("invalid", f"{name}={text[:40]!r} is not a whole number from {least} to {most}")
+    return int(text)
+
+
+async def body_of(request: Request, shape: type[_T]) -> _T:
+    """The JSON body as `shape`; a wrong one raises msgspec's errors, which become problem documents."""
+    return wire.decode(await request.body(), shape)

@@ -1,0 +1,103 @@
+"""The streams: Server-Sent Events of one auction, or of several over one connection.
+
+Rule: an EventSource gives up for ever on any status but 200. So a stream that cannot be had now answers 200, a long
+`retry:`, `event: busy`, and ends; only a request that can never work (a guid that names nothing) is refused, and
+only an ending that the viewer has seen is answered 204.
+
+The portable path is an `EventSourceResponse` fed by the subscriber's queue; it runs on any ASGI server.
+"""
+
+import logging
+
+from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sse_auction.auction import Seen
+from sse_auction.hub import BusyReason, Subscriber
+from sse_auction.metrics import STREAMS_REFUSED
+from sse_auction.web.problems import Problem
+from sse_auction.web.requests import Service, checked_guid, guid_of, service_of
+from sse_auction.wire import busy_event, retry_field
+
+log = logging.getLogger(__name__)
+
+MOST_AUCTIONS_PER_STREAM = 50
+RECONNECT_WHEN_BUSY_MS = (5_000, 15_000)
+
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",  # no proxy may compress it: compression holds bytes back
+    "x-accel-buffering": "no",  # nginx buffers otherwise
+}
+
+# At shutdown sse-starlette would end all streams at once; the hub ends them spread out.
+AppStatus.enable_automatic_graceful_drain = False
+
+
+async def stream(request: Request) -> Response:
+    """The stream of one auction."""
+    seen = Seen.of_tag(_last_event_id(request))
+    return WatchResponse(service_of(request), [guid_of(request)], seen, many=False)
+
+
+async def stream_many(request: Request) -> Response:
+    """The stream of up to 50 auctions over one connection."""
+    guids = list(dict.fromkeys(map(checked_guid, request.query_params.getlist("guid"))))
+    if not 1 <= len(guids) <= MOST_AUCTIONS_PER_STREAM:
+        raise Problem("invalid", f"{len(guids)} auctions named; guid=… must be given 1 to 50 times")
+    return WatchResponse(service_of(request), guids, None, many=True)
+
+
+def _last_event_id(request: Request) -> str:
+    query = request.query_params
+    return request.headers.get("last-event-id") or query.get("last_event_id") or query.get("lastEventId") or ""
+
+
+class WatchResponse(Response):
+    """Subscribes for as long as it is sent, and decides by the first state what to send."""
+
+    def __init__(self, service: Service, guids: list[str], seen: Seen | None, *, many: bool) -> None:
+        self._service = service
+        self._guids = guids
+        self._seen = seen
+        self._many = many
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        hub = self._service.hub
+        if hub.busy_reason is not None:
+            await self._busy(hub.busy_reason)(scope, receive, send)
+            return
+        with hub.subscribe(self._guids, self._seen, many=self._many) as subscriber:
+            response = await self._response_for(subscriber)
+            try:
+                await response(scope, receive, send)
+            except SendTimeoutError:
+                subscriber.why_ended = "stalled"
+                log.info("a viewer of %s took nothing for %g s and was cut", self._guids[0], self._stall_seconds)
+
+    @property
+    def _stall_seconds(self) -> float:
+        return self._service.settings.stall_seconds
+
+    async def _response_for(self, subscriber: Subscriber) -> Response:
+        if not self._many:
+            (guid,) = self._guids
+            update = await self._service.hub.first_state(guid, self._service.settings.store_timeout_seconds)
+            if update is None:
+                return self._busy("store_unavailable")
+            if update.is_final and update.seen == self._seen:
+                return Response(status_code=204)
+        return EventSourceResponse(
+            subscriber,
+            headers=HEADERS,
+            media_type="text/event-stream",
+            ping=0,
+            send_timeout=self._stall_seconds,
+        )
+
+    def _busy(self, reason: BusyReason) -> Response:
+        STREAMS_REFUSED.labels(reason).inc()
+        body = retry_field(*RECONNECT_WHEN_BUSY_MS) + busy_event(self._service.now(), reason)
+        return Response(body, headers=HEADERS)

@@ -1,0 +1,263 @@
+"""How states, events and problems look on the wire: JSON, and Server-Sent Events.
+
+Rule: every SSE byte is made here, from JSON (which holds no raw CR, LF or NUL) and from tags (whose characters are
+checked), so that no value can inject a field. A state is encoded once for all its viewers; only the clock at its
+end differs from one delivery to the next.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from sse_auction.auction import Increments, Seen, State, Terms
+from sse_auction.money import AmountError, exponent_of, format_amount, parse_amount
+
+encode = msgspec.json.encode
+_T = TypeVar("_T")
+
+# --- what is sent --------------------------------------------------------------------------------------------
+
+
+class Update:
+    """One state of one auction, encoded once, ready for any number of viewers."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.guid = state.guid
+        self.is_final = state.is_final
+        self.seen = Seen(state.tag.partition("-")[0], state.rev, Decimal(state.price) if state.price else None)
+        self._json = encode(replace(state, now=0))[:-2]  # all but `0}`: the clock is put in at each delivery
+        self._event = b"event: closed\ndata: " if self.is_final else b"event: price\ndata: "
+
+    def json(self, now: int) -> bytes:
+        """The state as JSON, stamped `now` (epoch ms)."""
+        return b"%b%d}" % (self._json, now)
+
+    @cached_property
+    def _with_id(self) -> bytes:
+        return b"id: %b\n%b%b" % (self.state.tag.encode(), self._event, self._json)
+
+    def event(self, now: int) -> bytes:
+        """The SSE event for a stream of this one auction; its id is the tag, so that a reconnect can resume."""
+        return b"%b%d}\n\n" % (self._with_id, now)
+
+    def event_among_many(self, now: int) -> bytes:
+        """The SSE event for a stream of several auctions: no id, for one id cannot resume many."""
+        return b"%b%b%d}\n\n" % (self._event, self._json, now)
+
+
+def retry_field(least_ms: int, most_ms: int) -> bytes:
+    """The SSE field that sets a viewer's pause before reconnecting; random, so that a crowd comes back spread out."""
+    return b"retry: %d\n\n" % random.randint(least_ms, most_ms)
+
+
+def heartbeat_event(now: int, live: bool) -> bytes:
+    """The SSE event that says that the line works, what time it is, and whether the prices are live."""
+    return b'event: hb\ndata: {"now":%d,"live":%b}\n\n' % (now, b"true" if live else b"false")
+
+
+def busy_event(now: int, reason: str) -> bytes:
+    """The SSE event of a stream that was turned away: come back later."""
+    return b'event: busy\ndata: {"now":%d,"reason":%b}\n\n' % (now, encode(reason))
+
+
+# --- shapes of replies -----------------------------------------------------------------------------------------
+
+
+class Band(msgspec.Struct):
+    """One band of an increment table, as decimal strings."""
+
+    start: Annotated[str, msgspec.Meta(description="the price from which this step holds")] = msgspec.field(name="from")
+    step: str
+
+
+class TermsReply(msgspec.Struct):
+    """The terms of a recorded auction."""
+
+    guid: str
+    title: str
+    currency: str
+    start_price: str
+    increments: list[Band] | Literal["ten-percent"]
+    opens_at: int
+    closes_at: int
+    created_at: int
+
+    @classmethod
+    def of(cls, terms: Terms) -> "TermsReply":
+        currency = terms.currency
+        bands = [
+            Band(format_amount(start, currency), format_amount(step, currency))
+            for start, step in terms.increments.bands
+        ]
+        return cls(
+            guid=terms.guid,
+            title=terms.title,
+            currency=currency,
+            start_price=format_amount(terms.start_price, currency),
+            increments=bands or "ten-percent",
+            opens_at=terms.opens_at,
+            closes_at=terms.closes_at,
+            created_at=terms.created_at,
+        )
+
+
+class AuctionReply(msgspec.Struct):
+    """One auction: its terms (null for a plain auction, which has none) and its state."""
+
+    terms: TermsReply | None
+    state: State
+
+
+class AuctionsReply(msgspec.Struct):
+    """One page of auctions; `next` is the cursor of the page after it, or null."""
+
+    auctions: list[AuctionReply]
+    next: str | None
+
+
+class BidReply(msgspec.Struct):
+    """An accepted bid, and the state that it made."""
+
+    accepted: bool
+    seq: int
+    paddle: int
+    standing: Literal["leading", "outbid", "winning"]
+    state: State
+
+
+class HistoryEntry(msgspec.Struct):
+    """One accepted bid, as everybody may see it; `at` is epoch ms."""
+
+    seq: int
+    paddle: int
+    price: str
+    at: int
+
+
+class HistoryReply(msgspec.Struct):
+    """One page of the bid history; `next` is the `after` of the page after it, or null."""
+
+    bids: list[HistoryEntry]
+    next: int | None
+
+
+class GuestReply(msgspec.Struct):
+    """A guest of the demo, with the token that lets him bid."""
+
+    token: str
+    bidder: str
+    name: str
+
+
+class RefreshReply(msgspec.Struct):
+    """A refresh that was taken up; the push follows."""
+
+    guid: str
+    refreshing: bool
+
+
+class ProblemReply(msgspec.Struct, omit_defaults=True):
+    """An error as RFC 9457 has it, with what the client needs to act."""
+
+    status: int
+    title: str
+    detail: str
+    code: str
+    type: str = "about:blank"
+    next_bid: str | None = None
+    state: State | None = None
+    retry_after: int | None = None
+
+
+# --- shapes of requests ----------------------------------------------------------------------------------------
+
+_EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253402300799999, description="epoch milliseconds")]
+_Amount = Annotated[str, msgspec.Meta(max_length=40, description="decimal string in the auction's currency")]
+
+
+class BidRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A bid. `confirm` is needed for a price over a hundred times the next bid."""
+
+    price: _Amount
+    confirm: bool = False
+
+
+class BandRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """One band of an increment table."""
+
+    start: _Amount = msgspec.field(name="from")
+    step: _Amount
+
+
+class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The terms of a new auction."""
+
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    start_price: _Amount
+    closes_at: _EpochMs
+    guid: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")] | None = None
+    currency: str = ""
+    opens_at: _EpochMs | None = None
+    increments: Annotated[str, msgspec.Meta(max_length=60)] | list[BandRequest] = "flat:1"
+    seller: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAuction:
+    """A checked `CreateRequest`: what the store is asked to record. Amounts in minor units, times in epoch ms."""
+
+    guid: str
+    title: str
+    currency: str
+    start_price: int
+    increments: Increments
+    opens_at: int | None  # None: at once
+    closes_at: int
+    seller: str | None
+
+
+def new_auction(request: CreateRequest, guid: str, default_currency: str) -> NewAuction:
+    """Check what types cannot say; `AmountError` with a sentence when the terms contradict themselves."""
+    currency = request.currency or default_currency
+    exponent_of(currency)
+    if any(ord(character) < 32 or ord(character) == 127 for character in request.title):
+        raise AmountError("title has a control character in it")
+    if not request.title.strip():
+        raise AmountError("title is blank")
+    start_price = parse_amount(request.start_price, currency)
+    if start_price == 0:
+        raise AmountError("start_price must be above 0")
+    if request.opens_at is not None and request.closes_at <= request.opens_at:
+        raise AmountError(f"closes_at {request.closes_at} is not after opens_at {request.opens_at}")
+    return NewAuction(
+        guid=guid,
+        title=request.title,
+        currency=currency,
+        start_price=start_price,
+        increments=_increments(request.increments, currency),
+        opens_at=request.opens_at,
+        closes_at=request.closes_at,
+        seller=request.seller,
+    )
+
+
+def _increments(given: str | Sequence[BandRequest], currency: str) -> Increments:
+    if isinstance(given, str):
+        return Increments.from_preset(given, currency)
+    return Increments.from_table([(band.start, band.step) for band in given], currency)
+
+
+def decode(body: bytes, shape: type[_T]) -> _T:
+    """A request's JSON body as `shape`; `msgspec.DecodeError` or `ValidationError` names what is wrong."""
+    return msgspec.json.decode(body, type=shape)
+
+
+def to_builtins(value: Any) -> Any:
+    """Any reply as plain dicts and lists."""
+    return msgspec.to_builtins(value)
