@@ -52,8 +52,11 @@ class Update:
 
 
 def retry_field(least_ms: int, most_ms: int) -> bytes:
-    """The SSE field that sets a viewer's pause before reconnecting; random, so that a crowd comes back spread out."""
-    return b"retry: %d\n\n" % random.randint(least_ms, most_ms)
+    """The SSE field that sets a viewer's pause before reconnecting; random, so that a crowd comes back spread out.
+
+    It takes effect as a line; without an empty line after it, no client takes it for an event.
+    """
+    return b"retry: %d\n" % random.randint(least_ms, most_ms)
 
 
 def heartbeat_event(now: int, live: bool) -> bytes:

@@ -1,0 +1,63 @@
+"""Fixtures: one store and one server of each kind for all tests that only need auctions of their own."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """A store of each kind: the Valkey that is embedded, and Debian's Redis 7.0."""
+    with running_store(request.param, tmp_path_factory.mktemp(request.param)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """One store, for tests in which its kind does not matter."""
+    with running_store("valkey", tmp_path_factory.mktemp("valkey-alone")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(store: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`sse-auction serve` on a store of each kind."""
+    with running_server(tmp_path_factory.mktemp("serve"), REDIS_URL=store.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["serve", "uvicorn"])
+def any_server(
+    request: pytest.FixtureRequest, valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The service under its own server and under plain uvicorn: both must deliver alike."""
+    with running_server(tmp_path_factory.mktemp(request.param), request.param, REDIS_URL=valkey.url) as running:
+        yield running
+
+
+@pytest.fixture
+def guid() -> str:
+    """A name that no other auction has."""
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Run a coroutine, with a limit on its time."""
+
+    def runner(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run(asyncio.wait_for(work, 4 * PATIENCE_SECONDS))
+
+    return runner
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory of this test's own, with a short name as sockets need one."""
+    return tmp_path
