@@ -218,13 +218,15 @@ def test_an_ending_is_told_ends_the_stream_and_then_is_204(
         assert final.data["now"] >= final.data["closes_at"]
         async with open_stream(url) as newcomer:
             assert [event.name for event in await newcomer.rest()] == ["closed"]
-        again = httpx.get(url, headers={"Last-Event-ID": final.id or ""})
-        assert (again.status_code, again.content) == (204, b"")
-        missed_it = httpx.get(url, headers={"Last-Event-ID": events[0].id or ""})
-        assert missed_it.status_code == 200
-        assert "event: closed" in missed_it.text
+        tags.extend(event.id or "" for event in events)
 
+    tags: list[str] = []
     run(look())
+    again = httpx.get(url, headers={"Last-Event-ID": tags[1]})
+    assert (again.status_code, again.content) == (204, b"")
+    missed_it = httpx.get(url, headers={"Last-Event-ID": tags[0]})
+    assert missed_it.status_code == 200
+    assert "event: closed" in missed_it.text
 
 
 def test_opening_comes_by_time_alone(any_server: Server, guid: str, run: Callable[..., Any]) -> None:

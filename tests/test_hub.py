@@ -1,0 +1,225 @@
+"""The hub alone: what its one-slot queues, guards and sweeps promise, with states that a test makes."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sse_auction.auction import Increments, Record, Seen, State, Terms
+from sse_auction.hub import Hub, LatestQueue, Subscriber
+
+TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), opens_at=0, closes_at=10**9, created_at=0)
+
+
+class Watchlist:
+    """A source that only remembers what is watched."""
+
+    def __init__(self) -> None:
+        self.guids: list[str] = []
+
+    def watch(self, guid: str) -> None:
+        self.guids.append(guid)
+
+    def unwatch(self, guid: str) -> None:
+        self.guids.remove(guid)
+
+
+def make_hub(*, heartbeat: float = 100, life: float = 1000, most: int = 100_000) -> tuple[Hub, Watchlist]:
+    source = Watchlist()
+    hub = Hub(source, lambda: 1000, heartbeat_seconds=heartbeat, stream_life_seconds=life, max_streams=most)
+    hub.set_live(True)
+    return hub, source
+
+
+def state(rev: int, price: str | None, guid: str = "g", now: int = 1000) -> State:
+    return Record(guid, replace(TERMS, guid=guid), price, rev=rev).state(now, "memory", "CNY")
+
+
+def prices(data: bytes) -> list[str]:
+    return [part.split(b'"', 1)[0].decode() for part in data.split(b'"price":"')[1:]]
+
+
+def test_a_newer_state_replaces_the_waiting_one(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]) as slow:
+            for rev in range(1, 1001):
+                hub.publish(state(rev, f"{rev}.00"))
+            assert slow.queue.qsize() == 2, "one place for the state, one for the retry field"
+            assert prices(slow.take_waiting()) == ["1000.00"]
+
+    run(look())
+
+
+def test_nothing_replaces_an_ending(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]) as slow:
+            hub.publish(state(1, "1.00"))
+            hub.publish(state(1, "1.00", now=10**9))
+            hub.publish(state(9, "9.00"))
+            hub.set_live(False)
+            hub.drain(0)
+            got = [data async for data in slow]
+        assert b"".join(got).count(b"event: ") == 1
+        assert b"event: closed" in got[-1]
+
+    run(look())
+
+
+def test_a_lower_revision_is_never_shown(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]) as viewer:
+            hub.publish(state(5, "5.00"))
+            viewer.take_waiting()
+            hub.publish(state(4, "4.00"))
+            assert viewer.take_waiting() == b""
+            current = hub.state_of("g")
+            assert current is not None
+            assert current.state.price == "5.00"
+            hub.publish(state(5, "5.00"))
+            assert viewer.take_waiting() == b"", "the very same state is no news"
+
+    run(look())
+
+
+def test_a_resumed_viewer_waits_for_more_than_he_has_seen(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        tag = state(7, "7.00").tag
+        with hub.subscribe(["g"], Seen.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
+            ahead.take_waiting()
+            hub.publish(state(6, "6.00"))
+            assert (prices(ahead.take_waiting()), prices(other.take_waiting())) == ([], ["6.00"])
+            hub.publish(state(7, "7.00"))
+            assert (prices(ahead.take_waiting()), prices(other.take_waiting())) == ([], ["7.00"])
+            hub.publish(state(8, "8.00"))
+            assert (prices(ahead.take_waiting()), prices(other.take_waiting())) == (["8.00"], ["8.00"])
+
+    run(look())
+
+
+def test_leaving_leaves_nothing_behind(run: Callable[..., Any]) -> None:
+    async def visit(hub: Hub, number: int) -> None:
+        guids = [f"a{number % 97}", f"b{number % 89}"] if number % 3 else [f"a{number % 97}"]
+        with hub.subscribe(guids, many=len(guids) > 1) as viewer:
+            hub.publish(state(number + 1, "1.00", guid=guids[0]))
+            await anext(viewer)
+            if number % 2:
+                await asyncio.sleep(3600)
+
+    async def look() -> None:
+        hub, source = make_hub()
+        before = len(asyncio.all_tasks())
+        for start in range(0, 10_000, 500):
+            visits = [asyncio.create_task(visit(hub, number)) for number in range(start, start + 500)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            for task in visits:
+                task.cancel()
+            await asyncio.gather(*visits, return_exceptions=True)
+        assert source.guids == []
+        assert (hub._rooms, hub._subscribers, hub._wheel) == ({}, set(), {})
+        assert len(asyncio.all_tasks()) == before
+        del visits  # whose tracebacks hold their viewers
+        gc.collect()
+        assert not any(isinstance(each, Subscriber) for each in gc.get_objects())
+
+    run(look())
+
+
+def test_an_auction_is_watched_from_its_first_viewer_to_its_last(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, source = make_hub()
+        with hub.subscribe(["g"]):
+            with hub.subscribe(["g", "h"], many=True):
+                assert source.guids == ["g", "h"]
+            assert source.guids == ["g"]
+        assert source.guids == []
+
+    run(look())
+
+
+def test_a_viewer_who_fails_midway_is_cleaned_up(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, source = make_hub()
+        try:
+            with hub.subscribe(["g"]):
+                raise ConnectionResetError
+        except ConnectionResetError:
+            pass
+        assert source.guids == []
+
+    run(look())
+
+
+def test_draining_turns_newcomers_away_and_ends_everybody(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        sweep = asyncio.create_task(hub.run())
+        with hub.subscribe(["g"]) as one, hub.subscribe(["g"]) as two:
+            hub.publish(state(1, "1.00"))
+            hub.drain(1.0)
+            assert hub.busy_reason == "draining"
+            for viewer in (one, two):
+                received = b"".join([data async for data in viewer])
+                assert prices(received) == ["1.00"]
+                assert received.count(b"retry: ") >= 1
+                assert viewer.why_ended == "draining"
+        sweep.cancel()
+        await asyncio.gather(sweep, return_exceptions=True)
+
+    run(look())
+
+
+def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub(heartbeat=0.6)
+        sweep = asyncio.create_task(hub.run())
+        with hub.subscribe(["g"]) as quiet, hub.subscribe(["h"]) as busy:
+            quiet.take_waiting()
+            received = b""
+            for rev in range(1, 8):
+                hub.publish(state(rev, "1.00", guid="h"))
+                received += busy.take_waiting()
+                await asyncio.sleep(0.2)
+            assert b"event: hb" not in received
+            assert b'event: hb\ndata: {"now":1000,"live":true}' in quiet.take_waiting()
+            hub.set_live(False)
+            assert b'"live":false' in quiet.take_waiting()
+            hub.set_live(False)
+            assert quiet.take_waiting() == b"", "said once"
+        sweep.cancel()
+        await asyncio.gather(sweep, return_exceptions=True)
+
+    run(look())
+
+
+def test_a_state_that_time_has_changed_is_not_given_to_pollers(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        source = Watchlist()
+        clock = [1000]
+        hub = Hub(source, lambda: clock[0], heartbeat_seconds=9, stream_life_seconds=99, max_streams=9)
+        hub.set_live(True)
+        with hub.subscribe(["g"]):
+            hub.publish(state(1, "1.00"))
+            assert hub.state_of("g") is not None
+            clock[0] = 10**9
+            assert hub.state_of("g") is None, "it is closed by now; the store must be asked"
+
+    run(look())
+
+
+def test_the_queue_is_an_asyncio_queue_with_one_place_per_slot(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        assert issubclass(LatestQueue, asyncio.Queue)
+        with make_hub()[0].subscribe(["g"]) as viewer:
+            for number in range(5):
+                viewer.offer("g", b"%d" % number)
+                viewer.offer("hb", b"hb%d" % number)
+            assert viewer.queue.qsize() == 3
+            assert viewer.take_waiting().endswith(b"4hb4"), "a newer item keeps the turn of the one it replaces"
+
+    run(look())
