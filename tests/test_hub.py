@@ -123,7 +123,8 @@ def test_leaving_leaves_nothing_behind(run: Callable[..., Any]) -> None:
         assert source.guids == []
         assert (hub._rooms, hub._subscribers, hub._wheel) == ({}, set(), {})
         assert len(asyncio.all_tasks()) == before
-        del visits  # whose tracebacks hold their viewers
+        del visits, task  # whose tracebacks hold their viewers, and so do the callbacks of this loop turn
+        await asyncio.sleep(0)
         gc.collect()
         assert not any(isinstance(each, Subscriber) for each in gc.get_objects())
 
