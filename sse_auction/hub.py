@@ -13,9 +13,10 @@ its source's business; see the mirror, which paces its reads.
 """
 
 import asyncio
+import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
@@ -32,6 +33,8 @@ from sse_auction.wire import Update, heartbeat_event, retry_field
 
 EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"]
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
+
+log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # of the wheel: how late a heartbeat or an end may be
 QUIET_BEFORE_CLOSING_MS = 30_000  # in which no stream's life ends: every viewer sees the hammer fall
@@ -54,11 +57,10 @@ class Source(Protocol):
 
 
 class Item(NamedTuple):
-    """What waits for a viewer: SSE bytes, the slot they replace (a guid, or a kind of event), and if it is the end."""
+    """What waits for a viewer: SSE bytes, and the slot they replace (a guid, or a kind of event)."""
 
     slot: str
     data: bytes
-    is_last: bool
 
 
 class LatestQueue(asyncio.Queue[Item]):
@@ -75,44 +77,62 @@ class LatestQueue(asyncio.Queue[Item]):
     def _get(self) -> Item:
         return self._queue.pop(next(iter(self._queue)))
 
+    def take_all(self) -> bytes:
+        """The bytes of all that waits, maybe none."""
+        return b"".join(self.get_nowait().data for _ in range(self.qsize()))
+
 
 class Subscriber:
-    """One viewer's stream. Iterating gives the bytes to send, each piece as soon as it is there, until the end."""
+    """One viewer's stream, as the hub sees it; the two ways to deliver are its subclasses."""
 
-    __slots__ = ("ends_at", "heartbeat_seconds", "queue", "rooms", "sent_at", "tick", "why_ended")
+    __slots__ = ("behind_since", "ends_at", "heartbeat_seconds", "rooms", "sent_at", "tick", "why_ended")
 
-    def __init__(self, heartbeat_seconds: float, ends_at: float) -> None:
-        self.queue = LatestQueue()
-        self.rooms: list[Room] = []
-        self.heartbeat_seconds = heartbeat_seconds
+    def __init__(self) -> None:
+        self.rooms: tuple[Room, ...] = ()
         self.sent_at = time.monotonic()  # of what went to him alone; the room knows what went to everybody
-        self.ends_at = ends_at
-        self.tick = 0
+        self.behind_since: float | None = None  # since when he has not taken what was sent last
         self.why_ended: EndReason | None = None
+        self.heartbeat_seconds = self.ends_at = 0.0  # the hub sets these, and finds him in its wheel by the tick
+        self.tick = 0
 
     def offer(self, slot: str, data: bytes) -> None:
-        """Give him `data` next, instead of what still waits in that slot."""
-        if self.why_ended is None:
-            self.queue.put_nowait(Item(slot, data, is_last=False))
+        """Give him `data` next, instead of what still waits in that slot; nothing follows an ending."""
+        raise NotImplementedError
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
-        """Give him `data` as his last; what waits in other slots still goes out before it."""
+        """Give him `data` as his last, after what still waits in other slots."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """Let him go at once, with nothing more: he takes nothing."""
+        raise NotImplementedError
+
+
+class QueuedSubscriber(Subscriber):
+    """A viewer whose bytes are taken from his queue, each piece as soon as it is there, until the end."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = LatestQueue()
+
+    def offer(self, slot: str, data: bytes) -> None:
         if self.why_ended is None:
-            self.why_ended = reason
-            self.queue.put_nowait(Item(slot, data, is_last=True))
+            self.queue.put_nowait(Item(slot, data))
 
-    def take_waiting(self) -> bytes:
-        """What waits for him now, maybe nothing."""
-        return b"".join(self.queue.get_nowait().data for _ in range(self.queue.qsize()))
+    def end(self, reason: EndReason, slot: str, data: bytes) -> None:
+        self.offer(slot, data)
+        self.why_ended = self.why_ended or reason
 
-    def __aiter__(self) -> "Subscriber":
+    def __aiter__(self) -> "QueuedSubscriber":
         return self
 
     async def __anext__(self) -> bytes:
         if self.why_ended is not None and self.queue.empty():
             raise StopAsyncIteration
         first = await self.queue.get()
-        return first.data + self.take_waiting()
+        return first.data + self.queue.take_all()
 
 
 class Room:
@@ -211,12 +231,14 @@ class Hub:
         heartbeat_seconds: float,
         stream_life_seconds: float,
         max_streams: int,
+        stall_seconds: float = 30.0,
     ) -> None:
         self._source = source
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
         self._stream_life_seconds = stream_life_seconds
         self._max_streams = max_streams
+        self._stall_seconds = stall_seconds
         self._rooms: dict[str, Room] = {}
         self._subscribers: set[Subscriber] = set()
         self._wheel: dict[int, set[Subscriber]] = {}
@@ -233,44 +255,49 @@ class Hub:
         return "too_many_streams" if len(self._subscribers) >= self._max_streams else None
 
     @contextmanager
-    def subscribe(self, guids: Sequence[str], seen: Seen | None = None, *, many: bool = False) -> Iterator[Subscriber]:
-        """Watch auctions for as long as the context lasts.
+    def subscribe(
+        self, guids: Sequence[str], seen: Seen | None = None, *, many: bool = False
+    ) -> Iterator[QueuedSubscriber]:
+        """Watch auctions for as long as the context lasts; see `enter`."""
+        subscriber = QueuedSubscriber()
+        self.enter(subscriber, guids, seen, many=many)
+        try:
+            yield subscriber
+        finally:
+            self.leave(subscriber)
+
+    def enter(self, subscriber: Subscriber, guids: Sequence[str], seen: Seen | None, *, many: bool) -> None:
+        """Let a viewer watch auctions, until `leave`.
 
         `seen` is what a viewer of one auction already shows: he is sent nothing twice. With `many`, events carry no
         id and an auction's end does not end the stream.
         """
-        now = time.monotonic()
-        subscriber = Subscriber(
-            heartbeat_seconds=self._heartbeat_seconds * (1 - random.random() * HEARTBEAT_SPREAD),
-            ends_at=now + self._stream_life_seconds * random.uniform(SHORTEST_LIFE, 1),
-        )
-        self._enter(subscriber, guids, seen, many)
-        try:
-            yield subscriber
-        finally:
-            self._leave(subscriber)
-
-    def _enter(self, subscriber: Subscriber, guids: Iterable[str], seen: Seen | None, many: bool) -> None:
+        subscriber.heartbeat_seconds = self._heartbeat_seconds * (1 - random.random() * HEARTBEAT_SPREAD)
+        subscriber.ends_at = subscriber.sent_at + self._stream_life_seconds * random.uniform(SHORTEST_LIFE, 1)
         self._subscribers.add(subscriber)
         STREAMS.inc()
-        self._schedule(subscriber, min(subscriber.sent_at + subscriber.heartbeat_seconds, subscriber.ends_at))
+        self._schedule(subscriber)
         subscriber.offer("retry", retry_field(*RECONNECT_MS))
+        subscriber.rooms = tuple(self._room(guid) for guid in guids)
         now = self._clock()
-        for guid in guids:
-            room = self._rooms.get(guid)
-            if room is None:
-                room = self._rooms[guid] = Room(guid)
-                ROOMS.inc()
-                self._source.watch(guid)
-            subscriber.rooms.append(room)
+        for room in subscriber.rooms:
             (room.among_many if many else room.single).add(subscriber)
             if seen is not None:
                 room.ahead[subscriber] = seen
             room.greet(subscriber, now)
-        if not self._live:
-            subscriber.offer("hb", heartbeat_event(now, live=False))
+        if seen is not None or not self._live:  # who gets no state shall know at once that the line works
+            subscriber.offer("hb", heartbeat_event(now, self._live))
 
-    def _leave(self, subscriber: Subscriber) -> None:
+    def _room(self, guid: str) -> Room:
+        room = self._rooms.get(guid)
+        if room is None:
+            room = self._rooms[guid] = Room(guid)
+            ROOMS.inc()
+            self._source.watch(guid)
+        return room
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Forget a viewer, and the auctions that nobody watches without him."""
         self._subscribers.discard(subscriber)
         STREAMS.dec()
         STREAMS_ENDED.labels(subscriber.why_ended or "gone").inc()
@@ -283,7 +310,12 @@ class Hub:
                 del self._rooms[room.guid]
                 ROOMS.dec()
                 self._source.unwatch(room.guid)
-        subscriber.rooms.clear()
+        subscriber.rooms = ()
+
+    def fell_behind(self, subscriber: Subscriber) -> None:
+        """A viewer has begun not to take what he is sent: look after him when his time for that is up."""
+        self._unschedule(subscriber)
+        self._schedule(subscriber)
 
     def state_of(self, guid: str) -> Update | None:
         """The newest state of a watched auction if it is live and time has not changed it since; else None."""
@@ -341,17 +373,25 @@ class Hub:
                 self._look_after(subscriber, time.monotonic())
 
     def _look_after(self, subscriber: Subscriber, now: float) -> None:
-        """End a stream whose time is up, break a silence, and come back when either is due again."""
+        """Cut a stalled stream, end one whose time is up, break a silence, and come back when the next is due."""
+        behind_since = subscriber.behind_since
+        if behind_since is not None and now - behind_since >= self._stall_seconds:
+            subscriber.why_ended = "stalled"
+            log.info("a viewer of %s took nothing for %g s and is cut", _names(subscriber), now - behind_since)
+            subscriber.cut()
+            return
         if now >= subscriber.ends_at:
             if self._draining or not any(room.closes_soon(self._clock()) for room in subscriber.rooms):
                 self._end(subscriber)
-                return
             subscriber.ends_at = now + 1.0
-        sent_at = max(subscriber.sent_at, max(room.sent_at for room in subscriber.rooms))
-        if now - sent_at >= subscriber.heartbeat_seconds:
+        if now - self._heard_at(subscriber) >= subscriber.heartbeat_seconds:
             subscriber.offer("hb", heartbeat_event(self._clock(), self._live))
-            subscriber.sent_at = sent_at = now
-        self._schedule(subscriber, min(sent_at + subscriber.heartbeat_seconds, subscriber.ends_at))
+            subscriber.sent_at = now
+        self._schedule(subscriber)
+
+    def _heard_at(self, subscriber: Subscriber) -> float:
+        """When a viewer was last sent anything, in monotonic seconds."""
+        return max(subscriber.sent_at, *(room.sent_at for room in subscriber.rooms))
 
     def _end(self, subscriber: Subscriber) -> None:
         """End one stream; its viewer comes back soon when it only grew old, later when this process goes away."""
@@ -360,7 +400,12 @@ class Hub:
         else:
             subscriber.end("life", "retry", retry_field(*RECONNECT_AFTER_LIFE_MS))
 
-    def _schedule(self, subscriber: Subscriber, due: float) -> None:
+    def _schedule(self, subscriber: Subscriber) -> None:
+        """Put a viewer into the wheel at the moment at which something may be due for him."""
+        heard_at = self._heard_at(subscriber) if subscriber.rooms else subscriber.sent_at
+        due = min(heard_at + subscriber.heartbeat_seconds, subscriber.ends_at)
+        if subscriber.behind_since is not None:
+            due = min(due, subscriber.behind_since + self._stall_seconds)
         subscriber.tick = int(max(due, time.monotonic()) / TICK_SECONDS) + 1
         self._wheel.setdefault(subscriber.tick, set()).add(subscriber)
 
@@ -382,11 +427,14 @@ class Hub:
             subscriber.ends_at = now + random.random() * max(0.0, window_seconds - TICK_SECONDS)
             if subscriber.ends_at <= now:
                 self._end(subscriber)
-            else:
-                self._schedule(subscriber, subscriber.ends_at)
+            self._schedule(subscriber)
 
     def fail(self) -> None:
         """Something here has died: end all streams, so that their viewers go to a process that works."""
         self._draining = True
         for subscriber in self._subscribers:
             subscriber.end("failed", "retry", retry_field(*RECONNECT_AFTER_DRAIN_MS))
+
+
+def _names(subscriber: Subscriber) -> str:
+    return ", ".join(room.guid for room in subscriber.rooms[:3])

@@ -8,11 +8,14 @@ import resource
 import signal
 import socket
 import tempfile
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from sse_auction.app import create_app
+from sse_auction.direct import EXTENSION, DirectStream
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.settings import Settings
 
@@ -27,6 +30,30 @@ LOGGING = {
     "loggers": {"httpx": {"level": "WARNING"}},
 }
 SHUTDOWN_MARGIN_SECONDS = 2.0  # for streams to leave after the drain window; then they are cut
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, from which a stream can take its connection over."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast("dict[str, object]", self.scope)["extensions"] = {EXTENSION: self.transport}
+
+    def end_body_with_connection(self) -> None:
+        """Send the coming response without chunking; the end of the connection is the end of the body."""
+        self.cycle.chunked_encoding = False
+        self.cycle.keep_alive = False
+
+    def hand_over(self, successor: DirectStream) -> None:
+        """Let `successor` have the connection, whose response has begun, for good.
+
+        To uvicorn the cycle looks disconnected: it neither completes the response nor closes the transport.
+        """
+        self.cycle.disconnected = True
+        self.flow.resume_reading()  # or the viewer's leaving would not be noticed
+        self.connections.discard(self)
+        self.transport.set_protocol(successor)
+        successor.start(self.transport, self.connections)  # type: ignore[arg-type]  # a set of protocols; ours is one
 
 
 def serve(settings: Settings, host: str) -> int:
@@ -85,7 +112,7 @@ def _serve_workers(settings: Settings, host: str) -> int:
 def _options(settings: Settings) -> dict[str, object]:
     return {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": StreamProtocol,
         "ws": "none",
         "lifespan": "on",
         "access_log": False,

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any
 
-from sse_auction.auth import Tokens, generated_secret
+from sse_auction.auth import Tokens, secret_of
 from sse_auction.demo import Demo
 from sse_auction.embedded import embedded_store
 from sse_auction.facts import StoreFacts
@@ -45,7 +45,7 @@ class Service:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self.settings = settings
-        self.tokens = Tokens(settings.secret or generated_secret(settings.data_dir))
+        self.tokens = Tokens(secret_of(settings))
         self.bid_rate = RateLimit(settings.bid_rate)
         self._facts = StoreFacts()
         self.now = self._facts.now
@@ -57,6 +57,7 @@ class Service:
             heartbeat_seconds=settings.heartbeat_seconds,
             stream_life_seconds=settings.stream_life_seconds,
             max_streams=settings.max_streams,
+            stall_seconds=settings.stall_seconds,
         )
         self.mirror.publish_to(self.hub)
         self.failure: str | None = None

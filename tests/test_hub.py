@@ -47,7 +47,7 @@ def test_a_newer_state_replaces_the_waiting_one(run: Callable[..., Any]) -> None
             for rev in range(1, 1001):
                 hub.publish(state(rev, f"{rev}.00"))
             assert slow.queue.qsize() == 2, "one place for the state, one for the retry field"
-            assert prices(slow.take_waiting()) == ["1000.00"]
+            assert prices(slow.queue.take_all()) == ["1000.00"]
 
     run(look())
 
@@ -73,14 +73,14 @@ def test_a_lower_revision_is_never_shown(run: Callable[..., Any]) -> None:
         hub, _ = make_hub()
         with hub.subscribe(["g"]) as viewer:
             hub.publish(state(5, "5.00"))
-            viewer.take_waiting()
+            viewer.queue.take_all()
             hub.publish(state(4, "4.00"))
-            assert viewer.take_waiting() == b""
+            assert viewer.queue.take_all() == b""
             current = hub.state_of("g")
             assert current is not None
             assert current.state.price == "5.00"
             hub.publish(state(5, "5.00"))
-            assert viewer.take_waiting() == b"", "the very same state is no news"
+            assert viewer.queue.take_all() == b"", "the very same state is no news"
 
     run(look())
 
@@ -90,13 +90,13 @@ def test_a_resumed_viewer_waits_for_more_than_he_has_seen(run: Callable[..., Any
         hub, _ = make_hub()
         tag = state(7, "7.00").tag
         with hub.subscribe(["g"], Seen.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
-            ahead.take_waiting()
+            ahead.queue.take_all()
             hub.publish(state(6, "6.00"))
-            assert (prices(ahead.take_waiting()), prices(other.take_waiting())) == ([], ["6.00"])
+            assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["6.00"])
             hub.publish(state(7, "7.00"))
-            assert (prices(ahead.take_waiting()), prices(other.take_waiting())) == ([], ["7.00"])
+            assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["7.00"])
             hub.publish(state(8, "8.00"))
-            assert (prices(ahead.take_waiting()), prices(other.take_waiting())) == (["8.00"], ["8.00"])
+            assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == (["8.00"], ["8.00"])
 
     run(look())
 
@@ -180,18 +180,18 @@ def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live(run: Ca
         hub, _ = make_hub(heartbeat=0.6)
         sweep = asyncio.create_task(hub.run())
         with hub.subscribe(["g"]) as quiet, hub.subscribe(["h"]) as busy:
-            quiet.take_waiting()
+            quiet.queue.take_all()
             received = b""
             for rev in range(1, 8):
                 hub.publish(state(rev, "1.00", guid="h"))
-                received += busy.take_waiting()
+                received += busy.queue.take_all()
                 await asyncio.sleep(0.2)
             assert b"event: hb" not in received
-            assert b'event: hb\ndata: {"now":1000,"live":true}' in quiet.take_waiting()
+            assert b'event: hb\ndata: {"now":1000,"live":true}' in quiet.queue.take_all()
             hub.set_live(False)
-            assert b'"live":false' in quiet.take_waiting()
+            assert b'"live":false' in quiet.queue.take_all()
             hub.set_live(False)
-            assert quiet.take_waiting() == b"", "said once"
+            assert quiet.queue.take_all() == b"", "said once"
         sweep.cancel()
         await asyncio.gather(sweep, return_exceptions=True)
 
@@ -221,6 +221,6 @@ def test_the_queue_is_an_asyncio_queue_with_one_place_per_slot(run: Callable[...
                 viewer.offer("g", b"%d" % number)
                 viewer.offer("hb", b"hb%d" % number)
             assert viewer.queue.qsize() == 3
-            assert viewer.take_waiting().endswith(b"4hb4"), "a newer item keeps the turn of the one it replaces"
+            assert viewer.queue.take_all().endswith(b"4hb4"), "a newer item keeps the turn of the one it replaces"
 
     run(look())

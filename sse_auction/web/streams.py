@@ -4,10 +4,14 @@ Rule: an EventSource gives up for ever on any status but 200. So a stream that c
 `retry:`, `event: busy`, and ends; only a request that can never work (a guid that names nothing) is refused, and
 only an ending that the viewer has seen is answered 204.
 
-The portable path is an `EventSourceResponse` fed by the subscriber's queue; it runs on any ASGI server.
+Two paths deliver: on our own server the connection is handed over to a `DirectStream`; on any other ASGI server an
+`EventSourceResponse` is fed by the subscriber's queue. Both obey the hub's rules, and the same tests hold both.
 """
 
+import asyncio
 import logging
+from contextlib import ExitStack
+from typing import cast
 
 from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
 from starlette.requests import Request
@@ -15,7 +19,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction import Seen
-from sse_auction.hub import BusyReason, Subscriber
+from sse_auction.direct import EXTENSION, DirectStream, ReleasableConnection
+from sse_auction.hub import BusyReason
 from sse_auction.metrics import STREAMS_REFUSED
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, checked_guid, guid_of, service_of
@@ -31,6 +36,8 @@ HEADERS = {
     "cache-control": "no-cache, no-transform",  # no proxy may compress it: compression holds bytes back
     "x-accel-buffering": "no",  # nginx buffers otherwise
 }
+
+RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 # At shutdown sse-starlette would end all streams at once; the hub ends them spread out.
 AppStatus.enable_automatic_graceful_drain = False
@@ -60,42 +67,58 @@ class WatchResponse(Response):
 
     def __init__(self, service: Service, guids: list[str], seen: Seen | None, *, many: bool) -> None:
         self._service = service
+        self._hub = service.hub
         self._guids = guids
         self._seen = seen
         self._many = many
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hub = self._service.hub
-        if hub.busy_reason is not None:
-            await self._busy(hub.busy_reason)(scope, receive, send)
-            return
-        with hub.subscribe(self._guids, self._seen, many=self._many) as subscriber:
-            response = await self._response_for(subscriber)
+        transport = scope.get("extensions", {}).get(EXTENSION)
+        if self._hub.busy_reason is not None:
+            await self._busy(self._hub.busy_reason)(scope, receive, send)
+        elif transport is not None and scope["method"] == "GET":
+            await self._send_directly(transport, scope, receive, send)
+        else:
+            await self._send_portably(scope, receive, send)
+
+    async def _send_directly(self, transport: asyncio.Transport, scope: Scope, receive: Receive, send: Send) -> None:
+        stream = DirectStream(self._hub)
+        self._hub.enter(stream, self._guids, self._seen, many=self._many)
+        with ExitStack() as until_handed_over:
+            until_handed_over.callback(self._hub.leave, stream)
+            if other := await self._other_response():
+                await other(scope, receive, send)
+                return
+            connection = cast(ReleasableConnection, transport.get_protocol())
+            connection.end_body_with_connection()
+            await send({"type": "http.response.start", "status": 200, "headers": RAW_HEADERS})
+            if not transport.is_closing():
+                until_handed_over.pop_all()
+                connection.hand_over(stream)
+
+    async def _send_portably(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stall_seconds = self._service.settings.stall_seconds
+        with self._hub.subscribe(self._guids, self._seen, many=self._many) as subscriber:
+            response = await self._other_response() or EventSourceResponse(
+                subscriber, headers=HEADERS, media_type="text/event-stream", ping=0, send_timeout=stall_seconds
+            )
             try:
                 await response(scope, receive, send)
             except SendTimeoutError:
                 subscriber.why_ended = "stalled"
-                log.info("a viewer of %s took nothing for %g s and was cut", self._guids[0], self._stall_seconds)
+                log.info("a viewer of %s took nothing for %g s and was cut", self._guids[0], stall_seconds)
 
-    @property
-    def _stall_seconds(self) -> float:
-        return self._service.settings.stall_seconds
-
-    async def _response_for(self, subscriber: Subscriber) -> Response:
-        if not self._many:
-            (guid,) = self._guids
-            update = await self._service.hub.first_state(guid, self._service.settings.store_timeout_seconds)
-            if update is None:
-                return self._busy("store_unavailable")
-            if update.is_final and update.seen == self._seen:
-                return Response(status_code=204)
-        return EventSourceResponse(
-            subscriber,
-            headers=HEADERS,
-            media_type="text/event-stream",
-            ping=0,
-            send_timeout=self._stall_seconds,
-        )
+    async def _other_response(self) -> Response | None:
+        """What to send instead of a stream, if anything."""
+        if self._many:
+            return None
+        (guid,) = self._guids
+        update = await self._hub.first_state(guid, self._service.settings.store_timeout_seconds)
+        if update is None:
+            return self._busy("store_unavailable")
+        if update.is_final and update.seen == self._seen:
+            return Response(status_code=204)
+        return None
 
     def _busy(self, reason: BusyReason) -> Response:
         STREAMS_REFUSED.labels(reason).inc()

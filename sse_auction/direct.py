@@ -1,0 +1,97 @@
+"""The short path: a viewer whose bytes go from the hub straight to his connection's transport.
+
+Once the response has begun, the server's HTTP protocol hands the connection over to a `DirectStream`, and everything
+that served the request (parser, scope, task, frames) is gone: what stays per viewer is this one object and the
+transport. A state is then one `write` per viewer, which is one `send` to the kernel.
+
+A viewer whose socket did not take all of the last write is behind: what comes for him waits in his one-slot queue,
+newest wins, until the socket has taken everything. So at most one state and a half is ever under way to him here;
+`TCP_NOTSENT_LOWAT` on the listening socket bounds what the kernel holds back (see `server.listen`).
+
+The body ends with the connection (`Connection: close`), so frames need no chunk headers, and are the same bytes for
+every viewer on either path.
+"""
+
+import asyncio
+import time
+from typing import Protocol
+
+from sse_auction.hub import EndReason, Hub, Item, LatestQueue, Subscriber
+
+EXTENSION = "sse_auction.transport"  # in the ASGI scope's extensions: the connection's transport, where it can be had
+
+
+class ReleasableConnection(Protocol):
+    """What the server's HTTP protocol must be able to do."""
+
+    def end_body_with_connection(self) -> None:
+        """Send the coming response without chunking; the end of the connection is the end of the body."""
+
+    def hand_over(self, successor: "DirectStream") -> None:
+        """Let `successor` have the connection, whose response has begun, for good."""
+
+
+class DirectStream(Subscriber, asyncio.Protocol):
+    """A viewer and his connection in one."""
+
+    __slots__ = ("_connections", "_hub", "_queue", "_transport")
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+        self._transport: asyncio.Transport | None = None
+        self._connections: set[object] | None = None
+        self.behind_since = time.monotonic()  # until he has a transport, everything waits
+        self._queue: LatestQueue | None = LatestQueue()
+
+    def start(self, transport: asyncio.Transport, connections: set[object]) -> None:
+        """Deliver to `transport` from now on; `connections` are the server's, which it waits for at shutdown."""
+        self._transport = transport
+        self._connections = connections
+        connections.add(self)
+        transport.set_write_buffer_limits(high=0)  # tell us whenever the kernel does not take all
+        self.resume_writing()
+
+    def offer(self, slot: str, data: bytes) -> None:
+        if self.why_ended is not None:
+            return
+        if self._queue is None:
+            self._transport.write(data)  # type: ignore[union-attr]  # he has one when nothing waits
+        else:
+            self._queue.put_nowait(Item(slot, data))
+
+    def end(self, reason: EndReason, slot: str, data: bytes) -> None:
+        if self.why_ended is None:
+            self.offer(slot, data)
+            self.why_ended = reason
+            self._close_if_done()
+
+    def cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _close_if_done(self) -> None:
+        if self.why_ended is not None and self._queue is None and self._transport is not None:
+            self._transport.close()
+
+    # --- what the transport says ---------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        self.behind_since = time.monotonic()
+        self._queue = LatestQueue()
+        self._hub.fell_behind(self)
+
+    def resume_writing(self) -> None:
+        waiting = self._queue.take_all() if self._queue is not None else b""
+        self._queue = self.behind_since = None
+        if waiting and self._transport is not None:
+            self._transport.write(waiting)  # and he may be behind again
+        self._close_if_done()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hub.leave(self)
+        if self._connections is not None:
+            self._connections.discard(self)
+
+    def shutdown(self) -> None:
+        """The server is about to stop. The hub knows, and ends the streams spread over the drain window."""

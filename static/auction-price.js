@@ -1,0 +1,131 @@
+// <auction-price guid="42"></auction-price>: a live price on any page, with one script tag:
+//   <script type="module" src="https://auction.example/static/auction-price.js"></script>
+//
+// Rule: the price is plain text inside the element, so that the page's own CSS styles it; all such
+// elements share as few connections as there can be. The service is where this module came from.
+//
+// Attributes: guid, locale (optional). Set by it: data-price, data-status, data-connection, data-note.
+// Events, bubbling: `auction-state` (detail: the state), `auction-connection` (detail: 'live' |
+// 'polling' | 'offline').
+
+import { Feed, MAX_GUIDS_PER_STREAM } from './feed.js';
+import { formatPrice } from './money.js';
+import { text, viewerLocale } from './strings.js';
+
+// A page that adds a table of prices row by row should open one connection, not one per row.
+const REGROUP_DEBOUNCE_MS = 50;
+
+// No specificity, so that any rule of the host page wins; a constructed sheet needs no CSP exception.
+const DEFAULT_LOOK = `
+  :where(auction-price) { font-variant-numeric: tabular-nums; }
+  :where(auction-price[data-connection="offline"]) { opacity: .65; }
+  :where(auction-price[data-connection="offline"])::after { content: " (" attr(data-note) ")"; font-size: smaller; }`;
+
+const elements = new Map(); // guid -> Set of elements on the page
+const feeds = []; // each watches up to MAX_GUIDS_PER_STREAM guids
+let regrouping = 0;
+
+class AuctionPrice extends HTMLElement {
+  static observedAttributes = ['guid', 'locale'];
+  #joined = null; // the guid this element is counted under
+
+  connectedCallback() { this.#join(); }
+  disconnectedCallback() { this.#leave(); }
+
+  attributeChangedCallback(name) {
+    if (!this.isConnected) return;
+    if (name === 'locale') return this.#repeat();
+    this.#leave();
+    this.#join();
+  }
+
+  show(state) {
+    if (state.price === null) {
+      delete this.dataset.price;
+      this.textContent = text.noPrice;
+    } else {
+      this.dataset.price = state.price;
+      this.textContent = formatPrice(state.price, state.currency, this.getAttribute('locale') || viewerLocale);
+    }
+    this.dataset.status = state.status;
+    this.dispatchEvent(new CustomEvent('auction-state', { detail: state, bubbles: true }));
+  }
+
+  showConnection(connection) {
+    if (!connection || this.dataset.connection === connection) return;
+    this.dataset.connection = connection;
+    this.dataset.note = text.notLive;
+    this.dispatchEvent(new CustomEvent('auction-connection', { detail: connection, bubbles: true }));
+  }
+
+  #join() {
+    const guid = this.getAttribute('guid');
+    if (!guid || this.#joined === guid) return;
+    this.#joined = guid;
+    if (!elements.has(guid)) elements.set(guid, new Set());
+    elements.get(guid).add(this);
+    regroupSoon();
+    this.#repeat();
+  }
+
+  #leave() {
+    const others = elements.get(this.#joined);
+    others?.delete(this);
+    if (others?.size === 0) elements.delete(this.#joined);
+    this.#joined = null;
+    delete this.dataset.connection;
+    regroupSoon();
+  }
+
+  /** A second element of an auction that is watched already shows what is known. */
+  #repeat() {
+    const feed = feeds.find((candidate) => candidate.guids.includes(this.#joined));
+    const state = feed?.latest(this.#joined);
+    if (state) this.show(state);
+    this.showConnection(feed?.connection);
+  }
+}
+
+function regroupSoon() { regrouping ||= setTimeout(regroup, REGROUP_DEBOUNCE_MS); }
+
+/** Shares the guids out among feeds; a feed whose guids stay the same keeps its connection. */
+function regroup() {
+  regrouping = 0;
+  const wanted = [...elements.keys()];
+  for (const [number, feed] of feeds.entries()) {
+    const kept = feed.guids.filter((guid) => elements.has(guid));
+    const others = new Set(feeds.flatMap((other, index) => (index === number ? [] : other.guids)));
+    const room = MAX_GUIDS_PER_STREAM - kept.length;
+    const added = wanted.filter((guid) => !kept.includes(guid) && !others.has(guid)).slice(0, room);
+    feed.watch([...kept, ...added]);
+  }
+  const watched = new Set(feeds.flatMap((feed) => feed.guids));
+  const left = wanted.filter((guid) => !watched.has(guid));
+  while (left.length) openFeed(left.splice(0, MAX_GUIDS_PER_STREAM));
+  for (const feed of feeds.filter((idle) => idle.guids.length === 0)) {
+    feed.close();
+    feeds.splice(feeds.indexOf(feed), 1);
+  }
+}
+
+function openFeed(guids) {
+  const feed = new Feed(guids);
+  feed.addEventListener('state', ({ detail }) => {
+    for (const element of [...elements.get(detail.guid) ?? []]) element.show(detail);
+  });
+  feed.addEventListener('connection', ({ detail }) => {
+    for (const guid of feed.guids) {
+      for (const element of [...elements.get(guid) ?? []]) element.showConnection(detail);
+    }
+  });
+  feeds.push(feed);
+  feed.open();
+}
+
+// The same module under two addresses must not break the page.
+if (!customElements.get('auction-price')) {
+  const look = new CSSStyleSheet();
+  look.replaceSync(DEFAULT_LOOK);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, look];
+  customElements.define('auction-price', AuctionPrice);
+}

@@ -1,0 +1,123 @@
+// The page of one lot, /lots/<guid>.
+//
+// Rule: this only shows. The feed brings states; the form, the history and the countdown each look
+// after themselves; what is true comes from the server.
+
+import { BidForm } from './bid-form.js';
+import { showCountdown, startTicking } from './countdown.js';
+import { Feed } from './feed.js';
+import { History } from './history.js';
+import { flash, followConnection, openPage, setText } from './page.js';
+import { bidsText, priceLabel, priceText, showPrice } from './price.js';
+import { auctionUrl } from './service.js';
+import { paddleOf, takeTokenFromAddress } from './session.js';
+import { isPlain, standingOf } from './state.js';
+import { text, viewerLocale } from './strings.js';
+
+// A screen reader that speaks every bid of a heated auction says nothing that can be understood.
+const LEAST_MS_BETWEEN_SPOKEN_PRICES = 8_000;
+
+const guid = decodeURIComponent(location.pathname.split('/').filter(Boolean).at(-1));
+const main = document.querySelector('main');
+const by = (id) => document.getElementById(id);
+const dayAndTime = new Intl.DateTimeFormat(viewerLocale, { dateStyle: 'medium', timeStyle: 'medium' });
+
+openPage();
+takeTokenFromAddress();
+const feed = new Feed([guid]);
+const form = new BidForm(guid, main);
+const history = new History(guid, by('bids'));
+let termsKnown = false;
+
+setText(by('title'), guid);
+followConnection(feed);
+feed.addEventListener('state', ({ detail }) => show(detail));
+form.addEventListener('answered', ({ detail }) => {
+  feed.accept(detail);
+  show(feed.latest(guid) ?? detail); // the paddle may be new even if the state is not
+});
+window.addEventListener('hashchange', takeTokenFromAddress);
+startTicking(() => tick(feed.latest(guid)));
+feed.open();
+
+function show(state) {
+  main.dataset.status = state.status;
+  main.dataset.plain = String(isPlain(state));
+  const paddle = paddleOf(guid);
+  setText(by('title'), state.title ?? guid);
+  setText(by('status'), text.status[state.status]);
+  showPriceOf(state);
+  showFacts(state);
+  showStanding(state, paddle);
+  setText(by('note'), text.note[isPlain(state) ? 'plain' : state.status]);
+  form.update(state);
+  history.update(state, paddle);
+  tick(state);
+  if (!termsKnown && state.status !== 'unknown' && !isPlain(state)) learnTerms();
+}
+
+function showPriceOf(state) {
+  if (showPrice(by('price'), state)) flash(by('price'));
+  setText(by('price-label'), priceLabel(state));
+  const known = state.price ?? state.next_bid ?? null;
+  document.title = [known && priceText(known, state.currency), state.title ?? guid].filter(Boolean).join(' · ');
+  if (state.price !== null) speakPrice();
+}
+
+function showFacts(state) {
+  const facts = [];
+  if (state.bids != null && state.status !== 'upcoming') facts.push(bidsText(state.bids));
+  if (state.leader != null) facts.push(state.status === 'open' ? text.leads(state.leader) : text.paddle(state.leader));
+  if (state.reserve_met != null) facts.push(state.reserve_met ? text.reserveMet : text.reserveNotMet);
+  if (state.extensions) facts.push(text.extended(state.extensions));
+  setText(by('facts'), facts.join(' · '));
+}
+
+function showStanding(state, paddle) {
+  const standing = standingOf(state, paddle);
+  const over = state.status === 'closed';
+  const [leads, lost] = [over && standing === 'none' && paddle !== null, over && standing === 'outbid'];
+  by('standing').dataset.standing = standing;
+  setText(by('standing'), leads ? text.standing.leadingClosed : lost ? text.standing.lost : text.standing[standing]);
+}
+
+function tick(state) {
+  if (!state) return;
+  const phase = showCountdown(by('countdown'), state, feed.clock.now());
+  by('clock').hidden = phase === 'none' || phase === 'closed';
+  setText(by('clock-label'), phase === 'opens' || phase === 'opening' ? text.opensIn : text.closesIn);
+  const [at, words] = state.status === 'upcoming' ? [state.opens_at, text.opensAt]
+    : [state.closes_at, state.status === 'open' ? text.closesAt : text.closedAt];
+  const shown = at != null && state.status !== 'unknown' && state.status !== 'cancelled';
+  setText(by('when'), shown ? words(dayAndTime.format(at)) : '');
+}
+
+let spokenAt = -Infinity;
+let speaking = 0;
+
+/** Tells a screen reader the newest price, not every price. */
+function speakPrice() {
+  if (speaking) return;
+  const waitMs = Math.max(0, spokenAt + LEAST_MS_BETWEEN_SPOKEN_PRICES - performance.now());
+  speaking = setTimeout(() => {
+    speaking = 0;
+    spokenAt = performance.now();
+    const { price, currency } = feed.latest(guid);
+    if (price !== null) setText(by('price-spoken'), text.spokenPrice(priceText(price, currency)));
+  }, waitMs);
+}
+
+/** Increments for the quick amounts; without them the next bid alone is offered. */
+async function learnTerms() {
+  termsKnown = true;
+  try {
+    const asked = performance.now();
+    const response = await fetch(auctionUrl(guid), { cache: 'no-store' });
+    const { terms, state } = await response.json();
+    // A greeting may carry an old `now`; this answer was made for us, and its way was measured.
+    feed.observeClock(state.now, performance.now() - asked);
+    if (terms) form.setIncrements(terms.increments);
+  } catch {
+    termsKnown = false; // the next state asks again
+  }
+}

@@ -1,0 +1,45 @@
+// A price on the page: the raw decimal in data-price, the viewer's way of writing it as text.
+//
+// Rule: digits and currency sign are separate spans, so that CSS can set them apart; the element's
+// text is still exactly the formatted price. Where nobody has bid, the text is what bidding starts
+// at and data-price is empty.
+
+import { formatPrice, priceParts } from './money.js';
+import { isPlain } from './state.js';
+import { text, viewerLocale } from './strings.js';
+
+/** Shows a state's price in an element; true if it replaced one shown before. */
+export function showPrice(element, { price, next_bid: nextBid, currency }) {
+  const before = element.dataset.price;
+  const shown = price ?? nextBid ?? null;
+  element.dataset.price = price ?? '';
+  if (shown === null) element.textContent = text.noPrice;
+  else if (element.textContent !== priceText(shown, currency)) {
+    element.replaceChildren(...priceParts(shown, currency, viewerLocale).map(partNode));
+    // For CSS to fit a price of any length into one line.
+    element.style.setProperty('--chars', element.textContent.length);
+  }
+  return before !== undefined && before !== element.dataset.price;
+}
+
+export function priceText(price, currency) { return formatPrice(price, currency, viewerLocale); }
+
+/** What the number shown is: a bid, what bidding starts at, the hammer price, … */
+export function priceLabel(state) {
+  if (state.status === 'unknown') return '';
+  if (isPlain(state)) return text.maximumPrice;
+  if (state.price === null) return state.next_bid == null ? text.noBidsYet : text.startingPrice;
+  if (state.status === 'cancelled') return text.lastBid;
+  if (state.status !== 'closed') return text.currentBid;
+  return state.reserve_met === false ? text.lastBid : text.finalPrice;
+}
+
+export function bidsText(count) { return text.bids(count, count.toLocaleString(viewerLocale)); }
+
+function partNode({ type, value }) {
+  if (type !== 'currency' && type !== 'fraction') return value;
+  const span = document.createElement('span');
+  span.className = type;
+  span.textContent = value;
+  return span;
+}

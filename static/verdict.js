@@ -1,0 +1,35 @@
+// What the page may claim about its price: 'live', 'polling' or 'offline'.
+//
+// Rule: good news and bad news count at once; doubt becomes bad news after a grace in which the
+// browser usually reconnects, so that a passing tunnel does not make the page flicker.
+
+const GRACE_MS = 3_000;
+
+export class Verdict {
+  #changed; #grace = 0;
+  current = null; // null until the first verdict
+
+  constructor(changed) { this.#changed = changed; }
+
+  good(connection) { this.#become(connection); }
+  bad() { this.#become('offline'); }
+  doubt() { this.#grace ||= setTimeout(() => this.bad(), GRACE_MS); }
+
+  /** Drops a doubt: what is shown is final. */
+  settle() {
+    clearTimeout(this.#grace);
+    this.#grace = 0;
+  }
+
+  forget() {
+    this.settle();
+    this.current = null;
+  }
+
+  #become(connection) {
+    this.settle();
+    if (connection === this.current) return;
+    this.current = connection;
+    this.#changed(connection);
+  }
+}
