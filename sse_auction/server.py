@@ -137,6 +137,7 @@ def _options(settings: Settings) -> dict[str, object]:
         "lifespan": "on",
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,  # nothing here depends on the client's address or scheme; it would cost every request
         "log_config": LOGGING,
         "backlog": BACKLOG,
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
