@@ -6,21 +6,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from sse_auction.link import StoreUnavailable
+from sse_auction.link import StoreError
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
 from sse_auction.web import auctions, operations, pages, problems, streams
 
 log = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 16 * 1024  # a bid has 40 bytes, an auction with a hundred bands 6 KB
 
 ROUTES: list[BaseRoute] = [
     Route("/auctions/stream", streams.stream_many),
@@ -44,9 +41,8 @@ DEMO_ROUTES: list[BaseRoute] = [Route("/guest", pages.guest, methods=["POST"])]
 
 EXCEPTION_HANDLERS = {
     problems.Problem: problems.on_problem,
-    StoreUnavailable: problems.on_store_unavailable,
+    StoreError: problems.on_store_error,
     HTTPException: problems.on_http_exception,
-    msgspec.DecodeError: problems.on_decode_error,
     Exception: problems.on_unexpected,
 }
 
@@ -59,7 +55,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
         middleware=_middleware(settings),
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=partial(_lifespan, settings),
-        max_body_size=MAX_BODY_BYTES,
     )
 
 

@@ -7,11 +7,14 @@ Identity comes from the token alone, never from a body. The auction house's own 
 import os
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import jwt
+
+from sse_auction.settings import Settings, SettingsError
 
 Role: TypeAlias = Literal["bidder", "operator"]
 
@@ -73,12 +76,16 @@ class Tokens:
             raise InvalidToken("the token has expired; get a new one") from None
         except jwt.MissingRequiredClaimError as error:
             raise InvalidToken(f"the token has no claim {error.claim!r}") from None
-        except jwt.InvalidTokenError:
+        except jwt.ImmatureSignatureError:
+            raise InvalidToken("the token is not good yet, says its claim 'nbf'") from None
+        except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
             raise InvalidToken("the token was not signed by this service's secret with HS256") from None
+        except jwt.InvalidTokenError as error:
+            raise InvalidToken(f"the token cannot be used: {error}") from None
         subject, name = claims["sub"], claims.get("name")
         role, auctions = claims.get("role", "bidder"), claims.get("auctions")
-        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
-            raise InvalidToken(f"the token's claim 'sub' is not a string of 1 to {_LONGEST_SUBJECT} characters")
+        if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():  # a lone surrogate is not
+            raise InvalidToken(f"the token's claim 'sub' is not 1 to {_LONGEST_SUBJECT} printable characters")
         if role not in ("bidder", "operator"):
             raise InvalidToken("the token's claim 'role' is neither 'bidder' nor 'operator'")
         if name is not None and not isinstance(name, str):
@@ -90,18 +97,29 @@ class Tokens:
         return Identity(subject, name, role, None if auctions is None else frozenset(auctions))
 
 
+def secret_of(settings: Settings) -> str:
+    """The secret that is set, or else the generated one."""
+    return settings.secret or generated_secret(settings.data_dir)
+
+
 def generated_secret(data_dir: Path) -> str:
-    """The secret in the data directory, made by the first who asks: for those who set none."""
+    """The secret in the data directory, made by the first who asks: for those who set none; or `SettingsError`."""
     path = data_dir / "secret"
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = data_dir / f"secret.{os.getpid()}.{secrets.token_hex(4)}"
-    if not path.exists():
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            _generate_secret(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"SSE_AUCTION_SECRET is not set and {path} cannot be used: {error.strerror}") from None
+
+
+def _generate_secret(path: Path) -> None:
+    draft = path.with_name(f"secret.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_hex(32))
-        try:
-            os.link(draft, path)  # atomic, and fails where another process was quicker: then its secret holds
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
+        with suppress(FileExistsError):  # another process was quicker: then its secret holds
+            os.link(draft, path)  # atomic, unlike a write
+    finally:
+        draft.unlink(missing_ok=True)

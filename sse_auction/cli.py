@@ -1,4 +1,4 @@
-"""The command `sse-auction`. Every error is one sentence on stderr and exit code 1."""
+"""The command `sse-auction`. Every error is one sentence on stderr and exit code 1; wrong usage is 2, as everywhere."""
 
 import asyncio
 import logging
@@ -8,13 +8,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import click
 
 from sse_auction import __version__
 from sse_auction.auction import is_guid
-from sse_auction.auth import Tokens, generated_secret
+from sse_auction.auth import InvalidToken, Tokens, secret_of
 from sse_auction.client import Client, ClientError, open_client
 from sse_auction.link import StoreError
 from sse_auction.settings import Settings, SettingsError
@@ -34,8 +35,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (SettingsError, StoreError, ClientError) as error:
+    except (SettingsError, StoreError, ClientError, InvalidToken) as error:
         click.echo(f"sse-auction: {error}", err=True)
+        sys.exit(1)
+    except UnicodeEncodeError as error:  # bytes on the command line that are no UTF-8 come as lone surrogates
+        click.echo(f"sse-auction: {error.object!r} cannot be sent: {error.reason}", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
@@ -51,7 +55,7 @@ def commands() -> None:
     """Live maximum prices for auctions, pushed to every watcher over Server-Sent Events.
 
     Settings come from the environment: REDIS_URL (without it, an embedded store in SSE_AUCTION_DATA_DIR is started
-    or joined), PORT, WEB_CONCURRENCY, SSE_AUCTION_SECRET and others; the README lists them all.
+    or joined), PORT, WEB_CONCURRENCY, SSE_AUCTION_SECRET and others; docs/reference.md lists them all.
     """
 
 
@@ -76,6 +80,7 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
         if value is not None:
             os.environ[variable] = str(value)  # worker processes read the environment too
     settings = Settings.from_environment()
+    secret_of(settings)  # so that a missing one is said once and not by every worker
     try:
         with store_url(settings) as url:
             asyncio.run(check_store(url, settings.store_timeout_seconds))
@@ -186,16 +191,21 @@ def price(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
 @click.argument("guid", callback=_guid)
 @_service_options
 def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
-    """Follow auction GUID live until it ends or you press Ctrl-C; with --json, one state per line."""
+    """Follow auction GUID live until it ends or you press Ctrl-C.
+
+    With --json, or when the output is no terminal, it is one line per state.
+    """
 
     async def follow(client: Client) -> None:
-        if as_json:
-            async for state in client.watch(guid):
+        async with aclosing(client.watch(guid)) as states:
+            if sys.stdout.isatty() and not as_json:
+                await show_live(states)
+                return
+            async for state in states:
                 if state is not None:
-                    click.echo(encode(state))
-                    sys.stdout.flush()
-        else:
-            await show_live(client.watch(guid))
+                    click.echo(encode(state) if as_json else describe(state))
+                elif not as_json:
+                    click.echo("not live")
 
     _run(url, token, follow)
 
@@ -213,7 +223,7 @@ def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def token(subject: str, role: Any, name: str | None, auctions: list[str] | None, hours: int, as_json: bool) -> None:
     """Print a token for SUBJECT, a bidder's or operator's id."""
-    settings = Settings.from_environment()
-    tokens = Tokens(settings.secret or generated_secret(settings.data_dir))
+    tokens = Tokens(secret_of(Settings.from_environment()))
     made = tokens.issue(subject, role=role, name=name, auctions=auctions, life_seconds=hours * 3600)
+    tokens.read(made)  # what the service would refuse is refused here
     click.echo(encode({"token": made, "sub": subject, "role": role}) if as_json else made)

@@ -5,10 +5,10 @@ Both offer the same: create, bid, price, watch. What the service refuses is a `C
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import msgspec
@@ -30,6 +30,8 @@ from sse_auction.wire import (
     to_builtins,
 )
 
+_T = TypeVar("_T")
+
 _SILENCE_SECONDS = 45.0  # three heartbeats: then the line is dead
 _RECONNECT_SECONDS = 3.0
 
@@ -47,8 +49,8 @@ class Client(Protocol):
 
     async def price(self, guid: str) -> State: ...
 
-    def watch(self, guid: str) -> AsyncIterator[State | None]:
-        """States as they come, None when the price is not live; ends with the auction."""
+    def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
+        """States as they come, None when the price is not live; ends with the auction. To be closed by its user."""
 
 
 # --- straight to the store -------------------------------------------------------------------------------------
@@ -63,8 +65,9 @@ class StoreClient:
 
     async def create(self, request: CreateRequest, guid: str) -> AuctionReply:
         try:
+            msgspec.convert(to_builtins(request), CreateRequest)  # nothing has checked its limits yet
             new = new_auction(request, guid, self._service.settings.currency)
-        except AmountError as error:
+        except (AmountError, msgspec.ValidationError) as error:
             raise ClientError(str(error)) from None
         result = await self._service.store.create(new)
         if isinstance(result, Created):
@@ -93,16 +96,21 @@ class StoreClient:
             raise ClientError(f"there is no auction {guid!r}")
         return state
 
-    async def watch(self, guid: str) -> AsyncIterator[State | None]:
-        hub = self._service.hub
-        shown: str | None = ""
-        with hub.subscribe([guid]) as subscriber:
-            async for _ in subscriber:
-                update = hub.state_of(guid)
-                tag = update.state.tag if update else None
-                if tag != shown:
-                    shown = tag
-                    yield update.state if update else None
+    async def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
+        service = self._service
+        tag = ""
+        while not service.is_draining:  # a stream has a longest life, after which the next one goes on
+            with service.hub.subscribe([guid], Seen.of_tag(tag)) as subscriber:
+                async for _ in subscriber:
+                    update = service.hub.state_of(guid)
+                    if update is None:
+                        if not service.mirror.is_live:
+                            yield None
+                    elif update.state.tag != tag:
+                        tag = update.state.tag
+                        yield update.state
+                        if update.is_final:
+                            return
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------------
@@ -116,49 +124,59 @@ class HttpClient:
 
     async def create(self, request: CreateRequest, guid: str) -> AuctionReply:
         body = to_builtins(request) | {"guid": guid}
-        return msgspec.json.decode(await self._ask("POST", "/auctions", json=body), type=AuctionReply)
+        return await self._ask(AuctionReply, "POST", "/auctions", json=body)
 
     async def bid(self, guid: str, price: str, *, confirm: bool, key: str | None) -> BidReply:
         headers = {"Idempotency-Key": key} if key else {}
         body = {"price": price, "confirm": confirm}
-        reply = await self._ask("POST", f"/auctions/{guid}/bids", json=body, headers=headers)
-        return msgspec.json.decode(reply, type=BidReply)
+        return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=body, headers=headers)
 
     async def price(self, guid: str) -> State:
-        return msgspec.json.decode(await self._ask("GET", f"/auctions/{guid}/price"), type=State)
+        return await self._ask(State, "GET", f"/auctions/{guid}/price")
 
-    async def _ask(self, method: str, path: str, **options: Any) -> bytes:
+    async def _ask(self, shape: type[_T], method: str, path: str, **options: Any) -> _T:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise ClientError(f"{self._http.base_url} does not answer: {str(error) or type(error).__name__}") from None
-        if response.is_success:
-            return response.content
-        raise ClientError(_refusal(response.status_code, response.content))
+            raise ClientError(self._no_answer(error)) from None
+        if not response.is_success:
+            raise ClientError(_refusal(response.status_code, response.content))
+        try:
+            return msgspec.json.decode(response.content, type=shape)
+        except msgspec.DecodeError:
+            raise ClientError(f"{self._http.base_url} answers, but not as sse-auction does") from None
 
-    async def watch(self, guid: str) -> AsyncIterator[State | None]:
+    def _no_answer(self, error: Exception) -> str:
+        return f"{self._http.base_url} does not answer: {str(error) or type(error).__name__}"
+
+    async def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
         seen: Seen | None = None
         tag = ""
         while True:
             try:
-                async for state in self._stream(guid, tag):
-                    if state is not None:
-                        newer = Seen.of_tag(state.tag)
-                        if newer is None or (seen is not None and not seen.is_superseded_by(newer)):
-                            continue
-                        seen, tag = newer, state.tag
-                    yield state
-                    if state is not None and state.is_final:
-                        return
-            except (httpx.HTTPError, SSEError):
+                async with aclosing(self._stream(guid, tag)) as states:
+                    async for state in states:
+                        if state is not None:
+                            newer = Seen.of_tag(state.tag)
+                            if newer is None or (seen is not None and not seen.is_superseded_by(newer)):
+                                continue
+                            seen, tag = newer, state.tag
+                        yield state
+                        if state is not None and state.is_final:
+                            return
+            except (httpx.HTTPError, SSEError, msgspec.DecodeError) as error:
+                if seen is None:  # a wrong address, rather than a service that went away
+                    raise ClientError(self._no_answer(error)) from None
                 yield None
             await asyncio.sleep(_RECONNECT_SECONDS * random.uniform(0.7, 1.3))
 
-    async def _stream(self, guid: str, tag: str) -> AsyncIterator[State | None]:
+    async def _stream(self, guid: str, tag: str) -> AsyncGenerator[State | None, None]:
         headers = {"Last-Event-ID": tag} if tag else {}
         timeout = httpx.Timeout(10.0, read=_SILENCE_SECONDS)
         path = f"/auctions/{guid}/stream"
         async with aconnect_sse(self._http, "GET", path, headers=headers, timeout=timeout) as source:
+            if source.response.is_server_error:  # a proxy's word for a service that is being restarted
+                source.response.raise_for_status()
             if source.response.status_code != 200:
                 raise ClientError(_refusal(source.response.status_code, await source.response.aread()))
             async for event in source.aiter_sse():
@@ -186,5 +204,9 @@ async def open_client(url: str | None, token: str | None, bidder: str, settings:
             yield StoreClient(service, bidder)
     else:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=10.0) as http:
+        try:
+            http = httpx.AsyncClient(base_url=url, headers=headers, timeout=10.0)
+        except httpx.InvalidURL as error:
+            raise ClientError(f"{url!r} is not a URL: {error}") from None
+        async with http:
             yield HttpClient(http)

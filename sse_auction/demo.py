@@ -18,6 +18,7 @@ from sse_auction.wire import NewAuction
 
 log = logging.getLogger(__name__)
 
+GUID_PREFIX = "demo-"
 LEASE_SECONDS = 5.0
 HOUSE_BIDDERS = 6
 HOUSE_LIMIT = 8  # times the start price
@@ -66,13 +67,28 @@ class Demo:
             await asyncio.sleep(random.uniform(0.2, LONGEST_PAUSE_SECONDS))
 
     async def _open_missing_lots(self) -> None:
-        page = await self._store.list_auctions("open", None, 50)
-        open_by_title = {terms.title: terms.guid for terms, _ in page.auctions}
-        for lot in CATALOGUE:
-            self._on_sale[lot] = open_by_title.get(lot.title) or await self._open(lot)
+        on_sale = {lot: guid for lot, guid in self._on_sale.items() if await self._is_open(guid)}
+        if len(on_sale) < len(CATALOGUE):
+            by_title = await self._open_lots_of_any_process()
+            on_sale = {lot: by_title.get(lot.title) or await self._open(lot) for lot in CATALOGUE}
+        self._on_sale = on_sale
+
+    async def _is_open(self, guid: str) -> bool:
+        return (await self._store.state(guid)).status == "open"
+
+    async def _open_lots_of_any_process(self) -> dict[str, str]:
+        """Guids by title: what an earlier process or the last holder of the lease has opened."""
+        found: dict[str, str] = {}
+        cursor: str | None = None
+        while True:
+            page = await self._store.list_auctions("open", cursor, 200)
+            found |= {terms.title: terms.guid for terms, _ in page.auctions if terms.guid.startswith(GUID_PREFIX)}
+            cursor = page.next
+            if cursor is None:
+                return found
 
     async def _open(self, lot: Lot) -> str:
-        guid = f"demo-{secrets.token_hex(4)}"
+        guid = f"{GUID_PREFIX}{secrets.token_hex(4)}"
         life_ms = int(lot.minutes * 60_000 * random.uniform(0.7, 1.3))
         await self._store.create(
             NewAuction(

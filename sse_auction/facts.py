@@ -7,7 +7,7 @@ that a step of this machine's wall clock moves nothing. The mirror keeps these f
 import time
 from collections.abc import Sequence
 
-_WORTH_KEEPING_SECONDS = 10.0  # a measurement older than this yields to any newer one: clocks drift
+_DRIFT = 0.001  # how far two clocks may part per second while one is being slewed: 500 ppm each, at most
 _STEP_MS = 1000  # a difference that no slow round trip explains: the store's clock was set
 
 
@@ -18,7 +18,7 @@ class StoreFacts:
         self.memory = ""
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000  # until the store has been asked
         self._round_trip = float("inf")
-        self._measured_at = float("-inf")
+        self._measured_at = 0.0
 
     def now(self) -> int:
         """The store's clock, estimated, in epoch ms."""
@@ -27,12 +27,13 @@ class StoreFacts:
     def observe_time(self, reply: Sequence[bytes], sent_at: float, received_at: float) -> int:
         """Take a reply to `TIME`, asked and answered at these monotonic seconds, into account; returns it in epoch ms.
 
-        The quickest of the recent answers counts, for it bounds the error best.
+        An answer counts that bounds the error better: it came quicker than the last that counted, whose bound grows
+        as the clocks drift.
         """
         told_ms = int(reply[0]) * 1000 + int(reply[1]) // 1000
         offset = told_ms - (sent_at + received_at) * 500
         round_trip = received_at - sent_at
-        stale = received_at - self._measured_at > _WORTH_KEEPING_SECONDS
-        if stale or round_trip <= self._round_trip or abs(offset - self._offset_ms) > _STEP_MS + round_trip * 1000:
+        bound = self._round_trip + (received_at - self._measured_at) * _DRIFT
+        if round_trip <= bound or abs(offset - self._offset_ms) > _STEP_MS + round_trip * 1000:
             self._offset_ms, self._round_trip, self._measured_at = offset, round_trip, received_at
         return told_ms

@@ -6,13 +6,15 @@ loop leaves in one write, each has its own answer and its own deadline, and a pu
 that waits for it.
 
 Rules: nothing is ever sent twice (a bid must not count twice); a call without an answer in time fails as
-`StoreTimeout`, whose outcome is unknown; a link that answered nothing during a whole deadline is given up.
+`StoreTimeout`, whose outcome is unknown; a link that answered nothing during a whole deadline is given up, and the
+calls that still wait there fail each at its own deadline, not sooner: a store that thaws may yet carry them out.
 It knows nothing of auctions.
 """
 
 import asyncio
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeAlias
@@ -30,10 +32,9 @@ Reply: TypeAlias = Any
 
 MAX_WAITING_CALLS = 50_000  # beyond this the store is so far behind that a call could only time out
 CONNECT_TIMEOUT_SECONDS = 1.0  # a frozen server accepts and says nothing; the next attempt must come soon
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = (
-    0.05,
-    0.5,
-)  # between attempts; true again within 2 s of its return
+_FIRST_PAUSE_SECONDS = 0.05  # between attempts
+_LONGEST_PAUSE_SECONDS = 0.5  # everything must be true again within 2 s of the store's return
+_NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN")
 
 
 class StoreError(Exception):
@@ -44,12 +45,23 @@ class StoreUnavailable(StoreError):
     """The store could not be asked, or went away before it answered."""
 
 
+class StoreNotReady(StoreUnavailable):
+    """The store answered that it cannot do this now, such as `LOADING ...`; nothing was done."""
+
+
 class StoreTimeout(StoreUnavailable):
     """The store did not answer in time: whether the command was carried out is not known."""
 
 
 class CommandError(StoreError):
     """The store refused a command; the message is its own, such as `WRONGTYPE ...`."""
+
+
+def _refusal(message: str) -> StoreError:
+    """What an error reply means: that the store can do nothing for now, or that the command was wrong."""
+    if message.startswith(_NOT_NOW):
+        return StoreNotReady(f"the store cannot do it now: {message}")
+    return CommandError(message)
 
 
 class Link(asyncio.Protocol):
@@ -62,9 +74,11 @@ class Link(asyncio.Protocol):
         self._timeout = timeout
         self._on_push = on_push
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=CommandError)
+        self._reader = hiredis.Reader(replyError=_refusal)
         self._outgoing: list[bytes] = []
-        self._waiting: deque[tuple[float, asyncio.Future[Reply] | None]] = deque()  # (deadline, None: not wanted)
+        # (deadline, who waits); None stands for what a transaction queues: only its refusals mean anything.
+        self._waiting: deque[tuple[float, asyncio.Future[Reply] | None]] = deque()
+        self._not_queued: StoreError | None = None  # the first refusal in the transaction that is being answered
         self._heard_at = self._loop.time()
         self._sweep: asyncio.TimerHandle | None = None
         self._lost: asyncio.Future[None] = self._loop.create_future()
@@ -76,7 +90,10 @@ class Link(asyncio.Protocol):
         return future
 
     def transaction(self, *commands: tuple[Argument, ...]) -> asyncio.Future[list[Reply]]:
-        """Send `MULTI`, the commands and `EXEC`; the list of replies, in which a failed command is a `CommandError`."""
+        """Send `MULTI`, the commands and `EXEC`; the list of replies, in which a failed command is a `CommandError`.
+
+        Where the store refuses to queue a command, nothing is done and the call fails with that refusal.
+        """
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         self._send(("MULTI",), None)
         for command in commands:
@@ -106,7 +123,7 @@ class Link(asyncio.Protocol):
         if self._lost.done() or len(self._waiting) >= MAX_WAITING_CALLS:
             if future is not None:
                 reason = "is not reachable" if self._lost.done() else "is too far behind"
-                future.set_exception(StoreUnavailable(f"the store {reason}"))
+                _fail(future, StoreUnavailable(f"the store {reason}"))
             return
         if not self._outgoing:
             self._loop.call_soon(self._flush)
@@ -121,19 +138,25 @@ class Link(asyncio.Protocol):
         self._outgoing.clear()
 
     def _fail_overdue(self) -> None:
-        """Fail the calls whose time is up. Answers come in order, so those are at the head of the queue."""
+        """Fail the calls whose time is up. Answers come in order, so those are at the head of the queue.
+
+        They keep their places, for their answers may still come and must be skipped then.
+        """
         self._sweep = None
         now = self._loop.time()
-        overdue = StoreTimeout(f"the store did not answer within {self._timeout:g} s")
-        for index, (deadline, future) in enumerate(self._waiting):
+        for deadline, future in self._waiting:
             if deadline > now:
                 self._sweep = self._loop.call_at(deadline, self._fail_overdue)
                 break
-            if future is not None and not future.done():
-                future.set_exception(overdue)
-            self._waiting[index] = (deadline, None)  # its answer may still come, and must be skipped then
-        if self._waiting and now - self._heard_at >= self._timeout and self._waiting[0][0] <= now:
-            self.close()
+            _fail(future, StoreTimeout(f"the store did not answer within {self._timeout:g} s"))
+        if self._waiting and self._waiting[0][0] <= now and now - self._heard_at >= self._timeout:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Leave a connection that says nothing. The sweep goes on and fails the younger calls when their time is up."""
+        if not self._lost.done():
+            self._lost.set_result(None)
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self._loop.time()
@@ -141,14 +164,21 @@ class Link(asyncio.Protocol):
         while (reply := self._reader.gets()) is not False:
             if isinstance(reply, hiredis.PushNotification):
                 self._on_push(reply)
-                continue
-            _, future = self._waiting.popleft()
-            if future is None or future.done():
-                continue
-            if isinstance(reply, CommandError):
-                future.set_exception(reply)
             else:
+                self._answer(reply)
+
+    def _answer(self, reply: Reply) -> None:
+        """Give a reply to the call that has waited longest."""
+        _, future = self._waiting.popleft()
+        if not isinstance(reply, StoreError):
+            if future is not None and not future.done():
                 future.set_result(reply)
+        elif future is None:
+            self._not_queued = self._not_queued or reply
+        else:
+            if str(reply).startswith("EXECABORT"):
+                reply, self._not_queued = self._not_queued or reply, None
+            _fail(future, reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lost.done():
@@ -156,11 +186,15 @@ class Link(asyncio.Protocol):
         self._lost.set_result(None)
         if self._sweep is not None:
             self._sweep.cancel()
-        gone = StoreUnavailable("the connection to the store was lost")
         for _, future in self._waiting:
-            if future is not None and not future.done():
-                future.set_exception(gone)
+            _fail(future, StoreUnavailable("the connection to the store was lost"))
         self._waiting.clear()
+
+
+def _fail(future: asyncio.Future[Reply] | None, error: StoreError) -> None:
+    if future is not None and not future.done():
+        future.set_exception(error)
+        future.exception()  # seen: whoever has failed already by another of his calls does not take this one
 
 
 def _ignore_push(push: list[Any]) -> None:
@@ -180,16 +214,20 @@ async def connect(url: str, timeout: float, on_push: Callable[[list[Any]], None]
         connection = pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
     except (ValueError, TypeError) as error:
         raise StoreUnavailable(f"the store's URL cannot be used: {error}") from None
+    writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection.connect()
-    except AuthenticationError as error:
-        raise StoreUnavailable(f"the store refused the login: {error}") from None
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError, without a text
-        raise StoreUnavailable(f"the store is not reachable: {str(error) or 'no answer'}") from None
-    # The one private attribute of redis-py in this project, held by tests of this module against every store.
-    writer: asyncio.StreamWriter = connection._writer
-    connection._reader = connection._writer = None  # its destructor must not close what is ours now
+        # The one private attribute of redis-py in this project, held by tests of this module against every store.
+        writer = connection._writer
+        connection._reader = connection._writer = None  # its destructor must not close what is ours now
+    except (RedisError, OSError) as error:
+        refused = isinstance(error.__cause__ or error, AuthenticationError)  # wrapped when it came by a unix socket
+        what = "refused the login" if refused else "is not reachable"
+        raise StoreUnavailable(f"the store {what}: {str(error) or 'no answer'}") from None  # timeouts have no text
+    finally:
+        if writer is None:
+            await connection.disconnect(nowait=True)  # its half-made socket, when it was told to stop midway
     return Link(writer, timeout, on_push)
 
 
@@ -210,10 +248,12 @@ async def dial(
             if complained:
                 log.info("the store is back")
             complained = False
-            pause = _FIRST_PAUSE_SECONDS
+            connected_at = time.monotonic()
             try:
                 yield link
             finally:
                 link.close()
+            if time.monotonic() - connected_at > _LONGEST_PAUSE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS  # else it was of no use, and the next may not be either
         await asyncio.sleep(pause * random.uniform(0.5, 1))
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

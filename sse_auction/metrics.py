@@ -4,6 +4,7 @@ A leaf: it imports nothing of this project, so that every layer may count.
 """
 
 import os
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -13,7 +14,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import REGISTRY
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own name for the shared directory
@@ -55,5 +56,18 @@ def render() -> tuple[bytes, str]:
     registry = REGISTRY
     if os.environ.get(MULTIPROCESS_VARIABLE):
         registry = CollectorRegistry()
+        _forget_the_dead()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the package leaves it untyped
     return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead() -> None:
+    """Take out the gauges of workers that were killed: their streams are open no longer."""
+    for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the package leaves it untyped
+        except PermissionError:
+            pass  # it lives, as another user's

@@ -28,7 +28,7 @@ from sse_auction import keys
 from sse_auction.auction import Record, read_record
 from sse_auction.facts import StoreFacts
 from sse_auction.hub import Hub
-from sse_auction.link import CommandError, Link, StoreError, dial
+from sse_auction.link import CommandError, Link, StoreError, StoreNotReady, dial
 from sse_auction.metrics import MIRROR_LIVE, MIRROR_POLLING, MIRROR_READ_SECONDS, MIRROR_READS, STORE_ERRORS
 from sse_auction.store import read_commands
 
@@ -66,7 +66,9 @@ class Mirror:
         self._due: dict[str, Watched] = {}  # to be read now, in this order
         self._wake = asyncio.Event()
         self._memory_lost = False
-        self._tracking = False
+        self._tracking = True
+        self._look_again_at = 0.0  # by the loop's clock
+        self._trouble = ""  # why it is not live, as logged
         self._live = asyncio.Event()
 
     @property
@@ -134,37 +136,52 @@ class Mirror:
                     await self._follow(link)
                 except StoreError as error:
                     STORE_ERRORS.labels("mirror").inc()
-                    log.error("%s; prices are not live until it answers again", error)
+                    self._complain(str(error))
                 finally:
                     self._set_live(False)
+
+    def _complain(self, trouble: str) -> None:
+        """Log why prices are not live; the same trouble once, however often it is met before they are live again."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.error("%s; prices are not live until it answers again", trouble)
 
     async def _follow(self, link: Link) -> None:
         """Keep everything watched true over one link; returns by raising `StoreError` when that ends."""
         link.when_lost(self._wake.set)
-        self._tracking = await self._start_tracking(link)
-        MIRROR_POLLING.set(not self._tracking)
-        self._memory_lost = True  # unless the store still knows its word
+        await self._start_tracking(link)
+        self._facts.memory = await self._name_memory(link)
+        self._memory_lost = False
         self._mark_all_dirty()
+        for _ in range(0, len(self._due), BATCH):
+            await self._read_due(link)
+        self._set_live(True)  # only now: everything that was watched has been read
         while True:
+            await self._wait_for_work(link)
             if self._memory_lost:
                 self._memory_lost = False
                 self._facts.memory = await self._name_memory(link)
-            if not self._due:
-                self._set_live(True)  # only now: everything watched has been read
-                await self._wait_for_work(link)
             await self._read_due(link)
 
     async def _wait_for_work(self, link: Link) -> None:
-        """Wait until something is due, asking the store for its time every so often to know that it lives."""
-        self._wake.clear()
+        """Wait until something is due, and look at the store every so often, whatever else happens.
+
+        With tracking, the look is one question to know that the store lives; without, everything is read again.
+        """
         link.check()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WATCHDOG_SECONDS if self._tracking else POLL_SECONDS):
-                await self._wake.wait()
-                return
+        if not self._due and not self._memory_lost:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._look_again_at):
+                    await self._wake.wait()
+        now = asyncio.get_running_loop().time()
+        if now < self._look_again_at:
+            return
+        self._look_again_at = now + (WATCHDOG_SECONDS if self._tracking else POLL_SECONDS)
         if self._tracking:
             await self._read_time(link)
         else:
+            self._memory_lost = True  # nobody tells, so its name is asked for each time
             self._mark_all_dirty()
 
     async def _read_time(self, link: Link) -> int:
@@ -232,19 +249,24 @@ class Mirror:
         else:
             self._live.clear()
         log.info("prices are live" if live else "prices are not live")
+        if live:
+            self._trouble = ""
         MIRROR_LIVE.set(live)
         if self._hub is not None:
             self._hub.set_live(live)
 
     # --- what the store says -----------------------------------------------------------------------------------
 
-    async def _start_tracking(self, link: Link) -> bool:
+    async def _start_tracking(self, link: Link) -> None:
+        tracking_before = self._tracking
         try:
             await link.call("CLIENT", "TRACKING", "ON")
+            self._tracking = True
         except CommandError as error:
-            log.warning("the store refuses CLIENT TRACKING (%s): watched prices are polled instead", error)
-            return False
-        return True
+            self._tracking = False
+            if tracking_before:
+                log.warning("the store refuses CLIENT TRACKING (%s): watched prices are polled instead", error)
+        MIRROR_POLLING.set(not self._tracking)
 
     def _on_push(self, push: list[Any]) -> None:
         """An invalidation: these keys changed, or (None) all of them did."""
@@ -273,7 +295,7 @@ class Mirror:
         return blake2s(word + run_id, digest_size=8).hexdigest()
 
     async def _memory_word(self, link: Link) -> bytes:
-        with contextlib.suppress(CommandError):  # a read-only replica or an ACL: then only reading is left
+        with contextlib.suppress(CommandError, StoreNotReady):  # an ACL or a read-only replica: reading has to do
             await link.call("SET", keys.MEMORY, secrets.token_hex(8), "NX")
         return await link.call("GET", keys.MEMORY) or b""
 

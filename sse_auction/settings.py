@@ -5,6 +5,7 @@ an empty environment runs on the embedded store.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sse_auction.money import AmountError, exponent_of
+
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+")  # scheme, host and port, as browsers send it
 
 
 class SettingsError(ValueError):
@@ -21,11 +24,13 @@ class SettingsError(ValueError):
 def _number(kind: type[int] | type[float], least: float, most: float) -> Any:
     def parse(text: str) -> int | float:
         try:
+            if not text.isascii() or "_" in text:  # Python's own reading is wider than anybody means
+                raise ValueError
             value = kind(text)
         except ValueError:
-            raise ValueError(f"is not {'a whole' if kind is int else 'a'} number") from None
+            raise ValueError(f"is not a {'whole ' if kind is int else ''}number") from None
         if not least <= value <= most:  # NaN compares false and is refused here too
-            raise ValueError(f"is not between {least:g} and {most:g}")
+            raise ValueError(f"is not between {least} and {most}")
         return value
 
     return parse
@@ -39,7 +44,11 @@ def _flag(text: str) -> bool:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if scheme not in ("redis", "rediss", "unix"):
         raise ValueError("does not begin with redis://, rediss:// or unix://")
     return text
 
@@ -61,14 +70,16 @@ def _secret(text: str) -> str:
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
     for origin in origins:
-        parts = urlsplit(origin)
-        if origin != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path):
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
             raise ValueError(f"has {origin!r}, which is no origin such as https://shop.example")
     return origins
 
 
 def _data_dir(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with the home directory of a user that there is not") from None
 
 
 def _default_data_dir() -> Path:

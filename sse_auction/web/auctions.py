@@ -8,17 +8,19 @@ import uuid
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction import RESERVED_GUIDS, Seen, is_guid
+from sse_auction.auction import Seen, is_guid
 from sse_auction.auth import Identity
+from sse_auction.link import StoreError
 from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError, parse_amount
 from sse_auction.refusals import explain
 from sse_auction.store import Created, Listing, Refused
-from sse_auction.web.problems import Problem
+from sse_auction.web.problems import Problem, store_unavailable
 from sse_auction.web.requests import (
     Service,
     admit,
     body_of,
+    checked_guid,
     guid_of,
     identity_of,
     operator_of,
@@ -60,8 +62,10 @@ async def price(request: Request) -> Response:
     service = service_of(request)
     known = _known_tags(request)
     update = await _current(service, guid)
-    if wait and update.state.tag in known and not update.is_final:
+    if wait and _is_known(update, known) and not update.is_final:
         update = await _changed(service, guid, update, wait)
+    if update.state.status == "unknown":
+        raise Problem("unknown_auction", f"there is no auction {guid!r}")
     return _price_response(service, update, known)
 
 
@@ -70,18 +74,23 @@ def _known_tags(request: Request) -> frozenset[str]:
     return frozenset(tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")) - {""}
 
 
+def _is_known(update: Update, known: frozenset[str]) -> bool:
+    return update.state.tag in known or "*" in known
+
+
 async def _current(service: Service, guid: str) -> Update:
     """The state as of now: the hub's where the auction is watched here, else the store's."""
     update = service.hub.state_of(guid)
     if update is None:
         update = Update(await service.store.state(guid))
-    if update.state.status == "unknown":
-        raise Problem("unknown_auction", f"there is no auction {guid!r}")
     return update
 
 
 async def _changed(service: Service, guid: str, update: Update, wait: int) -> Update:
-    """The next state that differs from `update`, or `update` when the time is up or the process goes away."""
+    """The next state that differs from `update`, or `update` when the time is up or the process goes away.
+
+    Refused as soon as the store is lost: nobody could say then that nothing has changed.
+    """
     seen = Seen.of_tag(update.state.tag)
     if service.hub.busy_reason is not None:
         return update
@@ -90,6 +99,8 @@ async def _changed(service: Service, guid: str, update: Update, wait: int) -> Up
             async with asyncio.timeout(wait):
                 async for _ in subscriber:
                     newer = service.hub.state_of(guid)
+                    if newer is None and not service.mirror.is_live:
+                        raise store_unavailable("the store does not answer")
                     if newer is not None and newer.state.tag != update.state.tag:
                         return newer
         except TimeoutError:
@@ -98,9 +109,8 @@ async def _changed(service: Service, guid: str, update: Update, wait: int) -> Up
 
 
 def _price_response(service: Service, update: Update, known: frozenset[str]) -> Response:
-    tag = update.state.tag
-    headers = {"etag": f'"{tag}"', "cache-control": "no-cache"}
-    if tag in known:
+    headers = {"etag": f'"{update.state.tag}"', "cache-control": "no-cache"}
+    if _is_known(update, known):
         return Response(status_code=304, headers=headers)
     return Response(update.json(service.now()), headers=headers, media_type="application/json")
 
@@ -116,6 +126,9 @@ async def bid(request: Request) -> Response:
         response, result = await _bid(request)
     except Problem as problem:
         result = problem.code
+        raise
+    except StoreError:
+        result = "store_unavailable"
         raise
     finally:
         BIDS.labels(result).inc()
@@ -216,9 +229,7 @@ async def create_auction(request: Request) -> Response:
     operator = operator_of(request)
     wanted = await body_of(request, CreateRequest)
     service = service_of(request)
-    guid = wanted.guid if wanted.guid is not None else str(uuid.uuid4())
-    if guid in RESERVED_GUIDS:
-        raise Problem("invalid", f"{guid!r} is reserved and cannot name an auction")
+    guid = str(uuid.uuid4()) if wanted.guid is None else checked_guid(wanted.guid)
     admit(operator, guid)
     try:
         new = new_auction(wanted, guid, service.settings.currency)

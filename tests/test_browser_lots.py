@@ -1,0 +1,81 @@
+"""The page of the open lots: all of them live over one connection."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.harness import Server, bid, create, running_server, until
+from tests.pages import WITHOUT_EVENT_SOURCE, OpenPage, expect_connection
+
+pytest_plugins = ["tests.browser"]
+
+
+@pytest.fixture
+def empty_house(directory: Path) -> Iterator[Server]:
+    """A service without any lots: those of other tests would be listed."""
+    with running_server(directory) as running:
+        yield running
+
+
+def card(page: Page, guid: str) -> Locator:
+    return page.locator(f'[data-guid="{guid}"]')
+
+
+def test_lots_come_move_and_close_over_one_connection(empty_house: Server, open_page: OpenPage) -> None:
+    for guid in ("a", "b", "c"):
+        create(empty_house, guid)
+    create(empty_house, "short", closes_at=int(time.time() * 1000) + 4000)
+    page = open_page("about:blank")
+    streams: list[str] = []
+    page.on("request", lambda request: streams.append(request.url) if "/auctions/stream" in request.url else None)
+    page.goto(empty_house.url)
+    expect(page.locator("#lots > [data-guid]")).to_have_count(4)
+    expect_connection(page)
+    assert len(streams) == 1
+    assert streams[0].count("guid=") == 4
+
+    expect(card(page, "b").locator(".label")).to_have_text("Bidding starts at")
+    bid(empty_house, "b", "ann", "12.50")
+    expect(card(page, "b").locator(".price")).to_have_attribute("data-price", "12.50")
+    expect(card(page, "b").locator(".price")).to_have_text("CN¥12.50")
+    expect(card(page, "b").locator(".bids")).to_have_text("1 bid")
+    expect(card(page, "a").locator(".price")).to_have_attribute("data-price", "")
+    assert empty_house.metric("sse_auction_streams") == 1
+
+    expect(card(page, "short")).to_have_attribute("data-status", "closed")
+    expect(card(page, "short").locator(".countdown")).to_have_text("Closed")
+    assert len(streams) == 1, "one lot's end must not end the others"
+    create(empty_house, "new", title="A new lot")
+    expect(card(page, "new").get_by_role("link", name="A new lot")).to_be_visible()
+    bid(empty_house, "new", "ann", "10.00")
+    expect(card(page, "new").locator(".price")).to_have_attribute("data-price", "10.00")
+    until(lambda: empty_house.metric("sse_auction_streams") == 1, "the end of the stream of the old list")
+    assert len(streams) == 2, "only another list of lots needs another stream"
+    card(page, "new").get_by_role("link").click()
+    expect(page).to_have_url(f"{empty_house.url}/lots/new")
+    expect_connection(page)
+    until(lambda: empty_house.metric("sse_auction_streams") == 1, "the end of the stream of the list")
+
+
+def test_without_lots_the_page_says_so_and_the_first_appears(empty_house: Server, open_page: OpenPage) -> None:
+    page = open_page("about:blank")
+    page.clock.install()
+    page.goto(empty_house.url)
+    expect(page.get_by_role("heading", name="No lot is open just now")).to_be_visible()
+    create(empty_house, "first")
+    page.clock.fast_forward(10_000)
+    expect(card(page, "first")).to_be_visible()
+    expect(page.locator(".empty")).to_be_hidden()
+
+
+def test_without_streams_the_lots_move_by_polling(empty_house: Server, open_page: OpenPage) -> None:
+    for guid in ("a", "b"):
+        create(empty_house, guid)
+    page = open_page(empty_house.url, script=WITHOUT_EVENT_SOURCE)
+    expect_connection(page, "polling")
+    bid(empty_house, "b", "ann", "12.50")
+    expect(card(page, "b").locator(".price")).to_have_attribute("data-price", "12.50")
+    assert empty_house.metric("sse_auction_streams") == 0

@@ -1,0 +1,301 @@
+"""What an operator sees: probes, metrics, one process or several."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.described import described_client, problem
+from tests.harness import (
+    OPERATOR,
+    Server,
+    StoreProcess,
+    bid,
+    bidder,
+    create,
+    open_stream,
+    running_server,
+    running_store,
+    until,
+)
+
+
+def test_probes_of_a_sound_process(any_server: Server) -> None:
+    with described_client(any_server) as client:
+        for path in ("/livez", "/readyz"):
+            reply = client.get(path)
+            assert (reply.status_code, reply.json()) == (200, {"ok": True, "trouble": None})
+            assert reply.headers["cache-control"] == "no-store"
+
+
+def test_a_lost_store_turns_readiness_red_but_not_liveness(directory: Path, guid: str) -> None:
+    """A restart of this process would not bring the store back."""
+    with (
+        running_store("valkey", directory) as store,
+        running_server(directory, REDIS_URL=store.url) as server,
+        described_client(server) as client,
+    ):
+        create(server, guid)
+        store.stop()
+        until(lambda: client.get("/readyz").status_code == 503, "the probe to turn red")
+        assert client.get("/readyz").json() == {"ok": False, "trouble": "the store does not answer"}
+        assert client.get("/livez").status_code == 200
+        assert server.metric("sse_auction_mirror_live") == 0
+        refused = client.post(f"/auctions/{guid}/bids", json={"price": "10.00"}, headers=bidder("ann"))
+        assert (refused.status_code, problem(refused)["code"]) == (503, "store_unavailable")
+        assert refused.headers["retry-after"] == str(problem(refused)["retry_after"])
+        assert server.metric("sse_auction_bids_total", result="store_unavailable") == 1
+        assert server.metric("sse_auction_store_errors_total", kind="unreachable") >= 1
+        store.start()
+        until(lambda: client.get("/readyz").status_code == 200, "the probe to turn green again")
+        assert server.metric("sse_auction_mirror_live") == 1
+
+
+def test_a_store_that_refuses_to_write_is_said_to_be_unavailable(directory: Path, guid: str) -> None:
+    with (
+        running_store("valkey", directory) as store,
+        running_server(directory, REDIS_URL=store.url) as server,
+        described_client(server) as client,
+        store.client() as admin,
+    ):
+        create(server, guid)
+        admin.config_set("maxmemory", 1)
+        refused = client.post(f"/auctions/{guid}/bids", json={"price": "10.00"}, headers=bidder("ann"))
+        assert (refused.status_code, problem(refused)["code"]) == (503, "store_unavailable")
+        assert "maxmemory" not in refused.text, "the store's own words are for the log"
+        assert "OOM" in server.log()
+        assert server.metric("sse_auction_store_errors_total", kind="refused") == 1
+        assert client.get(f"/auctions/{guid}/price").json()["price"] is None
+        admin.config_set("maxmemory", 0)
+        assert bid(server, guid, "ann", "10.00").status_code == 201
+
+
+def test_each_metric_counts_what_it_says(
+    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    async def look(server: Server) -> None:
+        create(server, guid)
+        url = f"{server.url}/auctions/{guid}/stream"
+        async with open_stream(url) as one, open_stream(url) as two, open_stream(url.replace(guid, "other")) as other:
+            for stream in (one, two, other):
+                await stream.next()
+            assert server.metric("sse_auction_streams") == 3
+            assert server.metric("sse_auction_rooms") == 2
+            reads = server.metric("sse_auction_mirror_reads_total")
+            delivered = server.metric("sse_auction_states_delivered_total")
+            fanouts = server.metric("sse_auction_fanout_seconds_count")
+            noticed = server.metric("sse_auction_mirror_read_seconds_count")
+            assert (await asyncio.to_thread(bid, server, guid, "ann", "10.00")).status_code == 201
+            for stream in (one, two):
+                assert (await stream.next("price")).data["price"] == "10.00"
+            assert server.metric("sse_auction_mirror_reads_total") == reads + 1
+            assert server.metric("sse_auction_states_delivered_total") == delivered + 2, "one for each of its viewers"
+            assert server.metric("sse_auction_fanout_seconds_count") == fanouts + 1
+            assert server.metric("sse_auction_mirror_read_seconds_count") == noticed + 1
+        until(lambda: server.metric("sse_auction_streams") == 0, "the viewers to be forgotten")
+        assert server.metric("sse_auction_rooms") == 0
+        assert server.metric("sse_auction_streams_ended_total", reason="gone") == 3
+
+    with running_server(directory, REDIS_URL=valkey.url) as server:
+        run(look(server))
+        count_bids(server, guid)
+
+
+def count_bids(server: Server, guid: str) -> None:
+    """Bids are counted by their result, each of them timed."""
+    url = f"{server.url}/auctions/{guid}/bids"
+    keyed = {**bidder("bob"), "Idempotency-Key": "k"}
+    sent = [
+        ("accepted", {"json": {"price": "11.00"}, "headers": keyed}),
+        ("replayed", {"json": {"price": "11.00"}, "headers": keyed}),
+        ("too_low", {"json": {"price": "11.00"}, "headers": bidder("ann")}),
+        ("too_high", {"json": {"price": "99999.00"}, "headers": bidder("ann")}),
+        ("already_leading", {"json": {"price": "12.00"}, "headers": bidder("bob")}),
+        ("invalid", {"json": {"price": 12}, "headers": bidder("ann")}),
+        ("invalid", {"content": b"{", "headers": bidder("ann")}),
+        ("too_large", {"content": b" " * 20_000, "headers": bidder("ann")}),
+        ("unauthorized", {"json": {"price": "12.00"}}),
+        ("forbidden", {"json": {"price": "12.00"}, "headers": bidder("ann", auctions=[])}),
+    ]
+    timed = server.metric("sse_auction_bid_seconds_count")
+    for number, (result, options) in enumerate(sent, 1):
+        before = server.metric("sse_auction_bids_total", result=result)
+        httpx.post(url, **options)  # type: ignore[arg-type]  # mixed options
+        assert server.metric("sse_auction_bids_total", result=result) == before + 1, result
+        assert server.metric("sse_auction_bid_seconds_count") == timed + number
+    assert server.metric("sse_auction_bid_seconds_sum") > 0
+    assert server.metric("sse_auction_bids_total", result="error") == 0
+
+
+def test_metrics_are_in_prometheus_text_format(any_server: Server, guid: str) -> None:
+    create(any_server, guid)
+    bid(any_server, guid, "ann", "10.00")
+    with described_client(any_server) as client:
+        reply = client.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=")
+    sample = re.compile(r'\w+(\{\w+="[^"]*"(,\w+="[^"]*")*,?\})? \S+')
+    for line in reply.text.splitlines():
+        assert line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line), line
+    assert guid not in reply.text, "a label per auction would grow without end"
+    assert "ann" not in re.findall(r'"([^"]*)"', reply.text)
+
+
+def test_states_that_a_slow_viewer_never_took_are_counted(directory: Path, guid: str) -> None:
+    with (
+        running_store("valkey", directory) as store,
+        running_server(directory, REDIS_URL=store.url, SSE_AUCTION_MAX_RATE="1000") as server,
+        store.client() as site,
+        socket.socket() as viewer,
+    ):
+        create(server, guid, title="\U0001f3fa" * 200)  # a state of a kilobyte fills the buffers sooner
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        viewer.connect(("127.0.0.1", server.port))
+        viewer.sendall(f"GET /auctions/{guid}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        until(lambda: server.metric("sse_auction_streams") == 1, "the stream")
+        price = iter(range(1, 10**9))
+
+        def raise_price() -> float:
+            for _ in range(200):
+                site.set(f"AuctionMaxPrice-{guid}", str(next(price)))
+            return server.metric("sse_auction_states_conflated_total")
+
+        until(raise_price, "a state that was replaced by a newer one", patience=40)
+
+
+def test_streams_that_are_turned_away_are_counted(
+    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    async def look(server: Server) -> None:
+        url = f"{server.url}/auctions/{guid}/stream"
+        async with open_stream(url) as stream:
+            await stream.next()
+            assert [event.name for event in await _events(url)] == ["busy"]
+
+    async def _events(url: str) -> list[Any]:
+        async with open_stream(url) as stream:
+            return await stream.rest()
+
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_STREAMS="1") as server:
+        run(look(server))
+        assert server.metric("sse_auction_streams_refused_total", reason="too_many_streams") == 1
+
+
+def started(server: Server) -> list[int]:
+    """The process ids of all workers that have come into service."""
+    ready = "Application startup complete"
+    return [int(line.partition("[")[2].partition("]")[0]) for line in server.log().splitlines() if ready in line]
+
+
+def test_several_workers_count_as_one(
+    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    viewers = 24
+
+    async def look(server: Server) -> None:
+        create(server, guid)
+        async with AsyncExitStack() as stack:
+            url = f"{server.url}/auctions/{guid}/stream"
+            streams = [await stack.enter_async_context(open_stream(url)) for _ in range(viewers)]
+            for stream in streams:
+                assert (await stream.next()).data["price"] is None
+            assert server.metric("sse_auction_streams") == viewers
+            rooms = server.metric("sse_auction_rooms")
+            assert rooms in (1, 2), "one in each worker that has a viewer"
+            before = server.metric("sse_auction_states_delivered_total")
+            for number in range(6):
+                reply = await asyncio.to_thread(bid, server, guid, f"b{number % 2}", f"{10 + number}.00")
+                assert reply.status_code == 201, "whichever worker takes it"
+            for stream in streams:
+                while (await stream.next("price")).data["price"] != "15.00":
+                    pass
+            assert server.metric("sse_auction_states_delivered_total") >= before + viewers
+            assert server.metric("sse_auction_bids_total", result="accepted") == 6
+            assert server.metric("sse_auction_bid_seconds_count") == 6
+            assert server.metric("sse_auction_mirror_live") == 1
+        until(lambda: server.metric("sse_auction_streams") == 0, "the viewers to be forgotten")
+        assert server.metric("sse_auction_rooms") == 0
+
+    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
+        until(lambda: len(started(server)) == 2, "both workers")
+        run(look(server))
+        assert server.stop() == 0
+
+
+def test_a_worker_that_was_killed_is_replaced_and_its_viewers_are_no_longer_counted(
+    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+
+    async def look(server: Server) -> None:
+        create(server, guid)
+        until(lambda: len(started(server)) == 2, "both workers")
+        workers = started(server)
+        async with AsyncExitStack() as stack:
+            url = f"{server.url}/auctions/{guid}/stream"
+            for _ in range(8):
+                await (await stack.enter_async_context(open_stream(url))).next()
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: len(started(server)) == 4, "new workers")
+            until(lambda: _ready(server), "the new workers to serve")
+            until(lambda: server.metric("sse_auction_streams") == 0, "the dead workers' viewers to be left out")
+
+    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
+        run(look(server))
+
+
+def _ready(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("kind", ["serve", "uvicorn"])
+def test_a_clean_stop_says_nothing_of_errors(valkey: StoreProcess, directory: Path, guid: str, kind: str) -> None:
+    with running_server(directory, kind, REDIS_URL=valkey.url) as server:
+        create(server, guid)
+        assert httpx.post(f"{server.url}/auctions/{guid}/refresh", headers=OPERATOR).status_code == 202
+        code = server.stop()
+        assert code == 0 or kind == "uvicorn", "uvicorn ends by the very signal that it got"
+        assert not re.search(r" (ERROR|CRITICAL) |Traceback", server.log()), server.log()
+
+
+def test_the_demo_keeps_its_six_lots_among_many_others(valkey: StoreProcess, directory: Path) -> None:
+    def lots(client: httpx.Client) -> dict[str, dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"next": None}
+        while not found or page["next"]:
+            after = {"after": page["next"]} if page["next"] else {}
+            page = client.get("/auctions", params={"status": "open", "limit": 200, **after}).json()
+            found += page["auctions"]
+        return {each["state"]["guid"]: each["state"] for each in found if each["state"]["guid"].startswith("demo-")}
+
+    with (
+        running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DEMO="1") as server,
+        described_client(server) as client,
+    ):
+        until(lambda: len(lots(client)) == 6, "the demo's lots")
+        soon = {"title": "x", "start_price": "1.00", "closes_at": int(time.time() * 1000) + 60_000}
+        for _ in range(51):
+            assert client.post("/auctions", json=soon, headers=OPERATOR).status_code == 201
+        for _ in range(2):
+            before = {guid: state["price"] for guid, state in lots(client).items()}
+            until(lambda seen=before: {g: s["price"] for g, s in lots(client).items()} != seen, "a house bid")
+        assert len(lots(client)) == 6
+    (directory / "server.log").unlink()
+    with (
+        running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DEMO="1") as server,
+        described_client(server) as client,
+    ):
+        before = {guid: state["price"] for guid, state in lots(client).items()}
+        until(lambda: {g: s["price"] for g, s in lots(client).items()} != before, "a house bid after a restart")
+        assert lots(client).keys() == before.keys(), "a restart goes on with the same lots"
