@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint types unit bench screenshots clean help
+.PHONY: run test lint types unit bench bench-quick screenshots clean help
 
 help:               ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -25,6 +25,14 @@ types: $(VENV)/dev  ## mypy --strict
 unit: $(VENV)/dev   ## the tests alone
 	@scripts/install-system-packages.sh chromium redis-server nginx
 	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes docs/benchmarks.md
+	@scripts/install-benchmark-peers.sh
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/dev  ## the main rows in two minutes; prints them
+	@scripts/install-benchmark-peers.sh
+	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
 	@scripts/install-system-packages.sh chromium

@@ -19,6 +19,7 @@ from benchmarks.contenders.base import PEERS, Absent, Store
 from benchmarks.questions import QUESTIONS, QUICK
 
 ANSWERS = PEERS / "answers"
+WIDTH_OF_LOGS = 200  # columns, where no terminal says how wide it is: tables stay legible
 
 
 @click.command()
@@ -30,6 +31,8 @@ ANSWERS = PEERS / "answers"
 def main(names: tuple[str, ...], quick: bool, runs: int | None, resume: bool, report_only: bool) -> None:
     """Measure sse-auction next to its peers."""
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_OF_LOGS
     processes.raise_descriptor_limit()
     if not report_only:
         ask(console, names or tuple(QUICK if quick else QUESTIONS), quick, runs, resume)

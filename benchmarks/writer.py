@@ -94,7 +94,8 @@ class Target:
         elif kind == "line":
             self.server = Channel(path, b"\n")
         self.channels = [each for each in (self.store, self.server) if each is not None]
-        self.written = 0
+        self.written = 0  # since it was connected, as are the replies: those to earlier writes may still come
+        self.began = 0  # how many were written before the present window
 
     def write(self, guid: str, number: int) -> None:
         self.written += 1
@@ -131,19 +132,20 @@ class Target:
 
     @property
     def taken(self) -> int:
-        """Writes that the server has answered; a floor answers none, so there it is what has left this process."""
+        """Writes of this window that the server has answered, in order.
+
+        A floor answers none: there all count as taken when nothing waits in this process.
+        """
         if self.kind == "line":
-            return self.written if not self.channels[0].waiting else 0
-        return min(each.replies for each in self.channels)
+            return 0 if self.channels[0].waiting else self.written - self.began
+        return max(0, min(each.replies for each in self.channels) - self.began)
 
 
 def write(target: Target, guids: list[str], rate: float, seconds: float, first: int, path: str) -> dict[str, Any]:
     """`rate` writes a second over all `guids` in turn; their times go to `path`, in order."""
     count = max(1, round(rate * seconds / len(guids))) * len(guids)
     times = array("d")
-    target.written = 0
-    for channel in target.channels:
-        channel.replies = 0
+    target.began = target.written
     started = time.monotonic()
     for number in range(count):
         due = started + number / rate
@@ -170,9 +172,10 @@ def write(target: Target, guids: list[str], rate: float, seconds: float, first: 
 def settle(target: Target, timeout: float) -> dict[str, Any]:
     """Wait until everything written has been taken; whether it was."""
     deadline = time.monotonic() + timeout
-    while target.taken < target.written and time.monotonic() < deadline:
+    written = target.written - target.began
+    while target.taken < written and time.monotonic() < deadline:
         target.attend(0.01)
-    return {"taken": target.taken, "written": target.written}
+    return {"taken": target.taken, "written": written}
 
 
 def main() -> None:

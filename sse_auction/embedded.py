@@ -38,6 +38,16 @@ ANSWER_TIMEOUT_SECONDS = 3.0  # a server that loads its log still says so at onc
 LOOK_AGAIN_SECONDS = 1.0  # how long a server that died may stay unnoticed
 _LONGEST_SOCKET_PATH_BYTES = 100  # the kernel takes 107
 _SOCKET_NAME = "valkey.sock"
+_OPTIONS = {
+    "unixsocket": _SOCKET_NAME,  # relative to its directory, whose path may be longer than a socket's can be
+    "unixsocketperm": "700",
+    "port": "0",
+    "save": "",
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "maxmemory-policy": "noeviction",
+    "daemonize": "no",
+}
 
 
 @contextmanager
@@ -144,8 +154,11 @@ class _Server:
             self._process.returncode = 0
 
     def _reap(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self.disown()  # it has not ended in all that time and is left to the system
+        if self._process is not None:
+            try:
+                self._process.wait(ANSWER_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.disown()  # it has not ended in all that time and is left to the system
 
     def _lock_file(self) -> IO[str]:
         return (self._data_dir / "server.lock").open("a")
@@ -153,21 +166,8 @@ class _Server:
     def _start(self, lock: IO[str]) -> subprocess.Popen[bytes]:
         """Start the server in a session of its own, so that a Ctrl-C for the web process does not reach it."""
         log_path = self._data_dir / "valkey.log"
-        options = {
-            "dir": str(self._data_dir),
-            "unixsocket": _SOCKET_NAME,  # relative to its directory, whose path may be longer than a socket's can be
-            "unixsocketperm": "700",
-            "port": "0",
-            "save": "",
-            "appendonly": "yes",
-            "appendfsync": "always",
-            "maxmemory-policy": "noeviction",
-            "logfile": str(log_path),
-            "daemonize": "no",
-        }
-        command = [_server_binary()]
-        for name, value in options.items():
-            command += [f"--{name}", value]
+        options = {**_OPTIONS, "dir": str(self._data_dir), "logfile": str(log_path)}
+        command = [_server_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             cwd=self._data_dir, start_new_session=True, pass_fds=(lock.fileno(),),

@@ -214,20 +214,16 @@ async def connect(url: str, timeout: float, on_push: Callable[[list[Any]], None]
         connection = pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
     except (ValueError, TypeError) as error:
         raise StoreUnavailable(f"the store's URL cannot be used: {error}") from None
-    writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection.connect()
-        # The one private attribute of redis-py in this project, held by tests of this module against every store.
-        writer = connection._writer
-        connection._reader = connection._writer = None  # its destructor must not close what is ours now
     except (RedisError, OSError) as error:
         refused = isinstance(error.__cause__ or error, AuthenticationError)  # wrapped when it came by a unix socket
         what = "refused the login" if refused else "is not reachable"
         raise StoreUnavailable(f"the store {what}: {str(error) or 'no answer'}") from None  # timeouts have no text
-    finally:
-        if writer is None:
-            await connection.disconnect(nowait=True)  # its half-made socket, when it was told to stop midway
+    # The one private attribute of redis-py in this project, held by tests of this module against every store.
+    writer: asyncio.StreamWriter = connection._writer
+    connection._reader = connection._writer = None  # its destructor must not close what is ours now
     return Link(writer, timeout, on_push)
 
 

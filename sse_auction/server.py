@@ -69,8 +69,11 @@ class StreamProtocol(HttpToolsProtocol):
         self.cycle.disconnected = True
         self.flow.resume_reading()  # or the viewer's leaving would not be noticed
         self.connections.discard(self)
-        self.transport.set_protocol(successor)
-        successor.start(self.transport, self.connections)  # type: ignore[arg-type]  # a set of protocols; ours is one
+        transport, connections = self.transport, self.connections
+        transport.set_protocol(successor)
+        # These refer to each other in circles; cut, all of it is freed now and not by the collector some day.
+        self.cycle = self.scope = self.headers = self.parser = self.flow = self.transport = None  # type: ignore[assignment]  # it is used no more
+        successor.start(transport, connections)  # type: ignore[arg-type]  # a set of protocols; ours is one
 
 
 def serve(settings: Settings, host: str) -> int:

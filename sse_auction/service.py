@@ -5,6 +5,7 @@ the process is told to stop, for its supervisor to start a new one.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -76,6 +77,7 @@ class Service:
                 await self.mirror.live()
         except TimeoutError:
             raise StoreUnavailable("the store does not answer") from None
+        _tune_garbage_collection()
         if self.settings.demo:
             self._own("demo", Demo(self.store, self.now).run())
 
@@ -120,6 +122,18 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
                 yield service
         finally:
             await service.stop()
+
+
+def _tune_garbage_collection() -> None:
+    """Look for cyclic garbage rarely, and never among what the start made.
+
+    Streams come and go without cycles, but each is some tracked objects, and with Python's thresholds the collector
+    walked all of them again and again: opening 20,000 streams cost 14 µs each in the hub, and 10 µs like this
+    (8 µs with no collector at all).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @contextmanager

@@ -233,7 +233,10 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str) -> New
         raise AmountError("title has a control character in it")
     if not request.title.strip():
         raise AmountError("title is blank")
-    start_price = parse_amount(request.start_price, currency)
+    try:
+        start_price = parse_amount(request.start_price, currency)
+    except AmountError as error:
+        raise AmountError(f"start_price {error}") from None
     if start_price == 0:
         raise AmountError("start_price must be above 0")
     if request.opens_at is not None and request.closes_at <= request.opens_at:

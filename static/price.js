@@ -1,8 +1,8 @@
 // A price on the page: the raw decimal in data-price, the viewer's way of writing it as text.
 //
-// Rule: digits and currency sign are separate spans, so that CSS can set them apart; the element's
-// text is still exactly the formatted price. Where nobody has bid, the text is what bidding starts
-// at and data-price is empty.
+// Rule: the currency sign, the space beside it and the fraction are spans, so that CSS can set them
+// apart; the element's text is still exactly the formatted price. Where nobody has bid, the text is
+// what bidding starts at and data-price is empty.
 
 import { formatPrice, priceParts } from './money.js';
 import { isPlain } from './state.js';
@@ -37,7 +37,7 @@ export function priceLabel(state) {
 export function bidsText(count) { return text.bids(count, count.toLocaleString(viewerLocale)); }
 
 function partNode({ type, value }) {
-  if (type !== 'currency' && type !== 'fraction') return value;
+  if (!['currency', 'literal', 'fraction'].includes(type)) return value;
   const span = document.createElement('span');
   span.className = type;
   span.textContent = value;

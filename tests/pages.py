@@ -12,6 +12,7 @@ from tests.harness import PATIENCE_SECONDS, TOKENS, Server
 
 # Troubles on a page's console, as Chromium writes them.
 REFUSED_BID = r"status of 409"
+AWAITED_LOT = r"status of 404 .*/price"
 LOST_CONNECTION = r"net::ERR_"
 
 WITHOUT_EVENT_SOURCE = "delete window.EventSource"

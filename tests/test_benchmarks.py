@@ -1,6 +1,7 @@
 """The benchmarks' own instruments: what the generator logs, what the writer writes, what is made of it."""
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from benchmarks import freshness, processes, report
 from benchmarks.bench import Answer, Column, Goal, Row
-from benchmarks.contenders.base import BROWSER_HEAD
+from benchmarks.contenders.base import BROWSER_HEAD, claim_port
 from benchmarks.frames import BadStream, Memo, SseDecoder, WebSocketDecoder
 from benchmarks.stage import stage
 from benchmarks.workers import Worker, worker
@@ -347,17 +348,21 @@ def test_a_reader_of_two_kilobytes_a_second_gets_no_more(
 
 def test_replies_are_counted_by_status_and_timed(generator: Worker, run: Callable[..., Any]) -> None:
     """Every reply takes 60 ms here, and every third one is a refusal with a body in two pieces."""
-    served = 0
+    served = open_connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_connections
+        open_connections += 1
+        try:
+            await answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):  # the generator has left
+            writer.transport.abort()
+        open_connections -= 1
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal served
-        number = 0
-        while True:
-            try:
-                await reader.readuntil(b"\r\n\r\n")
-            except asyncio.IncompleteReadError:
-                break
-            number += 1
+        for number in itertools.count(1):
+            await reader.readuntil(b"\r\n\r\n")
             served += 1
             await asyncio.sleep(0.06)
             if number % 3:
@@ -366,14 +371,18 @@ def test_replies_are_counted_by_status_and_timed(generator: Worker, run: Callabl
                 writer.write(b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\n\r\nab")
                 await asyncio.sleep(0.01)
                 writer.write(b"cde")
-        writer.close()
+
+    async def all_have_left() -> bool:
+        return open_connections == 0
 
     async def look() -> dict[str, Any]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
             request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-            return await do(generator, "exchange", port=port, request=request, clients=4, seconds=1.5)
+            reply = await do(generator, "exchange", port=port, request=request, clients=4, seconds=1.5)
+            await until_async(all_have_left, "the end of all connections")
+            return reply
 
     reply = run(look())
     counted = sum(reply["statuses"].values())
@@ -409,6 +418,16 @@ def test_every_write_reaches_the_store_in_order_and_is_logged(
     in_order = writes.T.ravel()
     assert (np.diff(in_order) >= 0).all()
     assert in_order[-1] - in_order[0] >= 119 / 600, "faster than it was told"
+
+
+def test_late_replies_to_earlier_writes_are_not_counted_again(
+    writer: Worker, valkey: StoreProcess, directory: Path, guid: str
+) -> None:
+    writer.do("connect", kind="redis", store=valkey.url.removeprefix("unix://"))
+    options = {"guids": [guid], "rate": 1e6, "path": str(directory / "writes")}
+    for number in range(20):  # each begins while replies to the one before are under way
+        writer.do("write", first=1 + 100 * number, seconds=1e-4, **options)
+    assert writer.do("settle", timeout=20.0) == {"taken": 100, "written": 100}
 
 
 def test_a_server_that_takes_nothing_does_not_hold_the_writer_up(writer: Worker, directory: Path) -> None:
@@ -514,6 +533,13 @@ def test_a_stage_measures_our_own_server() -> None:
     assert 20 <= figures["deliveries"] <= 20 * 10
     assert 0 < figures["stale_p50_ms"] <= figures["stale_p99_ms"]
     assert figures["server_share"] > 0
+
+
+def test_two_benchmarks_at_once_do_not_take_the_same_port() -> None:
+    first, claim = claim_port()
+    second, other_claim = claim_port()
+    with claim, other_claim:
+        assert first != second
 
 
 def test_the_report_says_what_is_absent_failed_or_doubtful(directory: Path) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.harness import Server, bid, create, running_server, until
 from tests.pages import (
+    AWAITED_LOT,
     REFUSED_BID,
     WITHOUT_EVENT_SOURCE,
     OpenPage,
@@ -35,7 +36,7 @@ def script_of(transport: str) -> str:
 
 
 def open_for(open_page: OpenPage, house: Server, guid: str, name: str | None, transport: str = "live") -> Page:
-    page = open_page(lot_url(house, guid, name), script=script_of(transport), troubles=[REFUSED_BID])
+    page = open_page(lot_url(house, guid, name), script=script_of(transport), troubles=[REFUSED_BID, AWAITED_LOT])
     expect_connection(page, transport)
     page.evaluate("window.notReloaded = true")
     return page
@@ -141,29 +142,29 @@ def test_what_is_no_amount_is_said_so_and_not_sent(open_page: OpenPage, house: S
 
 
 def test_closing_comes_by_time_to_the_winner_and_the_loser(open_page: OpenPage, house: Server, guid: str) -> None:
-    create(house, guid, closes_at=int(time.time() * 1000) + 5000)
-    ann = open_for(open_page, house, guid, "ann")
-    bob = open_for(open_page, house, guid, "bob", "polling")
+    ann, bob = (open_for(open_page, house, guid, name) for name in ("ann", "bob"))
+    carol = open_for(open_page, house, guid, None, "polling")
+    create(house, guid, closes_at=int(time.time() * 1000) + 5000)  # last: to load a page may take long
     place_bid(ann, "10")
     expect_price(bob, "10.00")
     place_bid(bob, "20")
-    for page in (ann, bob):
+    for page in (ann, bob, carol):
         expect(page.locator("main")).to_have_attribute("data-status", "closed")
         expect(page.locator("#status")).to_have_text("Closed")
         expect(page.locator("#price-label")).to_have_text("Hammer price")
         expect(page.locator("#bid-form")).to_be_hidden()
         expect(page.locator("#note")).to_have_text("Bidding on this lot is over.")
         expect_price(page, "20.00")
-    expect_connection(ann, "live")
-    expect_connection(bob, "polling")
     expect_standing(bob, "winning", "You won this lot")
     expect_standing(ann, "outbid", "The lot went to another bidder")
     until(lambda: house.metric("sse_auction_streams") == 0, "the end of all streams")
+    for page, connection in ((ann, "live"), (bob, "live"), (carol, "polling")):
+        expect_connection(page, connection)
 
 
 def test_opening_comes_by_time(open_page: OpenPage, house: Server, guid: str) -> None:
-    create(house, guid, opens_at=int(time.time() * 1000) + 2000)
     page = open_for(open_page, house, guid, "ann")
+    create(house, guid, opens_at=int(time.time() * 1000) + 2000)  # last: to load a page may take long
     expect(page.locator("#status")).to_have_text("Upcoming")
     expect(page.locator("#clock-label")).to_have_text("Opens in")
     expect(page.locator("#bid-form")).to_be_hidden()

@@ -146,7 +146,6 @@ def test_an_auction_can_be_created_bid_in_and_read(
     assert (again["seq"], again["state"]["bids"]) == (1, 1), "the same key counts once"
     low = run_command("bid", guid, "10.50", *who["bob"], **where)
     assert refusal(low) == "10.50 is too low; the next bid is 11.00 CNY"
-    assert "'1e3' is not a decimal amount" in refusal(run_command("bid", guid, "1e3", *who["bob"], **where))
     high = ["bid", guid, "2000.00", *who["bob"]]
     assert "confirm" in refusal(run_command(*high, **where))
     told = run_command(*high, "--confirm", **where)
@@ -158,7 +157,6 @@ def test_an_auction_can_be_created_bid_in_and_read(
     assert run_command("price", guid, **where).stdout == (
         "Ming 花瓶 | open | 2000.00 CNY | next bid 2005.00 | 2 bids, paddle 2 leads\n"
     )
-    assert refusal(run_command("price", f"{guid}x", **where)) == f"there is no auction '{guid}x'"
 
 
 @pytest.mark.parametrize(
@@ -265,7 +263,7 @@ def test_watch_prints_each_state_and_ends_with_the_auction(
 ) -> None:
     with watching(guid, "--json", **where_to_watch(kind, service, valkey)) as process:
         assert next_state(process)["status"] == "unknown"
-        create(service, guid, closes_at=int(time.time() * 1000) + 2500)
+        create(service, guid, closes_at=int(time.time() * 1000) + 4000)
         assert next_state(process)["status"] == "open"
         assert bid(service, guid, "ann", "10.00").status_code == 201
         assert next_state(process)["price"] == "10.00"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from tests.harness import (
     SECRET,
     Server,
     bid,
+    bidder,
     create,
     open_stream,
     running_server,
@@ -205,14 +207,16 @@ def test_every_bid_that_was_answered_is_there_after_everything_was_killed(
 ) -> None:
     server = server_on(data_dir, "killed")
     server.start()
-    create(server, guid, increments="flat:0.01")
+    create(server, guid)
     answered: dict[int, str] = {}
+    prices = count(10)  # shared, so that nearly every bid is higher than those before
     bidders = [
-        threading.Thread(target=bid_until_cut, args=(server, guid, answered, each), daemon=True) for each in range(4)
+        threading.Thread(target=bid_until_cut, args=(server, guid, answered, prices, number), daemon=True)
+        for number in range(4)
     ]
     for each in bidders:
         each.start()
-    until(lambda: len(answered) >= 40, "forty bids")
+    until(lambda: len(answered) >= 100, "a hundred bids")
     os.kill(the_store_in(data_dir), signal.SIGKILL)
     server.stop(signal.SIGKILL)
     for each in bidders:
@@ -226,17 +230,17 @@ def test_every_bid_that_was_answered_is_there_after_everything_was_killed(
     server.stop()
 
 
-def bid_until_cut(server: Server, guid: str, answered: dict[int, str], number: int) -> None:
+def bid_until_cut(server: Server, guid: str, answered: dict[int, str], prices: Iterator[int], number: int) -> None:
     """Bid ever higher until nobody answers; `answered` gets each accepted bid's price by its seq."""
-    raised = 0
-    while True:
-        raised += 1
-        try:
-            reply = bid(server, guid, f"bidder-{number}-{raised % 2}", f"{10 + raised}.0{number}")
-        except httpx.TransportError:
-            return
-        if reply.status_code == 201:
-            answered[reply.json()["seq"]] = reply.json()["state"]["price"]
+    with httpx.Client(base_url=server.url) as client:
+        for turn, price in enumerate(prices):
+            headers = bidder(f"bidder-{number}-{turn % 2}")
+            try:
+                reply = client.post(f"/auctions/{guid}/bids", json={"price": f"{price}.00"}, headers=headers)
+            except httpx.TransportError:
+                return
+            if reply.status_code == 201:
+                answered[reply.json()["seq"]] = reply.json()["state"]["price"]
 
 
 def history_after(server: Server, guid: str, seq: int) -> dict[int, str]:

@@ -75,6 +75,18 @@ async def frozen(store: StoreProcess) -> AsyncIterator[float]:
         store.send_signal(signal.SIGCONT)
 
 
+def wait_for_a_look(store: StoreProcess) -> None:
+    """Return right after the service has asked for the time: a freeze is then noticed as late as it can be."""
+    with store.client() as site:
+
+        def looks() -> int:
+            calls: int = site.info("commandstats").get("cmdstat_time", {}).get("calls", 0)
+            return calls
+
+        before = looks()
+        until(lambda: looks() > before, "the next look")
+
+
 async def liveness(stream: EventReader, live: bool) -> float:
     """The moment at which a stream said that prices are live, or that they are not."""
     while (await stream.next("hb")).data["live"] is not live:
@@ -105,35 +117,24 @@ def test_every_stream_is_told_of_a_freeze_and_is_true_again_after_the_thaw(
             streams = [await open_streams.enter_async_context(open_stream(url)) for url in urls]
             for stream in streams:
                 assert (await stream.next()).name == "price"
+            await asyncio.to_thread(wait_for_a_look, frail)
             async with frozen(frail) as frozen_at:
                 told = await asyncio.gather(*(liveness(stream, False) for stream in streams))
                 assert max(told) - frozen_at < NOTICED_WITHIN_SECONDS
                 assert service.metric("sse_auction_mirror_live") == 0
-            thawed_at = time.monotonic()
-            with frail.client() as site:
-                site.mset({f"AuctionMaxPrice-{each}": "77.00" for each in guids})
-            shown = await asyncio.gather(*(stream.next("price") for stream in streams))
-            assert time.monotonic() - thawed_at < TRUE_AGAIN_WITHIN_SECONDS
-            assert {event.data["price"] for event in shown} == {"77.00"}
-            assert service.metric("sse_auction_mirror_live") == 1
-
-    run(look())
-
-
-def test_live_again_is_told_within_two_seconds_of_the_thaw_though_nothing_was_written(
-    frail: StoreProcess, service: Server, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look() -> None:
-        async with open_stream(stream_url(service, guid)) as stream:
-            await stream.next()
-            async with frozen(frail):
-                await liveness(stream, False)
-                async with open_stream(stream_url(service, guid)) as newcomer:
+                async with open_stream(urls[0]) as newcomer:
                     first, then = await newcomer.next(), await newcomer.next()
                 assert (first.name, first.data["status"]) == ("price", "unknown"), "the last that is known"
                 assert (then.name, then.data["live"]) == ("hb", False)
             thawed_at = time.monotonic()
-            assert await liveness(stream, True) - thawed_at < TRUE_AGAIN_WITHIN_SECONDS
+            told = await asyncio.gather(*(liveness(stream, True) for stream in streams))
+            assert max(told) - thawed_at < TRUE_AGAIN_WITHIN_SECONDS
+            assert service.metric("sse_auction_mirror_live") == 1
+            with frail.client() as site:
+                site.mset({f"AuctionMaxPrice-{each}": "77.00" for each in guids})
+            shown = await asyncio.gather(*(stream.next("price") for stream in streams))
+            assert {event.data["price"] for event in shown} == {"77.00"}
+            assert time.monotonic() - thawed_at < TRUE_AGAIN_WITHIN_SECONDS
 
     run(look())
 
@@ -225,7 +226,7 @@ def test_a_bid_that_was_answered_503_is_not_counted_after_the_thaw(
 def test_openings_and_closings_that_fell_into_a_freeze_are_shown_after_it(
     frail: StoreProcess, service: Server, guid: str, run: Callable[..., Any]
 ) -> None:
-    moment = now_ms() + 1500
+    moment = now_ms() + 4000
     opening, closing = f"{guid}-opening", f"{guid}-closing"
     create(service, opening, opens_at=moment)
     create(service, closing, closes_at=moment)

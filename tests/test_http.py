@@ -1,4 +1,4 @@
-"""Polling, long-polling, history, lists, creation, other origins, pages: what HTTP clients get.
+"""Polling, long-polling, reading, creating, bidding: what HTTP clients get.
 
 Every reply to `client` is checked against the service's own description.
 """
@@ -27,8 +27,6 @@ from tests.harness import (
     running_store,
     until,
 )
-
-SHOP = "https://shop.example"
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +152,7 @@ def test_a_held_poll_returns_when_the_auction_vanishes(
 def test_a_held_poll_returns_when_time_opens_and_closes_the_auction(
     client: httpx.Client, service: Server, guid: str
 ) -> None:
-    state = create(service, guid, opens_at=now_ms() + 400, closes_at=now_ms() + 900)["state"]
+    state = create(service, guid, opens_at=now_ms() + 1000, closes_at=now_ms() + 1500)["state"]
     assert state["status"] == "upcoming"
     for status in ("open", "closed"):
         answer = client.get(
@@ -185,118 +183,6 @@ def test_a_held_poll_is_refused_when_the_store_is_lost(directory: Path, guid: st
             assert int(answer.headers["retry-after"]) == problem(answer)["retry_after"] > 0
             for path in (f"/auctions/{guid}/price", f"/auctions/{guid}", f"/auctions/{guid}/bids", "/auctions"):
                 assert (client.get(path).status_code, client.get(path).json()["code"]) == (503, "store_unavailable")
-
-
-# --- history and lists -------------------------------------------------------------------------------------------
-
-
-def test_the_history_is_read_in_pages(client: httpx.Client, service: Server, guid: str) -> None:
-    create(service, guid)
-    assert client.get(f"/auctions/{guid}/bids").json() == {"bids": [], "next": None}
-    for number in range(5):
-        assert bid(service, guid, f"b{number % 2}", f"{10 + number}.00").status_code == 201
-    found, after = [], 0
-    while after is not None:
-        page = client.get(f"/auctions/{guid}/bids", params={"after": after, "limit": 2}).json()
-        assert len(page["bids"]) <= 2
-        found += page["bids"]
-        after = page["next"]
-    assert [(each["seq"], each["paddle"], each["price"]) for each in found] == [
-        (number + 1, number % 2 + 1, f"{10 + number}.00") for number in range(5)
-    ]
-    assert [each["at"] for each in found] == sorted(each["at"] for each in found)
-    assert client.get(f"/auctions/{guid}/bids", params={"after": 5}).json() == {"bids": [], "next": None}
-    assert set(found[0]) == {"seq", "paddle", "price", "at"}, "who bid is nobody's business"
-
-
-@pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, list[str]]]]:
-    """A store with nothing in it but these: many auctions that close in the very same millisecond."""
-    directory = tmp_path_factory.mktemp("catalogue")
-    with running_store("valkey", directory) as store, running_server(directory, REDIS_URL=store.url) as server:
-        soon, later = now_ms() + 1200, now_ms() + 3_600_000
-        guids: dict[str, list[str]] = {"closed": [], "open": [], "upcoming": []}
-        for number in range(7):
-            for status, times in (
-                ("closed", {"closes_at": soon + number // 3}),
-                ("open", {"closes_at": later}),
-                ("upcoming", {"closes_at": later, "opens_at": later - 1}),
-            ):
-                guids[status].append(create(server, f"{status}-{uuid.uuid4()}", **times)["terms"]["guid"])
-        until(lambda: httpx.get(f"{server.url}/auctions/{guids['closed'][-1]}").json()["state"]["status"] == "closed")
-        yield server, guids
-
-
-def pages(client: httpx.Client, between: Callable[[], object] = lambda: None, **query: Any) -> list[list[Any]]:
-    """All pages of a listing, following the cursors."""
-    found = [client.get("/auctions", params=query).json()]
-    while found[-1]["next"] is not None:
-        between()
-        found.append(client.get("/auctions", params={**query, "after": found[-1]["next"]}).json())
-    return [page["auctions"] for page in found]
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 7, 200])
-def test_lists_are_complete_and_in_order_at_any_page_size(
-    catalogue: tuple[Server, dict[str, list[str]]], limit: int
-) -> None:
-    server, guids = catalogue
-    with described_client(server) as client:
-        for status in ("closed", "open", "upcoming", "all"):
-            read = pages(client, status=status, limit=limit)
-            assert all(len(page) <= limit for page in read)
-            found = [each for page in read for each in page]
-            names = [each["state"]["guid"] for each in found]
-            expected = [guid for kind in guids.values() for guid in kind] if status == "all" else guids[status]
-            assert sorted(names) == sorted(expected), "each one once"
-            closing = [each["terms"]["closes_at"] for each in found]
-            assert closing == sorted(closing, reverse=status == "closed")
-            assert status == "all" or {each["state"]["status"] for each in found} == {status}
-
-
-def test_a_cursor_survives_what_happens_between_two_pages(catalogue: tuple[Server, dict[str, list[str]]]) -> None:
-    server, guids = catalogue
-    with described_client(server) as client:
-        made: list[str] = []
-
-        def add_and_bid() -> None:
-            made.append(create(server, f"open-{uuid.uuid4()}", closes_at=now_ms() + 1_800_000)["terms"]["guid"])
-            assert bid(server, made[-1], "ann", "10.00").status_code == 201
-
-        read = pages(client, add_and_bid, status="open", limit=3)
-        names = [each["state"]["guid"] for page in read for each in page]
-        assert len(names) == len(set(names))
-        assert set(guids["open"]) <= set(names)
-        guids["open"] += made
-        unknown_cursor = client.get("/auctions", params={"after": "nobody-gave-this"})
-        assert unknown_cursor.status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("path", "query"),
-    [
-        ("/auctions", "limit=0"),
-        ("/auctions", "limit=201"),
-        ("/auctions", "limit=-5"),
-        ("/auctions", "limit=ten"),
-        ("/auctions", "status=sold"),
-        ("/auctions", "after=a b"),
-        ("/auctions", "after="),
-        ("/auctions/GUID/bids", "limit=0"),
-        ("/auctions/GUID/bids", "limit=1.0"),
-        ("/auctions/GUID/bids", "after=-1"),
-        ("/auctions/GUID/bids", "after=9007199254740992"),
-        ("/auctions/GUID/bids", "after=x"),
-    ],
-)
-def test_a_wrong_limit_cursor_or_filter_is_named(
-    client: httpx.Client, service: Server, guid: str, path: str, query: str
-) -> None:
-    create(service, guid)
-    refused = client.get(f"{path.replace('GUID', guid)}?{query}")
-    assert (refused.status_code, problem(refused)["code"]) == (422, "invalid")
-    name, _, value = query.partition("=")
-    assert f"{name}={value!r}" in problem(refused)["detail"]
 
 
 # --- reading and creating one --------------------------------------------------------------------------------------
@@ -468,98 +354,3 @@ def test_many_bids_at_once_are_all_answered(service: Server, guid: str) -> None:
     assert set(statuses) <= {201, 409}
     state = httpx.get(f"{service.url}/auctions/{guid}").json()["state"]
     assert (state["price"], state["bids"]) == ("17.00", statuses.count(201))
-
-
-# --- other origins, and the pages ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def embedded_elsewhere(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("cors")
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_CORS_ORIGINS=f"{SHOP}, http://b.example") as it:
-        yield it
-
-
-@pytest.mark.parametrize(
-    "path", ["/auctions/GUID/price", "/auctions/GUID/stream", "/static/auction-price.js", "/auctions/a%20b/price"]
-)
-def test_allowed_origins_may_read_and_others_may_not(embedded_elsewhere: Server, guid: str, path: str) -> None:
-    create(embedded_elsewhere, guid)
-    url = embedded_elsewhere.url + path.replace("GUID", guid)
-    for origin, allowed in (
-        (SHOP, SHOP),
-        ("http://b.example", "http://b.example"),
-        ("https://evil.example", None),
-        (f"{SHOP}.evil.example", None),
-        ("null", None),
-    ):
-        for cookie in ({}, {"Cookie": "a=b"}):
-            with httpx.stream("GET", url, headers={"Origin": origin, **cookie}) as reply:
-                assert reply.headers.get("access-control-allow-origin") == allowed
-                assert "access-control-allow-credentials" not in reply.headers
-                assert "Origin" in reply.headers["vary"], "or a cache gives one origin's headers to another"
-
-
-def test_a_page_of_an_allowed_origin_may_bid(embedded_elsewhere: Server) -> None:
-    url = f"{embedded_elsewhere.url}/auctions/x/bids"
-    asked = {
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization, content-type, idempotency-key",
-    }
-    allowed = httpx.options(url, headers={"Origin": SHOP, **asked})
-    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, SHOP)
-    assert "POST" in allowed.headers["access-control-allow-methods"]
-    names = allowed.headers["access-control-allow-headers"].lower().split(", ")
-    assert {"authorization", "content-type", "idempotency-key", "last-event-id", "if-none-match"} <= set(names)
-    refused = httpx.options(url, headers={"Origin": "https://evil.example", **asked})
-    assert refused.status_code == 400
-    assert "access-control-allow-origin" not in refused.headers
-    seen = httpx.post(url, headers={"Origin": SHOP}, json={})
-    exposed = {name.strip() for name in seen.headers["access-control-expose-headers"].split(",")}
-    assert exposed == {"ETag", "Location", "Retry-After", "Idempotent-Replayed"}
-
-
-def test_any_origin_never_comes_with_credentials(valkey: StoreProcess, directory: Path, guid: str) -> None:
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_CORS_ORIGINS="*") as server:
-        for headers in ({}, {"Cookie": "a=b"}):
-            reply = httpx.get(f"{server.url}/auctions/{guid}/price", headers={"Origin": SHOP, **headers})
-            assert reply.headers["access-control-allow-origin"] in ("*", SHOP)
-            assert "access-control-allow-credentials" not in reply.headers
-
-
-def test_without_the_setting_no_other_origin_is_let_in(service: Server) -> None:
-    reply = httpx.get(f"{service.url}/auctions", headers={"Origin": SHOP})
-    assert not [name for name in reply.headers if name.startswith("access-control")]
-    assert httpx.options(f"{service.url}/auctions", headers={"Origin": SHOP}).status_code == 405
-
-
-@pytest.mark.parametrize(
-    ("path", "content_type"),
-    [
-        ("/", "text/html"),
-        ("/lots/some-lot", "text/html"),
-        ("/static/auction-price.js", "text/javascript"),
-        ("/static/page.css", "text/css"),
-    ],
-)
-def test_pages_and_files_are_guarded_and_asked_for_again_cheaply(
-    client: httpx.Client, path: str, content_type: str
-) -> None:
-    first = client.get(path)
-    assert (first.status_code, first.headers["content-type"].partition(";")[0]) == (200, content_type)
-    again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
-    assert again.status_code == 304
-    for reply in (first, again):
-        assert reply.headers["cache-control"] == "no-cache"
-        assert reply.headers["x-content-type-options"] == "nosniff"
-        assert reply.headers["referrer-policy"] == "same-origin"
-        policy = reply.headers["content-security-policy"]
-        assert {"default-src 'self'", "base-uri 'none'", "frame-ancestors 'self'"} <= set(policy.split("; "))
-        assert "unsafe" not in policy
-
-
-@pytest.mark.parametrize(
-    "path", ["/static/nothing.js", "/static/", "/static/%2e%2e/pyproject.toml", "/static/..%2f..%2fetc/passwd"]
-)
-def test_no_other_file_is_served(client: httpx.Client, path: str) -> None:
-    assert problem(client.get(path))["code"] == "not_found"

@@ -3,7 +3,6 @@
 A contender that is not installed says what is missing, and is reported as absent.
 """
 
-import contextlib
 import os
 import shutil
 import socket
@@ -81,7 +80,7 @@ class Contender:
     def __init__(self, directory: Path, *, durable: bool = False, **settings: str) -> None:
         self.directory = directory
         self.settings = settings
-        self.port = free_port()
+        self.port, self._claim = claim_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.store: Store | None = None
         self._durable = durable
@@ -134,6 +133,7 @@ class Contender:
             if process:
                 processes.end(process)
         self.process = self.store = None
+        self._claim.close()
 
 
 def first_line(*command: str) -> str:
@@ -144,14 +144,23 @@ def first_line(*command: str) -> str:
     return done.stdout.strip().split("\n")[0]
 
 
-def free_port() -> int:
-    """A port below the range from which clients' ports are taken."""
+def claim_port() -> tuple[int, socket.socket]:
+    """A port below the range from which clients' ports are taken, and the claim to it, to be closed at the end.
+
+    The claim is a name that only one process can bind: without it, two benchmarks that look at the same moment would
+    take the same port, and one would measure the other's server.
+    """
     for port in range(18_200, 18_999):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0sse-auction-benchmark-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
-                return port
+        except OSError:
+            claim.close()
+            continue
+        return port, claim
     raise OSError("no port is free between 18200 and 18999")
 
 

@@ -45,4 +45,5 @@ io.on('connection', (socket) => {
   socket.on('disconnect', () => viewers.get(socket.data.guid)?.delete(socket));
 });
 
+server.keepAliveTimeout = 0; // the writer's visits come on one connection, however far apart
 server.listen(Number(port), '127.0.0.1', 4096);

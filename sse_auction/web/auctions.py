@@ -42,6 +42,7 @@ from sse_auction.wire import (
 )
 
 LONGEST_WAIT_SECONDS = 30
+WAIT_WHEN_BUSY_SECONDS = 2.0
 MOST_PER_PAGE = 200
 LONGEST_IDEMPOTENCY_KEY = 128
 
@@ -93,7 +94,8 @@ async def _changed(service: Service, guid: str, update: Update, wait: int) -> Up
     """
     seen = Seen.of_tag(update.state.tag)
     if service.hub.busy_reason is not None:
-        return update
+        await asyncio.sleep(min(wait, WAIT_WHEN_BUSY_SECONDS))  # else the poller would be back in a millisecond
+        return await _current(service, guid)
     with service.hub.subscribe([guid], seen) as subscriber:
         try:
             async with asyncio.timeout(wait):

@@ -1,5 +1,6 @@
 """What every handler asks of a request: the service behind it, the guid, the bearer, numbers in the query."""
 
+from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -87,9 +88,14 @@ def admit(identity: Identity, guid: str) -> None:
         raise Problem("forbidden", f"your token is not good for auction {guid!r}")
 
 
+def query_of(request: Request) -> Mapping[str, str]:
+    """The query's parameters; where there is no query, without the twentieth of a request that parsing it costs."""
+    return request.query_params if request.scope["query_string"] else {}
+
+
 def whole_number(request: Request, name: str, default: int, least: int, most: int) -> int:
     """A whole number in the query."""
-    text = request.query_params.get(name)
+    text = query_of(request).get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):

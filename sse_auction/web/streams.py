@@ -23,7 +23,7 @@ from sse_auction.direct import EXTENSION, DirectStream, ReleasableConnection
 from sse_auction.hub import BusyReason
 from sse_auction.metrics import STREAMS_REFUSED
 from sse_auction.web.problems import Problem
-from sse_auction.web.requests import Service, checked_guid, guid_of, service_of
+from sse_auction.web.requests import Service, checked_guid, guid_of, query_of, service_of
 from sse_auction.wire import busy_event, retry_field
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ async def stream_many(request: Request) -> Response:
 
 
 def _last_event_id(request: Request) -> str:
-    query = request.query_params
+    query = query_of(request)
     return request.headers.get("last-event-id") or query.get("last_event_id") or query.get("lastEventId") or ""
 
 
