@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2s
 from typing import Literal, Self
 
@@ -57,13 +58,14 @@ class Increments:
         """The form the store keeps: `0:5,100:25`, or `ten-percent`."""
         return ",".join(f"{start}:{step}" for start, step in self.bands) or _TEN_PERCENT
 
-    @classmethod
-    def load(cls, text: str) -> Self:
+    @staticmethod
+    @lru_cache(maxsize=1024)  # few tables, read with every state
+    def load(text: str) -> "Increments":
         """The reverse of `dump`."""
         if text == _TEN_PERCENT:
-            return cls(())
+            return Increments(())
         bands = (band.partition(":") for band in text.split(","))
-        return cls(tuple((int(start), int(step)) for start, _, step in bands))
+        return Increments(tuple((int(start), int(step)) for start, _, step in bands))
 
     @classmethod
     def from_preset(cls, name: str, currency: str) -> Self:

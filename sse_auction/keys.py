@@ -34,8 +34,13 @@ def paddles(guid: str) -> str:
     return _of_auction(guid, "paddles")
 
 
-def answer(guid: str, bidder: str, idempotency_key: str) -> str:
-    """String with a TTL: the answer to a request that carried an idempotency key; hashed, as both parts are foreign."""
+def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:
+    """String with a TTL: the answer to a request that carried an idempotency key; hashed, as both parts are foreign.
+
+    Without a key, the name of nothing: a script takes all its keys, used or not.
+    """
+    if idempotency_key is None:
+        return _of_auction(guid, "answer")
     digest = blake2s(f"{len(bidder)}:{bidder}{idempotency_key}".encode(), digest_size=16).hexdigest()
     return _of_auction(guid, f"answer:{digest}")
 

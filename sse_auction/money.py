@@ -5,7 +5,6 @@ Exponents (decimals per currency) and codes are those of ISO 4217. This module k
 """
 
 import re
-from decimal import Decimal
 
 MAX_MINOR_UNITS = 2**53 - 1  # the largest integer that Lua, JSON readers and JavaScript hold exactly
 
@@ -71,7 +70,8 @@ def parse_foreign_price(text: str, currency: str) -> str | None:
     match = _FOREIGN_DECIMAL.fullmatch(text.strip())
     if match is None:
         return None
-    whole, part = match[1], (match[2] or "").ljust(exponent_of(currency), "0")
-    price = f"{whole}.{part}" if part else whole
-    too_large = Decimal(price).scaleb(exponent_of(currency)) > MAX_MINOR_UNITS
-    return None if too_large else price
+    exponent = exponent_of(currency)
+    whole, part = match[1], (match[2] or "").ljust(exponent, "0")
+    if int(whole + part[:exponent]) > MAX_MINOR_UNITS:
+        return None
+    return f"{whole}.{part}" if part else whole

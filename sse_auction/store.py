@@ -20,7 +20,7 @@ from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.money import exponent_of, format_amount
-from sse_auction.wire import HistoryEntry, NewAuction
+from sse_auction.wire import HistoryEntry, NewAuction, Update
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,7 @@ class Store:
         self._connected = asyncio.Event()
         self._create_script = Script("create")
         self._bid_script = Script("bid")
+        self._asked: dict[str, asyncio.Task[Update]] = {}  # reads that have not left yet
         self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
 
     async def run(self) -> None:
@@ -204,10 +205,12 @@ class Store:
     ) -> Accepted | Refused:
         """Decide one bid of `amount` minor units of `currency`, which must be what `currency_of` told."""
         text = format_amount(amount, currency)
-        request = blake2s(f"{text} {confirmed}".encode(), digest_size=16).hexdigest()
+        request = ""
+        if idempotency_key:
+            request = blake2s(f"{text} {confirmed}".encode(), digest_size=16).hexdigest()
         script_keys = (
             keys.price(guid), keys.auction(guid), keys.private(guid), keys.bids(guid), keys.paddles(guid),
-            keys.answer(guid, bidder, idempotency_key or ""),
+            keys.answer(guid, bidder, idempotency_key),
         )  # fmt: skip
         arguments = (
             bidder, text, str(amount), currency, str(exponent_of(currency)), "1" if confirmed else "",
@@ -256,6 +259,17 @@ class Store:
     async def state(self, guid: str) -> State:
         """One auction's state as of now; `unknown` when there is none."""
         return self.state_of(await self.read(guid))
+
+    async def update(self, guid: str) -> Update:
+        """The same, encoded. All who ask in one turn of the loop share one read, which leaves after they asked."""
+        shared = self._asked.get(guid)
+        if shared is None:
+            shared = self._asked[guid] = asyncio.create_task(self._read_update(guid))
+        return await asyncio.shield(shared)  # one who goes away must not take the others' answer with him
+
+    async def _read_update(self, guid: str) -> Update:
+        del self._asked[guid]  # from here on it is too late to join
+        return Update(await self.state(guid))
 
     async def _read_many(self, guids: Sequence[str]) -> list[Record]:
         link = self._live_link()

@@ -83,7 +83,7 @@ async def _current(service: Service, guid: str) -> Update:
     """The state as of now: the hub's where the auction is watched here, else the store's."""
     update = service.hub.state_of(guid)
     if update is None:
-        update = Update(await service.store.state(guid))
+        update = await service.store.update(guid)
     return update
 
 
