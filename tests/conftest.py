@@ -1,6 +1,7 @@
 """Fixtures: one store and one server of each kind for all tests that only need auctions of their own."""
 
 import asyncio
+import signal
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 import trustme
 
 from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
+
+
+# A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
