@@ -12,7 +12,6 @@ import trustme
 
 from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
 
-
 # A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
