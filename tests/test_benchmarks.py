@@ -387,7 +387,8 @@ def test_replies_are_counted_by_status_and_timed(generator: Worker, run: Callabl
     reply = run(look())
     counted = sum(reply["statuses"].values())
     assert set(reply["statuses"]) == {"304", "409"}
-    assert 1.5 <= reply["statuses"]["304"] / reply["statuses"]["409"] <= 2.6
+    # Two to one on each of four connections, of which each may have stopped after its two.
+    assert abs(reply["statuses"]["304"] - 2 * reply["statuses"]["409"]) <= 2 * 4
     assert 60 <= reply["p50_ms"] <= 60 + ERROR_SECONDS * 1000
     assert reply["p99_ms"] >= 70
     assert 0 < counted < served, "what came during the warm-up does not count"
