@@ -144,9 +144,9 @@ class Server:
             self.process = subprocess.Popen(
                 self.command, env={**os.environ, **self.environment}, stdout=log, stderr=log, start_new_session=True
             )
-        until(self._is_ready, f"the server ({self.command}); its log:\n{self.log()}", patience)
+        until(self._has_started, f"the server ({self.command}); its log:\n{self.log()}", patience)
 
-    def _is_ready(self) -> bool:
+    def _has_started(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.log()}"
         if not self.port:
@@ -156,8 +156,12 @@ class Server:
             self.port = int(match[1])
             self.url = f"http://127.0.0.1:{self.port}"
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz").is_success
+            return self.is_ready()
         return False
+
+    def is_ready(self) -> bool:
+        """Whether prices are live and bids can be taken: they go by connections to the store of their own."""
+        return httpx.get(f"{self.url}/readyz").is_success
 
     def log(self) -> str:
         return self.log_path.read_text()

@@ -259,7 +259,7 @@ def test_a_store_that_died_alone_is_started_again_under_open_streams(
             assert (await stream.next("hb")).data["live"] is False
             after = await stream.next("price")
             assert (after.data["rev"], after.id != before.id) == (before.data["rev"], True)
-            await asyncio.to_thread(until, lambda: httpx.get(f"{server.url}/readyz").is_success)
+            await asyncio.to_thread(until, server.is_ready, "readiness")
             assert (await asyncio.to_thread(bid, server, guid, "ann", "10.00")).status_code == 201
             assert (await stream.next("price")).data["price"] == "10.00"
         the_store_in(data_dir)
