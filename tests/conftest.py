@@ -7,9 +7,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
+import uvloop
 
+from tests.described import described_client
 from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
 
 # A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
@@ -50,6 +53,35 @@ def server(store: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield running
 
 
+@pytest.fixture(scope="session")
+def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`sse-auction serve` with default settings, for tests in which the store's kind does not matter."""
+    with running_server(tmp_path_factory.mktemp("service"), REDIS_URL=valkey.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(service: Server) -> Iterator[httpx.Client]:
+    """A client whose every reply is checked against the service's own description."""
+    with described_client(service) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    """A store that a module may freeze, kill or wipe: the embedded kind, or those that its `pytestmark` names."""
+    kind = getattr(request, "param", "valkey")
+    with running_store(kind, tmp_path_factory.mktemp(f"own-{kind}")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_server(own_store: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service on that store, which goes on whatever happens there."""
+    with running_server(tmp_path_factory.mktemp("own-server"), REDIS_URL=own_store.url) as running:
+        yield running
+
+
 @pytest.fixture(scope="session", params=["serve", "uvicorn"])
 def any_server(
     request: pytest.FixtureRequest, valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory
@@ -65,12 +97,20 @@ def guid() -> str:
     return str(uuid.uuid4())
 
 
+EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
 @pytest.fixture
-def run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine, with a limit on its time."""
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Run a coroutine, with a limit on its time: on asyncio's own loop, or on those that a `pytestmark` names."""
+    factory = EVENT_LOOPS[getattr(request, "param", "asyncio")]
 
     def runner(work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run(asyncio.wait_for(work, 4 * PATIENCE_SECONDS))
+        with asyncio.Runner(loop_factory=factory) as loop:
+            return loop.run(asyncio.wait_for(work, 4 * PATIENCE_SECONDS))
 
     return runner
 

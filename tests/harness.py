@@ -51,6 +51,10 @@ async def until_async(
         await asyncio.sleep(0.01)
 
 
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
 def bidder(name: str, **claims: Any) -> dict[str, str]:
     """The header that makes a request this bidder's."""
     return {"Authorization": f"Bearer {TOKENS.issue(name, **claims)}"}
@@ -90,6 +94,15 @@ class StoreProcess:
     def send_signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    @contextmanager
+    def frozen(self) -> Iterator[float]:
+        """Stopped by SIGSTOP, as a machine that hangs; gives the moment at which that was."""
+        self.send_signal(signal.SIGSTOP)
+        try:
+            yield time.monotonic()
+        finally:
+            self.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -235,7 +248,7 @@ def running_server(directory: Path, kind: str = "serve", **environment: str) -> 
 def create(server: Server, guid: str, **terms: Any) -> dict[str, Any]:
     """Create an auction that is open for an hour unless `terms` say otherwise; its terms and state."""
     body = {"guid": guid, "title": f"Lot {guid}", "start_price": "10.00", "currency": "CNY", **terms}
-    body.setdefault("closes_at", int(time.time() * 1000) + 3_600_000)
+    body.setdefault("closes_at", now_ms() + 3_600_000)
     response = httpx.post(f"{server.url}/auctions", json=body, headers=OPERATOR)
     assert response.status_code == 201, response.text
     reply: dict[str, Any] = response.json()
@@ -245,6 +258,11 @@ def create(server: Server, guid: str, **terms: Any) -> dict[str, Any]:
 def bid(server: Server, guid: str, who: str, price: str, **options: Any) -> httpx.Response:
     headers = {**bidder(who), **options.pop("headers", {})}
     return httpx.post(f"{server.url}/auctions/{guid}/bids", json={"price": price, **options}, headers=headers)
+
+
+def price_key(guid: str) -> str:
+    """Where any program finds and writes an auction's price."""
+    return f"AuctionMaxPrice-{guid}"
 
 
 # --- streams -----------------------------------------------------------------------------------------------------
@@ -257,6 +275,11 @@ class Event:
     name: str
     data: dict[str, Any]
     id: str | None
+
+    @property
+    def epoch(self) -> str:
+        tag: str = self.data["tag"]
+        return tag.partition("-")[0]
 
 
 class EventReader:
@@ -292,6 +315,12 @@ class EventReader:
                 identity = fields[b"id"].decode() if b"id" in fields else None
                 return Event(name, msgspec.json.decode(fields[b"data"]), identity)
 
+    async def next_epoch(self, before: Event) -> Event:
+        """The first state of another epoch than that of `before`."""
+        while (event := await self.next("price")).epoch == before.epoch:
+            pass
+        return event
+
     async def rest(self) -> list[Event]:
         """All events until the end of the stream."""
         events = []
@@ -299,6 +328,10 @@ class EventReader:
             while True:
                 events.append(await self.next())
         return events
+
+
+def stream_url(server: Server, guid: str) -> str:
+    return f"{server.url}/auctions/{guid}/stream"
 
 
 @asynccontextmanager

@@ -11,21 +11,9 @@ import httpx
 import pytest
 
 from tests.described import described_client, problem
-from tests.harness import OPERATOR, SECRET, Server, StoreProcess, bid, bidder, create, running_server, until
+from tests.harness import OPERATOR, SECRET, Server, StoreProcess, bid, bidder, create, until
 
 LIMIT_BYTES = 16 * 1024
-
-
-@pytest.fixture(scope="module")
-def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("bad-input"), REDIS_URL=valkey.url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(service: Server) -> Iterator[httpx.Client]:
-    with described_client(service) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

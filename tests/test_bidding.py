@@ -9,11 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sse_auction.auction import Increments
-from tests.harness import OPERATOR, Server, StoreProcess, bid, bidder, create, until
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
+from tests.harness import OPERATOR, Server, StoreProcess, bid, bidder, create, now_ms, until
 
 
 def refused(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:

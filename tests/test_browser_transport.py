@@ -1,14 +1,12 @@
 """Pages whose line, service or store goes away and comes back: they say so, and lose nothing."""
 
 import signal
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.harness import Server, StoreProcess, bid, create, running_server, running_store, until
+from tests.harness import Server, StoreProcess, bid, create, running_server, until
 from tests.pages import (
     LOST_CONNECTION,
     WITHOUT_EVENT_SOURCE,
@@ -40,20 +38,6 @@ HIDEABLE = """window.hide = (hidden) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """A store that may be frozen."""
-    with running_store("valkey", tmp_path_factory.mktemp("store")) as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
-def fragile(own_store: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service that may be killed."""
-    with running_server(tmp_path_factory.mktemp("fragile"), REDIS_URL=own_store.url) as server:
-        yield server
-
-
 def not_live(page: Page) -> None:
     """The page says in its data and in words that its price may be old."""
     expect_connection(page, "offline")
@@ -62,26 +46,26 @@ def not_live(page: Page) -> None:
 
 
 def test_both_transports_come_back_after_a_killed_and_a_stopped_server(
-    fragile: Server, open_page: OpenPage, guid: str
+    own_server: Server, open_page: OpenPage, guid: str
 ) -> None:
-    create(fragile, guid)
+    create(own_server, guid)
     pages = {
-        "live": open_page(lot_url(fragile, guid), troubles=[LOST_CONNECTION]),
-        "polling": open_page(lot_url(fragile, guid), script=WITHOUT_EVENT_SOURCE, troubles=[LOST_CONNECTION]),
+        "live": open_page(lot_url(own_server, guid), troubles=[LOST_CONNECTION]),
+        "polling": open_page(lot_url(own_server, guid), script=WITHOUT_EVENT_SOURCE, troubles=[LOST_CONNECTION]),
     }
-    bid(fragile, guid, "ann", "10.00")
+    bid(own_server, guid, "ann", "10.00")
     for connection, page in pages.items():
         expect_connection(page, connection)
         expect_price(page, "10.00")
         page.evaluate(REMEMBER_PRICES)
 
     for number, price in ((signal.SIGKILL, "20.00"), (signal.SIGTERM, "30.00")):
-        fragile.stop(number)
+        own_server.stop(number)
         if number == signal.SIGKILL:
             for page in pages.values():
                 not_live(page)
-        fragile.restart_on_same_port()
-        assert bid(fragile, guid, price, price).status_code == 201
+        own_server.restart_on_same_port()
+        assert bid(own_server, guid, price, price).status_code == 201
         for connection, page in pages.items():
             expect_price(page, price)
             expect_connection(page, connection)
@@ -92,27 +76,24 @@ def test_both_transports_come_back_after_a_killed_and_a_stopped_server(
 
 
 def test_a_frozen_store_makes_pages_say_that_they_are_not_live(
-    own_store: StoreProcess, fragile: Server, open_page: OpenPage, guid: str
+    own_store: StoreProcess, own_server: Server, open_page: OpenPage, guid: str
 ) -> None:
-    create(fragile, guid)
-    bid(fragile, guid, "ann", "10.00")
+    create(own_server, guid)
+    bid(own_server, guid, "ann", "10.00")
     pages = {
-        "live": open_page(lot_url(fragile, guid)),
-        "polling": open_page(lot_url(fragile, guid), script=WITHOUT_EVENT_SOURCE, troubles=["status of 503"]),
+        "live": open_page(lot_url(own_server, guid)),
+        "polling": open_page(lot_url(own_server, guid), script=WITHOUT_EVENT_SOURCE, troubles=["status of 503"]),
     }
     for connection, page in pages.items():
         expect_connection(page, connection)
         expect_price(page, "10.00")
-    own_store.send_signal(signal.SIGSTOP)
-    try:
+    with own_store.frozen():
         noticed_ms = NOTICED_MS + SLACK_MS
         expect(pages["live"].locator("html")).to_have_attribute("data-connection", "offline", timeout=noticed_ms)
         for page in pages.values():
             not_live(page)
-    finally:
-        own_store.send_signal(signal.SIGCONT)
-    until(fragile.is_ready, "readiness")
-    assert bid(fragile, guid, "bob", "20.00").status_code == 201
+    until(own_server.is_ready, "readiness")
+    assert bid(own_server, guid, "bob", "20.00").status_code == 201
     for connection, page in pages.items():
         expect_price(page, "20.00")
         expect_connection(page, connection)

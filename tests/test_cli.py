@@ -25,7 +25,18 @@ import httpx
 import pytest
 
 from sse_auction.cli import commands
-from tests.harness import PATIENCE_SECONDS, SECRET, TOKENS, Server, StoreProcess, bid, create, running_server, until
+from tests.harness import (
+    PATIENCE_SECONDS,
+    SECRET,
+    TOKENS,
+    Server,
+    StoreProcess,
+    bid,
+    create,
+    now_ms,
+    running_server,
+    until,
+)
 
 COMMAND = [sys.executable, "-m", "sse_auction"]
 
@@ -51,12 +62,6 @@ def output(done: subprocess.CompletedProcess[str]) -> Any:
     """What a command with --json printed."""
     assert (done.returncode, done.stderr) == (0, ""), done
     return json.loads(done.stdout)
-
-
-@pytest.fixture(scope="module")
-def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("cli"), REDIS_URL=valkey.url) as running:
-        yield running
 
 
 # --- help and serve ------------------------------------------------------------------------------------------------
@@ -263,7 +268,7 @@ def test_watch_prints_each_state_and_ends_with_the_auction(
 ) -> None:
     with watching(guid, "--json", **where_to_watch(kind, service, valkey)) as process:
         assert next_state(process)["status"] == "unknown"
-        create(service, guid, closes_at=int(time.time() * 1000) + 4000)
+        create(service, guid, closes_at=now_ms() + 4000)
         assert next_state(process)["status"] == "open"
         assert bid(service, guid, "ann", "10.00").status_code == 201
         assert next_state(process)["price"] == "10.00"

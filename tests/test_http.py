@@ -23,6 +23,7 @@ from tests.harness import (
     bid,
     bidder,
     create,
+    now_ms,
     running_server,
     running_store,
     until,
@@ -31,19 +32,9 @@ from tests.harness import (
 
 @pytest.fixture(scope="module")
 def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("http")
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_CURRENCY="KWD") as running:
+    """One whose plain auctions are in dinars, which have three decimals."""
+    with running_server(tmp_path_factory.mktemp("http"), REDIS_URL=valkey.url, SSE_AUCTION_CURRENCY="KWD") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def client(service: Server) -> Iterator[httpx.Client]:
-    with described_client(service) as opened:
-        yield opened
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def terms(**others: Any) -> dict[str, Any]:

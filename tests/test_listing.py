@@ -1,6 +1,5 @@
 """History and lists: complete, in order, at any page size, whatever happens between two pages."""
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,30 +11,13 @@ from tests.described import described_client, problem
 from tests.harness import (
     OPERATOR,
     Server,
-    StoreProcess,
     bid,
     create,
+    now_ms,
     running_server,
     running_store,
     until,
 )
-
-
-@pytest.fixture(scope="module")
-def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("http")
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_CURRENCY="KWD") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(service: Server) -> Iterator[httpx.Client]:
-    with described_client(service) as opened:
-        yield opened
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def test_the_history_is_read_in_pages(client: httpx.Client, service: Server, guid: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.described import described_client, problem
+from tests.described import problem
 from tests.harness import (
     Server,
     StoreProcess,
@@ -15,19 +15,6 @@ from tests.harness import (
 )
 
 SHOP = "https://shop.example"
-
-
-@pytest.fixture(scope="module")
-def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("http")
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_CURRENCY="KWD") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(service: Server) -> Iterator[httpx.Client]:
-    with described_client(service) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -19,21 +19,20 @@ from tests.harness import (
     StoreProcess,
     bid,
     create,
+    now_ms,
     open_stream,
+    price_key,
     running_server,
+    stream_url,
     until,
 )
-
-
-def price_key(guid: str) -> str:
-    return f"AuctionMaxPrice-{guid}"
 
 
 def test_the_first_event_is_the_whole_state(any_server: Server, guid: str, run: Callable[..., Any]) -> None:
     made = create(any_server, guid, title='Vase "Ming"\u2028東京')
 
     async def look() -> None:
-        async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as stream:
+        async with open_stream(stream_url(any_server, guid)) as stream:
             event = await stream.next()
             assert event.name == "price"
             assert event.id == event.data["tag"] == made["state"]["tag"]
@@ -45,7 +44,7 @@ def test_the_first_event_is_the_whole_state(any_server: Server, guid: str, run: 
 
 
 def test_a_stream_has_the_headers_that_keep_proxies_from_holding_it_back(any_server: Server, guid: str) -> None:
-    with httpx.stream("GET", f"{any_server.url}/auctions/{guid}/stream") as reply:
+    with httpx.stream("GET", stream_url(any_server, guid)) as reply:
         assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert reply.headers["cache-control"] == "no-cache, no-transform"
         assert reply.headers["x-accel-buffering"] == "no"
@@ -56,7 +55,7 @@ def test_any_writer_moves_the_price_of_a_plain_auction(
 ) -> None:
     async def look() -> None:
         with valkey.client() as site:
-            async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as stream:
+            async with open_stream(stream_url(any_server, guid)) as stream:
                 assert (await stream.next()).data["status"] == "unknown"
                 site.set(price_key(guid), "99.50")
                 shown = await stream.next()
@@ -73,11 +72,11 @@ def test_a_plain_auction_shows_higher_prices_only_until_its_key_is_gone(
     async def look() -> None:
         with valkey.client() as site:
             site.set(price_key(guid), "100")
-            async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as stream:
+            async with open_stream(stream_url(any_server, guid)) as stream:
                 assert (await stream.next()).data["price"] == "100.00"
                 site.set(price_key(guid), "90")
                 until(lambda: polled_price(any_server, guid) == "90.00", "the poll of the lower price")
-                async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as newcomer:
+                async with open_stream(stream_url(any_server, guid)) as newcomer:
                     await until_price(newcomer, "90.00")
                     site.set(price_key(guid), "95")
                     await until_price(newcomer, "95.00")
@@ -109,7 +108,7 @@ def test_rubbish_in_the_price_key_is_logged_once_and_the_last_good_price_stays(
     async def look() -> None:
         with valkey.client() as site:
             site.set(price_key(guid), "5.00")
-            async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as stream:
+            async with open_stream(stream_url(any_server, guid)) as stream:
                 assert (await stream.next()).data["price"] == "5.00"
                 for number, rubbish in enumerate(("abc", "", "-7", "1e9", "NaN", "9" * 30), 1):
                     site.set(price_key(guid), rubbish)
@@ -137,7 +136,7 @@ def test_a_viewer_who_is_up_to_date_is_sent_nothing_twice(
     any_server: Server, guid: str, run: Callable[..., Any]
 ) -> None:
     create(any_server, guid)
-    url = f"{any_server.url}/auctions/{guid}/stream"
+    url = stream_url(any_server, guid)
 
     async def look() -> None:
         async with open_stream(url) as stream:
@@ -164,7 +163,7 @@ def test_a_viewer_who_is_up_to_date_is_sent_nothing_twice(
 
 def test_resuming_misses_nothing_and_repeats_nothing(any_server: Server, guid: str, run: Callable[..., Any]) -> None:
     create(any_server, guid, increments="flat:1.00")
-    url = f"{any_server.url}/auctions/{guid}/stream"
+    url = stream_url(any_server, guid)
 
     async def look() -> None:
         shown: list[dict[str, Any]] = []
@@ -189,7 +188,7 @@ def test_a_viewer_from_a_process_that_was_further_is_not_shown_less(
     epoch = state["tag"].split("-")[0]
 
     async def look() -> None:
-        url = f"{any_server.url}/auctions/{guid}/stream"
+        url = stream_url(any_server, guid)
         async with open_stream(url, Last_Event_ID=f"{epoch}-3-11.00") as ahead, open_stream(url) as other:
             assert (await other.next()).data["rev"] == state["rev"] == 1
             for number, price in enumerate(("10.00", "11.00", "12.00")):
@@ -205,8 +204,8 @@ def test_a_viewer_from_a_process_that_was_further_is_not_shown_less(
 def test_an_ending_is_told_ends_the_stream_and_then_is_204(
     any_server: Server, guid: str, run: Callable[..., Any]
 ) -> None:
-    create(any_server, guid, closes_at=int(time.time() * 1000) + 1500)
-    url = f"{any_server.url}/auctions/{guid}/stream"
+    create(any_server, guid, closes_at=now_ms() + 1500)
+    url = stream_url(any_server, guid)
 
     async def look() -> None:
         async with open_stream(url) as stream:
@@ -231,11 +230,11 @@ def test_an_ending_is_told_ends_the_stream_and_then_is_204(
 
 
 def test_opening_comes_by_time_alone(any_server: Server, guid: str, run: Callable[..., Any]) -> None:
-    opens_at = int(time.time() * 1000) + 700
+    opens_at = now_ms() + 700
     create(any_server, guid, opens_at=opens_at)
 
     async def look() -> None:
-        async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as stream:
+        async with open_stream(stream_url(any_server, guid)) as stream:
             upcoming, opened = await stream.next(), await stream.next()
             assert (upcoming.data["status"], opened.data["status"]) == ("upcoming", "open")
             assert opened.data["rev"] == upcoming.data["rev"] + 1
@@ -248,7 +247,7 @@ def test_many_auctions_share_one_connection(any_server: Server, run: Callable[..
     guids = [f"{guid[:8]}-{number}" for number in range(50)]
     for each in guids[:2]:
         create(any_server, each)
-    create(any_server, guids[2], closes_at=int(time.time() * 1000) + 1200)
+    create(any_server, guids[2], closes_at=now_ms() + 1200)
     query = "&".join(f"guid={each}" for each in guids)
 
     async def look() -> None:
@@ -278,7 +277,7 @@ def test_a_stream_can_be_read_with_httpx_sse(any_server: Server, guid: str, run:
     async def look() -> None:
         async with (
             httpx.AsyncClient() as client,
-            aconnect_sse(client, "GET", f"{any_server.url}/auctions/{guid}/stream") as source,
+            aconnect_sse(client, "GET", stream_url(any_server, guid)) as source,
         ):
             events = source.aiter_sse()
             first = await anext(events)
@@ -317,7 +316,7 @@ def test_silence_is_broken_by_heartbeats_and_lives_end_with_a_quick_return(
     valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
 ) -> None:
     async def look(server: Server) -> None:
-        async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
+        async with open_stream(stream_url(server, guid)) as stream:
             events = await stream.rest()
         assert [event.name for event in events[:2]] == ["price", "hb"]
         assert events[1].data["live"] is True
@@ -339,8 +338,8 @@ def test_no_life_ends_in_the_last_seconds_before_a_closing(
     valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
 ) -> None:
     async def look(server: Server) -> None:
-        create(server, guid, closes_at=int(time.time() * 1000) + 4000)
-        async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
+        create(server, guid, closes_at=now_ms() + 4000)
+        async with open_stream(stream_url(server, guid)) as stream:
             assert [event.name for event in await stream.rest()] == ["price", "closed"]
 
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_STREAM_LIFE_SECONDS="1") as server:
@@ -351,7 +350,7 @@ def test_more_streams_than_there_is_room_for_are_told_to_come_back(
     valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
 ) -> None:
     async def look(server: Server) -> None:
-        url = f"{server.url}/auctions/{guid}/stream"
+        url = stream_url(server, guid)
         async with open_stream(url) as one, open_stream(url) as two:
             await one.next()
             await two.next()
@@ -370,7 +369,7 @@ def test_a_burst_is_paced_and_its_last_price_arrives(
 ) -> None:
     async def look() -> None:
         with valkey.client() as site:
-            async with open_stream(f"{any_server.url}/auctions/{guid}/stream") as stream:
+            async with open_stream(stream_url(any_server, guid)) as stream:
                 await stream.next()
                 started = time.monotonic()
                 for number in range(1, 2001):

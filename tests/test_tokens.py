@@ -11,23 +11,11 @@ import httpx
 import jwt
 import pytest
 
-from tests.described import described_client, problem
-from tests.harness import SECRET, TOKENS, Server, StoreProcess, create, running_server
+from tests.described import problem
+from tests.harness import SECRET, TOKENS, Server, StoreProcess, create
 
 ANOTHER_SECRET = "another secret of at least thirty-two bytes"
 NOT_OURS = "the token was not signed by this service's secret with HS256"
-
-
-@pytest.fixture(scope="module")
-def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("tokens"), REDIS_URL=valkey.url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(service: Server) -> Iterator[httpx.Client]:
-    with described_client(service) as opened:
-        yield opened
 
 
 def signed(secret: str = SECRET, **claims: Any) -> str:
