@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2s
+from operator import itemgetter
 from typing import Literal, Self
 
 from sse_auction.money import (
@@ -124,7 +125,7 @@ class Terms:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
 class State:
     """The one shape that polls, streams and bids carry. Prices are decimal strings, times epoch ms or None."""
 
@@ -156,7 +157,7 @@ class State:
         return {"upcoming": self.opens_at, "open": self.closes_at}.get(self.status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as above
 class Record:
     """One auction's keys as read from the store, in one shape for recorded and plain auctions.
 
@@ -252,15 +253,34 @@ def read_record(
 
 def read_terms(guid: str, fields: Mapping[bytes, bytes]) -> Terms:
     """The terms in an auction's hash."""
+    return _parse_terms(guid, *_values_of_terms(fields))
+
+
+_values_of_terms = itemgetter(
+    b"title", b"currency", b"start_price", b"increments", b"opens_at", b"closes_at", b"created_at"
+)
+
+
+@lru_cache(maxsize=16_384)  # read with every state, and they hardly ever change
+def _parse_terms(
+    guid: str,
+    title: bytes,
+    currency: bytes,
+    start_price: bytes,
+    increments: bytes,
+    opens_at: bytes,
+    closes_at: bytes,
+    created_at: bytes,
+) -> Terms:
     return Terms(
         guid=guid,
-        title=fields[b"title"].decode(),
-        currency=fields[b"currency"].decode(),
-        start_price=int(fields[b"start_price"]),
-        increments=Increments.load(fields[b"increments"].decode()),
-        opens_at=int(fields[b"opens_at"]),
-        closes_at=int(fields[b"closes_at"]),
-        created_at=int(fields[b"created_at"]),
+        title=title.decode(),
+        currency=currency.decode(),
+        start_price=int(start_price),
+        increments=Increments.load(increments.decode()),
+        opens_at=int(opens_at),
+        closes_at=int(closes_at),
+        created_at=int(created_at),
     )
 
 
@@ -280,6 +300,7 @@ def _next_bid(terms: Terms, price: int | None) -> str | None:
     return format_amount(least, terms.currency) if least <= MAX_MINOR_UNITS else None
 
 
+@lru_cache(maxsize=16_384)
 def _epoch(memory: str, created_at: int) -> str:
     return blake2s(f"{memory}:{created_at}".encode(), digest_size=4).hexdigest()
 

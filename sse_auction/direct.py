@@ -44,13 +44,16 @@ class DirectStream(Subscriber, asyncio.Protocol):
         self.behind_since = time.monotonic()  # until he has a transport, everything waits
         self._queue: LatestQueue | None = LatestQueue()
 
-    def start(self, transport: asyncio.Transport, connections: set[object]) -> None:
-        """Deliver to `transport` from now on; `connections` are the server's, which it waits for at shutdown."""
+    def start(self, transport: asyncio.Transport, connections: set[object], head: bytes) -> None:
+        """Deliver to `transport` from now on, after the response's `head`.
+
+        `connections` are the server's, which it waits for at shutdown.
+        """
         self._transport = transport
         self._connections = connections
         connections.add(self)
         transport.set_write_buffer_limits(high=0)  # tell us whenever the kernel does not take all
-        self.resume_writing()
+        self._send_waiting(head)
 
     def offer(self, slot: str, data: bytes) -> None:
         if self.why_ended is not None:
@@ -82,7 +85,10 @@ class DirectStream(Subscriber, asyncio.Protocol):
         self._hub.fell_behind(self)
 
     def resume_writing(self) -> None:
-        waiting = self._queue.take_all() if self._queue is not None else b""
+        self._send_waiting()
+
+    def _send_waiting(self, head: bytes = b"") -> None:
+        waiting = head + self._queue.take_all() if self._queue is not None else head
         self._queue = self.behind_since = None
         if waiting and self._transport is not None:
             self._transport.write(waiting)  # and he may be behind again

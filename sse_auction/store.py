@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2s, sha1
 from importlib.resources import files
 from typing import Any, Literal, TypeAlias
@@ -208,10 +209,7 @@ class Store:
         request = ""
         if idempotency_key:
             request = blake2s(f"{text} {confirmed}".encode(), digest_size=16).hexdigest()
-        script_keys = (
-            keys.price(guid), keys.auction(guid), keys.private(guid), keys.bids(guid), keys.paddles(guid),
-            keys.answer(guid, bidder, idempotency_key),
-        )  # fmt: skip
+        script_keys = (*_keys_of_bids(guid), keys.answer(guid, bidder, idempotency_key))
         arguments = (
             bidder, text, str(amount), currency, str(exponent_of(currency)), "1" if confirmed else "",
             str(ANSWER_LIFE_MS) if idempotency_key else "", request,
@@ -332,13 +330,20 @@ class Store:
         return self.state_of(record, int(now))
 
 
+@lru_cache(maxsize=16_384)
+def _keys_of_bids(guid: str) -> tuple[str, ...]:
+    return keys.price(guid), keys.auction(guid), keys.private(guid), keys.bids(guid), keys.paddles(guid)
+
+
+@lru_cache(maxsize=16_384)
 def read_commands(guid: str) -> tuple[tuple[str, str], tuple[str, str]]:
     """The commands of the transaction that reads one auction, for `read_record`."""
     return ("GET", keys.price(guid)), ("HGETALL", keys.auction(guid))
 
 
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    each = iter(flat)
+    return dict(zip(each, each, strict=True))
 
 
 def _history_entry(entry_id: bytes, flat: Sequence[bytes]) -> HistoryEntry:

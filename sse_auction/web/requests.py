@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from sse_auction import wire
 from sse_auction.auction import RESERVED_GUIDS, is_guid
@@ -45,7 +45,7 @@ class Service(Protocol):
 
 def service_of(request: Request) -> Service:
     """The running service."""
-    service: Service = request.state.service
+    service: Service = request.scope["state"]["service"]  # not by `request.state`, which makes two objects of it
     return service
 
 
@@ -63,9 +63,17 @@ def checked_guid(guid: str) -> str:
     return guid
 
 
+def header_of(request: Request, name: bytes) -> str:
+    """A header's first value, empty where it is missing; `name` in lower case. A fifth of what Starlette's way costs."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
 def identity_of(request: Request) -> Identity:
     """Who sent the request, by its bearer token."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = header_of(request, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem("unauthorized", "this needs a token: send 'Authorization: Bearer <token>'")
     try:
@@ -116,12 +124,14 @@ async def body_of(request: Request, shape: type[_T]) -> _T:
 
 async def _whole_body(request: Request) -> bytes:
     # Starlette's own limit answers in plain text, where everybody reads problem documents.
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise Problem("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
-    except ClientDisconnect:
-        raise Problem("invalid", "the connection was lost before the body had come") from None
-    return bytes(body)
+    body = b""
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem("invalid", "the connection was lost before the body had come")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY_BYTES:
+            raise Problem("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+    return body
