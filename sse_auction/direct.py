@@ -16,7 +16,8 @@ import asyncio
 import time
 from typing import Protocol
 
-from sse_auction.hub import EndReason, Hub, Item, LatestQueue, Subscriber
+from sse_auction.hub import Hub
+from sse_auction.subscriber import EndReason, Item, LatestQueue, Subscriber
 
 EXTENSION = "sse_auction.transport"  # in the ASGI scope's extensions: the connection's transport, where it can be had
 
@@ -56,17 +57,16 @@ class DirectStream(Subscriber, asyncio.Protocol):
         self._send_waiting(head)
 
     def offer(self, slot: str, data: bytes) -> None:
-        if self.why_ended is not None:
-            return
-        if self._queue is None:
-            self._transport.write(data)  # type: ignore[union-attr]  # he has one when nothing waits
-        else:
+        if self.ready is not None:
+            self.ready.write(data)
+        elif self._queue is not None and self.why_ended is None:
             self._queue.put_nowait(Item(slot, data))
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
         if self.why_ended is None:
             self.offer(slot, data)
             self.why_ended = reason
+            self.ready = None
             self._close_if_done()
 
     def cut(self) -> None:
@@ -80,6 +80,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
     # --- what the transport says ---------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
+        self.ready = None
         self.behind_since = time.monotonic()
         self._queue = LatestQueue()
         self._hub.fell_behind(self)
@@ -90,11 +91,15 @@ class DirectStream(Subscriber, asyncio.Protocol):
     def _send_waiting(self, head: bytes = b"") -> None:
         waiting = head + self._queue.take_all() if self._queue is not None else head
         self._queue = self.behind_since = None
-        if waiting and self._transport is not None:
-            self._transport.write(waiting)  # and he may be behind again
+        if self._transport is not None:
+            if self.why_ended is None:
+                self.ready = self._transport
+            if waiting:
+                self._transport.write(waiting)  # and he may be behind again
         self._close_if_done()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.ready = None
         self._hub.leave(self)
         if self._connections is not None:
             self._connections.discard(self)

@@ -1,7 +1,8 @@
 """The hub: who watches which auction, and what each viewer gets next.
 
 Rules:
-- A state is encoded once per auction and handed to all its viewers in one loop.
+- A state is encoded once per auction and handed to all its viewers in one loop; to a crowd in portions, between which
+  the event loop does whatever else there is to do.
 - The newest state wins: a viewer has one slot per auction, in which a newer state replaces a waiting one. States in
   between may be skipped, the last one never is, and nothing replaces an ending.
 - Nobody is shown less than he has seen (`Seen.is_superseded_by` decides): a revision never goes back, and a plain
@@ -18,33 +19,25 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from itertools import islice
+from typing import Literal, Protocol, TypeAlias
 
 from sse_auction.auction import Seen, State
-from sse_auction.metrics import (
-    FANOUT_SECONDS,
-    ROOMS,
-    STATES_CONFLATED,
-    STATES_DELIVERED,
-    STREAMS,
-    STREAMS_ENDED,
-)
+from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED
+from sse_auction.room import Room
+from sse_auction.subscriber import QueuedSubscriber, Subscriber
 from sse_auction.wire import Update, heartbeat_event, retry_field
 
-EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"]
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # of the wheel: how late a heartbeat or an end may be
-QUIET_BEFORE_CLOSING_MS = 30_000  # in which no stream's life ends: every viewer sees the hammer fall
 SHORTEST_LIFE = 0.8  # of the longest; the rest is chance, so that a crowd that came at once does not leave at once
 RECONNECT_MS = (2000, 4000)  # after a line was lost; a crowd that lost it at once comes back spread out
-RECONNECT_AFTER_LIFE_MS = (
-    50,
-    500,
-)  # one stream's end is no crowd: its viewer should miss as little as can be
+RECONNECT_AFTER_LIFE_MS = (50, 500)  # one stream's end is no crowd: its viewer should miss as little as can be
 RECONNECT_AFTER_DRAIN_MS = (500, 3000)
+PORTION = 256  # viewers served in one turn of the loop: 2 to 3 ms
 HEARTBEAT_SPREAD = 0.2  # a crowd that got a price at once does not get its heartbeats at once
 
 
@@ -54,170 +47,6 @@ class Source(Protocol):
     def watch(self, guid: str) -> None: ...
 
     def unwatch(self, guid: str) -> None: ...
-
-
-class Item(NamedTuple):
-    """What waits for a viewer: SSE bytes, and the slot they replace (a guid, or a kind of event)."""
-
-    slot: str
-    data: bytes
-
-
-class LatestQueue(asyncio.Queue[Item]):
-    """A queue with one place per slot: a newer item replaces the one that waits there, and keeps its turn."""
-
-    def _init(self, maxsize: int) -> None:
-        self._queue: dict[str, Item] = {}
-
-    def _put(self, item: Item) -> None:
-        if item.slot in self._queue:
-            STATES_CONFLATED.inc()
-        self._queue[item.slot] = item
-
-    def _get(self) -> Item:
-        return self._queue.pop(next(iter(self._queue)))
-
-    def take_all(self) -> bytes:
-        """The bytes of all that waits, maybe none."""
-        return b"".join(self.get_nowait().data for _ in range(self.qsize()))
-
-
-class Subscriber:
-    """One viewer's stream, as the hub sees it; the two ways to deliver are its subclasses."""
-
-    __slots__ = ("behind_since", "ends_at", "heartbeat_seconds", "rooms", "sent_at", "tick", "why_ended")
-
-    def __init__(self) -> None:
-        self.rooms: tuple[Room, ...] = ()
-        self.sent_at = time.monotonic()  # of what went to him alone; the room knows what went to everybody
-        self.behind_since: float | None = None  # since when he has not taken what was sent last
-        self.why_ended: EndReason | None = None
-        self.heartbeat_seconds = self.ends_at = 0.0  # the hub sets these, and finds him in its wheel by the tick
-        self.tick = 0
-
-    def offer(self, slot: str, data: bytes) -> None:
-        """Give him `data` next, instead of what still waits in that slot; nothing follows an ending."""
-        raise NotImplementedError
-
-    def end(self, reason: EndReason, slot: str, data: bytes) -> None:
-        """Give him `data` as his last, after what still waits in other slots."""
-        raise NotImplementedError
-
-    def cut(self) -> None:
-        """Let him go at once, with nothing more: he takes nothing."""
-        raise NotImplementedError
-
-
-class QueuedSubscriber(Subscriber):
-    """A viewer whose bytes are taken from his queue, each piece as soon as it is there, until the end."""
-
-    __slots__ = ("queue",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queue = LatestQueue()
-
-    def offer(self, slot: str, data: bytes) -> None:
-        if self.why_ended is None:
-            self.queue.put_nowait(Item(slot, data))
-
-    def end(self, reason: EndReason, slot: str, data: bytes) -> None:
-        self.offer(slot, data)
-        self.why_ended = self.why_ended or reason
-
-    def __aiter__(self) -> "QueuedSubscriber":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self.why_ended is not None and self.queue.empty():
-            raise StopAsyncIteration
-        first = await self.queue.get()
-        return first.data + self.queue.take_all()
-
-
-class Room:
-    """One watched auction: its newest state and its viewers."""
-
-    __slots__ = ("ahead", "among_many", "guid", "ready", "sent_at", "single", "update")
-
-    def __init__(self, guid: str) -> None:
-        self.guid = guid
-        self.update: Update | None = None
-        self.ready = asyncio.Event()
-        self.sent_at = 0.0
-        self.single: set[Subscriber] = set()  # streams of this auction alone
-        self.among_many: set[Subscriber] = set()  # streams of several auctions
-        # The few who have seen more than the newest state: resumed from a process that was further, or shown a
-        # plain price that has fallen since. They are passed over until something newer than that comes.
-        self.ahead: dict[Subscriber, Seen] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.single and not self.among_many
-
-    def greet(self, subscriber: Subscriber, now: int) -> None:
-        """Give a newcomer the newest state, unless he has seen it or more."""
-        if self.update is None:
-            return
-        seen = self.ahead.pop(subscriber, None)
-        if seen is None or seen.is_superseded_by(self.update.seen):
-            self._hand(subscriber, self.update, now)
-        elif seen != self.update.seen:
-            self.ahead[subscriber] = seen
-
-    def _hand(self, subscriber: Subscriber, update: Update, now: int) -> None:
-        if subscriber in self.among_many:
-            subscriber.offer(self.guid, update.event_among_many(now))
-        elif update.is_final:
-            subscriber.end("closed", self.guid, update.event(now))
-        else:
-            subscriber.offer(self.guid, update.event(now))
-
-    def take(self, update: Update) -> bool:
-        """Make `update` the newest state; whether it is news for those who have seen the one before."""
-        before, self.update = self.update, update
-        if before is None:
-            self.ready.set()
-            return True
-        if before.state.tag == update.state.tag:
-            return False
-        if before.seen.is_superseded_by(update.seen):
-            return True
-        if update.seen.rev < before.seen.rev:
-            self.update = before  # an older revision: read by a slower way, or from a replica that lags
-            return False
-        for subscriber in (*self.single, *self.among_many):  # a plain price fell: true for newcomers only
-            self.ahead.setdefault(subscriber, before.seen)
-        return False
-
-    def broadcast(self, now: int) -> int:
-        """Hand the newest state to all for whom it is news; how many those are."""
-        update = self.update
-        assert update is not None
-        for subscriber, seen in list(self.ahead.items()):
-            if seen.is_superseded_by(update.seen):
-                del self.ahead[subscriber]
-        single = self.single - self.ahead.keys() if self.ahead else self.single
-        many = self.among_many - self.ahead.keys() if self.ahead else self.among_many
-        self.sent_at = time.monotonic()
-        if single:
-            event = update.event(now)
-            if update.is_final:
-                for subscriber in single:
-                    subscriber.end("closed", self.guid, event)
-            else:
-                for subscriber in single:
-                    subscriber.offer(self.guid, event)
-        if many:
-            event = update.event_among_many(now)
-            for subscriber in many:
-                subscriber.offer(self.guid, event)
-        return len(single) + len(many)
-
-    def closes_soon(self, now: int) -> bool:
-        """Whether the auction is about to close."""
-        closes_at = self.update.state.changes_at if self.update and self.update.state.status == "open" else None
-        return closes_at is not None and closes_at - now < QUIET_BEFORE_CLOSING_MS
 
 
 class Hub:
@@ -242,6 +71,9 @@ class Hub:
         self._rooms: dict[str, Room] = {}
         self._subscribers: set[Subscriber] = set()
         self._wheel: dict[int, set[Subscriber]] = {}
+        self._crowds: dict[Room, float] = {}  # rooms in which some still wait for the newest state, and since when
+        self._untold: dict[Subscriber, None] = {}  # who still is to hear whether prices are live
+        self._serves_crowds = False
         self._live = False
         self._draining = False
 
@@ -259,7 +91,7 @@ class Hub:
         self, guids: Sequence[str], seen: Seen | None = None, *, many: bool = False
     ) -> Iterator[QueuedSubscriber]:
         """Watch auctions for as long as the context lasts; see `enter`."""
-        subscriber = QueuedSubscriber()
+        subscriber = QueuedSubscriber(self.fell_behind)
         self.enter(subscriber, guids, seen, many=many)
         try:
             yield subscriber
@@ -278,13 +110,10 @@ class Hub:
         STREAMS.inc()
         self._schedule(subscriber)
         subscriber.offer("retry", retry_field(*RECONNECT_MS))
-        subscriber.rooms = tuple(self._room(guid) for guid in guids)
         now = self._clock()
-        for room in subscriber.rooms:
-            (room.among_many if many else room.single).add(subscriber)
-            if seen is not None:
-                room.ahead[subscriber] = seen
-            room.greet(subscriber, now)
+        for guid in guids:
+            self._room(guid).admit(subscriber, seen, now, many=many)
+        subscriber.guids = tuple(guids)  # only now: all of these rooms are there
         if seen is not None or not self._live:  # who gets no state shall know at once that the line works
             subscriber.offer("hb", heartbeat_event(now, self._live))
 
@@ -296,21 +125,23 @@ class Hub:
             self._source.watch(guid)
         return room
 
+    def _rooms_of(self, subscriber: Subscriber) -> list[Room]:
+        return [self._rooms[guid] for guid in subscriber.guids]
+
     def leave(self, subscriber: Subscriber) -> None:
         """Forget a viewer, and the auctions that nobody watches without him."""
         self._subscribers.discard(subscriber)
         STREAMS.dec()
         STREAMS_ENDED.labels(subscriber.why_ended or "gone").inc()
         self._unschedule(subscriber)
-        for room in subscriber.rooms:
-            room.single.discard(subscriber)
-            room.among_many.discard(subscriber)
-            room.ahead.pop(subscriber, None)
+        self._untold.pop(subscriber, None)
+        for room in self._rooms_of(subscriber):
+            room.dismiss(subscriber)
             if room.is_empty:
                 del self._rooms[room.guid]
                 ROOMS.dec()
                 self._source.unwatch(room.guid)
-        subscriber.rooms = ()
+        subscriber.guids = ()
 
     def fell_behind(self, subscriber: Subscriber) -> None:
         """A viewer has begun not to take what he is sent: look after him when his time for that is up."""
@@ -346,20 +177,52 @@ class Hub:
     def publish(self, state: State) -> None:
         """Take a state from the source and hand it to the auction's viewers if it is news."""
         room = self._rooms.get(state.guid)
-        if room is None or not room.take(Update(state)):
+        if room is None or not room.take(Update(state), self._clock()):
             return
-        started = time.perf_counter()
-        STATES_DELIVERED.inc(room.broadcast(self._clock()))
-        FANOUT_SECONDS.observe(time.perf_counter() - started)
+        room.call_all()
+        if room not in self._crowds:
+            self._serve(room, time.perf_counter())
 
     def set_live(self, live: bool) -> None:
         """Tell every viewer when the prices stop or start again to be live."""
-        if live == self._live:
-            return
-        self._live = live
-        event = heartbeat_event(self._clock(), live)
-        for subscriber in self._subscribers:
+        if live != self._live:
+            self._live = live
+            self._untold.update(dict.fromkeys(self._subscribers))
+            self._tell()
+
+    def _serve(self, room: Room, since: float) -> None:
+        """Serve a portion of a room, and the rest in the next turns of the loop."""
+        STATES_DELIVERED.inc(room.serve(PORTION, self._clock()))
+        if room.is_waited_in:
+            self._crowds[room] = since
+            self._go_on_soon()
+        else:
+            FANOUT_SECONDS.observe(time.perf_counter() - since)
+
+    def _tell(self) -> None:
+        """Tell a portion of all viewers whether prices are live."""
+        event = heartbeat_event(self._clock(), self._live)
+        for subscriber in list(islice(self._untold, PORTION)):
+            del self._untold[subscriber]
             subscriber.offer("hb", event)
+        if self._untold:
+            self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if not self._serves_crowds:
+            self._serves_crowds = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Serve the next portion, of each crowd in turn."""
+        self._serves_crowds = False
+        if self._untold:
+            self._tell()
+        elif self._crowds:
+            room = next(iter(self._crowds))
+            self._serve(room, self._crowds.pop(room))
+        if self._untold or self._crowds:
+            self._go_on_soon()
 
     # --- the sweep ---------------------------------------------------------------------------------------------
 
@@ -381,7 +244,7 @@ class Hub:
             subscriber.cut()
             return
         if now >= subscriber.ends_at:
-            if self._draining or not any(room.closes_soon(self._clock()) for room in subscriber.rooms):
+            if self._draining or not any(room.closes_soon(self._clock()) for room in self._rooms_of(subscriber)):
                 self._end(subscriber)
             subscriber.ends_at = now + 1.0
         if now - self._heard_at(subscriber) >= subscriber.heartbeat_seconds:
@@ -391,7 +254,7 @@ class Hub:
 
     def _heard_at(self, subscriber: Subscriber) -> float:
         """When a viewer was last sent anything, in monotonic seconds."""
-        return max(subscriber.sent_at, *(room.sent_at for room in subscriber.rooms))
+        return max(subscriber.sent_at, *(room.sent_at for room in self._rooms_of(subscriber)))
 
     def _end(self, subscriber: Subscriber) -> None:
         """End one stream; its viewer comes back soon when it only grew old, later when this process goes away."""
@@ -402,7 +265,7 @@ class Hub:
 
     def _schedule(self, subscriber: Subscriber) -> None:
         """Put a viewer into the wheel at the moment at which something may be due for him."""
-        heard_at = self._heard_at(subscriber) if subscriber.rooms else subscriber.sent_at
+        heard_at = self._heard_at(subscriber) if subscriber.guids else subscriber.sent_at
         due = min(heard_at + subscriber.heartbeat_seconds, subscriber.ends_at)
         if subscriber.behind_since is not None:
             due = min(due, subscriber.behind_since + self._stall_seconds)
@@ -437,4 +300,4 @@ class Hub:
 
 
 def _names(subscriber: Subscriber) -> str:
-    return ", ".join(room.guid for room in subscriber.rooms[:3])
+    return ", ".join(subscriber.guids[:3])

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from sse_auction.auction import Increments, Record, Seen, State, Terms
-from sse_auction.hub import Hub, LatestQueue, Subscriber
+from sse_auction.hub import Hub
+from sse_auction.subscriber import LatestQueue, Subscriber
 
 TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), opens_at=0, closes_at=10**9, created_at=0)
 
@@ -177,7 +178,7 @@ def test_draining_turns_newcomers_away_and_ends_everybody(run: Callable[..., Any
 
 def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live(run: Callable[..., Any]) -> None:
     async def look() -> None:
-        hub, _ = make_hub(heartbeat=0.6)
+        hub, _ = make_hub(heartbeat=1.5)
         sweep = asyncio.create_task(hub.run())
         with hub.subscribe(["g"]) as quiet, hub.subscribe(["h"]) as busy:
             quiet.queue.take_all()
@@ -185,7 +186,7 @@ def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live(run: Ca
             for rev in range(1, 8):
                 hub.publish(state(rev, "1.00", guid="h"))
                 received += busy.queue.take_all()
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.3)
             assert b"event: hb" not in received
             assert b'event: hb\ndata: {"now":1000,"live":true}' in quiet.queue.take_all()
             hub.set_live(False)

@@ -9,11 +9,11 @@ Two paths deliver: on our own server the connection is handed over to a `DirectS
 """
 
 import asyncio
-import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import cast
 
-from sse_starlette.sse import AppStatus, EventSourceResponse, SendTimeoutError
+from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -25,8 +25,6 @@ from sse_auction.metrics import STREAMS_REFUSED
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, checked_guid, guid_of, query_of, service_of
 from sse_auction.wire import busy_event, retry_field
-
-log = logging.getLogger(__name__)
 
 MOST_AUCTIONS_PER_STREAM = 50
 RECONNECT_WHEN_BUSY_MS = (5_000, 15_000)
@@ -99,16 +97,13 @@ class WatchResponse(Response):
                 connection.hand_over(stream)
 
     async def _send_portably(self, scope: Scope, receive: Receive, send: Send) -> None:
-        stall_seconds = self._service.settings.stall_seconds
-        with self._hub.subscribe(self._guids, self._seen, many=self._many) as subscriber:
-            response = await self._other_response() or EventSourceResponse(
-                subscriber, headers=HEADERS, media_type="text/event-stream", ping=0, send_timeout=stall_seconds
-            )
-            try:
+        with self._hub.subscribe(self._guids, self._seen, many=self._many) as subscriber, suppress(TimeoutError):
+            async with asyncio.timeout(None) as patience:
+                subscriber.cut_by = partial(patience.reschedule, 0)  # a time that is past: at once
+                response = await self._other_response() or EventSourceResponse(
+                    subscriber, headers=HEADERS, media_type="text/event-stream", ping=0
+                )
                 await response(scope, receive, send)
-            except SendTimeoutError:
-                subscriber.why_ended = "stalled"
-                log.info("a viewer of %s took nothing for %g s and was cut", self._guids[0], stall_seconds)
 
     async def _other_response(self) -> Response | None:
         """What to send instead of a stream, if anything."""

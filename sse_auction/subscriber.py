@@ -1,0 +1,115 @@
+"""A viewer's stream, as the hub sees it, and the queue of one slot in which the newest state waits for a slow one."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from sse_auction.metrics import STATES_CONFLATED
+
+EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"]
+
+
+class Item(NamedTuple):
+    """What waits for a viewer: SSE bytes, and the slot they replace (a guid, or a kind of event)."""
+
+    slot: str
+    data: bytes
+
+
+class LatestQueue(asyncio.Queue[Item]):
+    """A queue with one place per slot: a newer item replaces the one that waits there, and keeps its turn."""
+
+    def _init(self, maxsize: int) -> None:
+        self._queue: dict[str, Item] = {}
+
+    def _put(self, item: Item) -> None:
+        if item.slot in self._queue:
+            STATES_CONFLATED.inc()
+        self._queue[item.slot] = item
+
+    def _get(self) -> Item:
+        return self._queue.pop(next(iter(self._queue)))
+
+    def take_all(self) -> bytes:
+        """The bytes of all that waits, maybe none."""
+        return b"".join(self.get_nowait().data for _ in range(self.qsize()))
+
+
+class Writer(Protocol):
+    """What takes bytes at once, such as a transport."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+class Subscriber:
+    """One viewer's stream; the two ways to deliver are its subclasses."""
+
+    __slots__ = ("behind_since", "ends_at", "guids", "heartbeat_seconds", "ready", "sent_at", "tick", "why_ended")
+
+    def __init__(self) -> None:
+        self.guids: tuple[str, ...] = ()  # of the auctions that he watches
+        # Takes what comes next for him at once; None where he is behind, or has ended: then it must be offered.
+        self.ready: Writer | None = None
+        self.sent_at = time.monotonic()  # of what went to him alone; the room knows what went to everybody
+        self.behind_since: float | None = None  # since when he has not taken what was sent last
+        self.why_ended: EndReason | None = None
+        self.heartbeat_seconds = self.ends_at = 0.0  # the hub sets these, and finds him in its wheel by the tick
+        self.tick = 0
+
+    def offer(self, slot: str, data: bytes) -> None:
+        """Give him `data` next, instead of what still waits in that slot; nothing follows an ending."""
+        raise NotImplementedError
+
+    def end(self, reason: EndReason, slot: str, data: bytes) -> None:
+        """Give him `data` as his last, after what still waits in other slots."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """Let him go at once, with nothing more: he takes nothing."""
+        raise NotImplementedError
+
+
+class QueuedSubscriber(Subscriber):
+    """A viewer whose bytes are taken from his queue, each piece as soon as it is there, until the end.
+
+    Whoever takes them passes them on before he takes more. So something that waits here means that the viewer has
+    not taken what was sent last: `fell_behind` is told, and `cut_by` called when that has lasted too long.
+    """
+
+    __slots__ = ("_fell_behind", "cut_by", "queue")
+
+    def __init__(self, fell_behind: Callable[[Subscriber], None]) -> None:
+        super().__init__()
+        self.queue = LatestQueue()
+        self.cut_by: Callable[[], object] = _nobody
+        self._fell_behind = fell_behind
+
+    def offer(self, slot: str, data: bytes) -> None:
+        if self.why_ended is not None:
+            return
+        if self.behind_since is None and not self.queue.empty():
+            self.behind_since = time.monotonic()
+            self._fell_behind(self)
+        self.queue.put_nowait(Item(slot, data))
+
+    def end(self, reason: EndReason, slot: str, data: bytes) -> None:
+        self.offer(slot, data)
+        self.why_ended = self.why_ended or reason
+
+    def cut(self) -> None:
+        self.cut_by()
+
+    def __aiter__(self) -> "QueuedSubscriber":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.why_ended is not None and self.queue.empty():
+            raise StopAsyncIteration
+        first = await self.queue.get()
+        self.behind_since = None
+        return first.data + self.queue.take_all()
+
+
+def _nobody() -> None:
+    pass
