@@ -1,6 +1,5 @@
 """The page of one lot, in two real browsers at once."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.harness import Server, bid, create, running_server, until
+from tests.harness import Server, bid, create, now_ms, running_server, until
 from tests.pages import (
     AWAITED_LOT,
     REFUSED_BID,
@@ -144,7 +143,7 @@ def test_what_is_no_amount_is_said_so_and_not_sent(open_page: OpenPage, house: S
 def test_closing_comes_by_time_to_the_winner_and_the_loser(open_page: OpenPage, house: Server, guid: str) -> None:
     ann, bob = (open_for(open_page, house, guid, name) for name in ("ann", "bob"))
     carol = open_for(open_page, house, guid, None, "polling")
-    create(house, guid, closes_at=int(time.time() * 1000) + 5000)  # last: to load a page may take long
+    create(house, guid, closes_at=now_ms() + 8000)  # last: to load a page may take long
     place_bid(ann, "10")
     expect_price(bob, "10.00")
     place_bid(bob, "20")
@@ -164,7 +163,7 @@ def test_closing_comes_by_time_to_the_winner_and_the_loser(open_page: OpenPage, 
 
 def test_opening_comes_by_time(open_page: OpenPage, house: Server, guid: str) -> None:
     page = open_for(open_page, house, guid, "ann")
-    create(house, guid, opens_at=int(time.time() * 1000) + 2000)  # last: to load a page may take long
+    create(house, guid, opens_at=now_ms() + 4000)  # last: to load a page may take long
     expect(page.locator("#status")).to_have_text("Upcoming")
     expect(page.locator("#clock-label")).to_have_text("Opens in")
     expect(page.locator("#bid-form")).to_be_hidden()

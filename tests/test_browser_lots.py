@@ -1,13 +1,12 @@
 """The page of the open lots: all of them live over one connection."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.harness import Server, bid, create, running_server, until
+from tests.harness import Server, bid, create, now_ms, running_server, until
 from tests.pages import WITHOUT_EVENT_SOURCE, OpenPage, expect_connection
 
 pytest_plugins = ["tests.browser"]
@@ -42,7 +41,7 @@ def test_lots_come_move_and_close_over_one_connection(empty_house: Server, open_
     expect(card(page, "b").locator(".bids")).to_have_text("1 bid")
     expect(card(page, "a").locator(".price")).to_have_attribute("data-price", "")
 
-    create(empty_house, "short", title="A short lot", closes_at=int(time.time() * 1000) + 4000)
+    create(empty_house, "short", title="A short lot", closes_at=now_ms() + 8000)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # whoever looks again sees the newest list
     expect(card(page, "short").get_by_role("link", name="A short lot")).to_be_visible()
     bid(empty_house, "short", "ann", "10.00")

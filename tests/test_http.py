@@ -143,7 +143,7 @@ def test_a_held_poll_returns_when_the_auction_vanishes(
 def test_a_held_poll_returns_when_time_opens_and_closes_the_auction(
     client: httpx.Client, service: Server, guid: str
 ) -> None:
-    state = create(service, guid, opens_at=now_ms() + 1000, closes_at=now_ms() + 1500)["state"]
+    state = create(service, guid, opens_at=now_ms() + 2000, closes_at=now_ms() + 4000)["state"]
     assert state["status"] == "upcoming"
     for status in ("open", "closed"):
         answer = client.get(

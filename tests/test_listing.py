@@ -48,7 +48,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server
         running_server(directory, REDIS_URL=store.url) as server,
         described_client(server, headers=OPERATOR) as client,
     ):
-        soon, later = now_ms() + 2000, now_ms() + 3_600_000
+        soon, later = now_ms() + 4000, now_ms() + 3_600_000
         guids: dict[str, list[str]] = {"closed": [], "open": [], "upcoming": []}
         for status, times in (
             ("closed", {"closes_at": soon}),

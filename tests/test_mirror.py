@@ -27,7 +27,7 @@ def reads(server: Server) -> float:
     return server.metric("sse_auction_mirror_reads_total")
 
 
-# --- what is read and tracked -----------------------------------------------------------------------------------------
+# --- what is read and tracked ------------------------------------------------------------------------------------
 
 
 def test_only_watched_auctions_are_read_and_tracked(
@@ -82,7 +82,7 @@ def write_many(site: redis.Redis, key: str) -> None:
         site.set(key, str(number))
 
 
-# --- who writes, and how ----------------------------------------------------------------------------------------------
+# --- who writes, and how -----------------------------------------------------------------------------------------
 
 
 def write_in_a_transaction(site: redis.Redis, key: str) -> None:

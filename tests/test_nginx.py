@@ -137,7 +137,7 @@ def test_a_viewer_who_leaves_nginx_is_forgotten_behind_it(upstream: Server, prox
     with httpx.stream("GET", f"{proxied.url}/auctions/{guid}/stream") as reply:
         chunks = reply.iter_raw()
         assert next(chunks)
-        assert upstream.metric("sse_auction_streams") == 1
+        until(lambda: upstream.metric("sse_auction_streams") == 1, "the end of all streams before")
     until(lambda: upstream.metric("sse_auction_streams") == 0, "the end of the stream")
 
 

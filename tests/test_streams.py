@@ -204,7 +204,7 @@ def test_a_viewer_from_a_process_that_was_further_is_not_shown_less(
 def test_an_ending_is_told_ends_the_stream_and_then_is_204(
     any_server: Server, guid: str, run: Callable[..., Any]
 ) -> None:
-    create(any_server, guid, closes_at=now_ms() + 1500)
+    create(any_server, guid, closes_at=now_ms() + 3000)
     url = stream_url(any_server, guid)
 
     async def look() -> None:
@@ -230,7 +230,7 @@ def test_an_ending_is_told_ends_the_stream_and_then_is_204(
 
 
 def test_opening_comes_by_time_alone(any_server: Server, guid: str, run: Callable[..., Any]) -> None:
-    opens_at = now_ms() + 700
+    opens_at = now_ms() + 2500
     create(any_server, guid, opens_at=opens_at)
 
     async def look() -> None:
@@ -247,7 +247,7 @@ def test_many_auctions_share_one_connection(any_server: Server, run: Callable[..
     guids = [f"{guid[:8]}-{number}" for number in range(50)]
     for each in guids[:2]:
         create(any_server, each)
-    create(any_server, guids[2], closes_at=now_ms() + 1200)
+    create(any_server, guids[2], closes_at=now_ms() + 3000)
     query = "&".join(f"guid={each}" for each in guids)
 
     async def look() -> None:
