@@ -3,6 +3,8 @@
 Definitions, for one watcher that had shown write j of its auction when write k (k > j) reached it at time t:
 - staleness of that delivery: t minus the time of write j+1, the OLDEST write newer than what it showed. A server may
   skip prices; for how long it showed an old one is what counts.
+- age of that delivery: t minus the time of write k, the price that came. How old a price is when it arrives; a server
+  that skips prices to send the newest one looks good here, and not above, where the pause before counts too.
 - a watcher that never got the last price gives one more sample: the end of the log minus the time of the oldest write
   that it lacks. So a server that stops delivering does not look fresh.
 - latency to the last watcher of write k: until every watcher of the auction showed k or a higher price.
@@ -74,6 +76,15 @@ def staleness(deliveries: Deliveries, writes: Floats, first: int, ended_at: floa
     return np.concatenate([samples, never]), np.concatenate([auction, behind % auctions])
 
 
+def ages(deliveries: Deliveries, writes: Floats, first: int) -> Floats:
+    """Seconds, of each delivery of a price that was written in this window."""
+    auctions, count = writes.shape
+    index = deliveries.price - first
+    valid = (index >= 0) & (index < count)
+    found: Floats = deliveries.at[valid] - writes[deliveries.watcher[valid] % auctions, index[valid]]
+    return found
+
+
 def latency_to_last(deliveries: Deliveries, writes: Floats, first: int, ended_at: float) -> Floats:
     """Seconds per write, auctions one after the other, until all its watchers showed it or a higher one."""
     auctions, count = writes.shape
@@ -94,7 +105,10 @@ def figures(deliveries: Deliveries, writes: Floats, first: int, ended_at: float)
     samples, auction = staleness(deliveries, writes, first, ended_at)
     to_last = latency_to_last(deliveries, writes, first, ended_at)
     medians = auction_medians(samples, auction, writes.shape[0])
+    age = ages(deliveries, writes, first)
     return {
+        "age_p50_ms": percentile_ms(age, 50),
+        "age_p99_ms": percentile_ms(age, 99),
         "stale_p50_ms": percentile_ms(samples, 50),
         "stale_p99_ms": percentile_ms(samples, 99),
         "last_p50_ms": percentile_ms(to_last, 50),

@@ -18,6 +18,12 @@ def test_staleness_is_counted_from_the_oldest_write_that_was_not_shown() -> None
     assert sorted(samples) == [0.5, 0.5, 1.0, 2.0, 11.0], "the price skipped at 20 was shown at 31, by a newer one"
 
 
+def test_the_age_of_a_delivery_is_counted_from_the_write_that_came() -> None:
+    writes = np.array([[10.0, 20.0], [12.0, 22.0]])  # of the prices 2 and 3 of two auctions
+    log = delivered((11.0, 0, 2), (14.0, 1, 2), (23.0, 0, 3), (26.0, 1, 3), (27.0, 0, 1), shown=[1, 1])
+    assert sorted(freshness.ages(log, writes, 2)) == [1.0, 2.0, 3.0, 4.0], "older prices are no deliveries"
+
+
 def test_a_watcher_that_never_got_the_last_price_counts_as_stale_until_the_end() -> None:
     log = delivered((11.0, 0, 2), shown=[1, 1])
     samples, _ = freshness.staleness(log, np.array([[10.0, 20.0]]), 2, 50.0)

@@ -12,6 +12,7 @@ from benchmarks.questions import (
     memory,
     opening,
     polls,
+    responsiveness,
     slow_link,
     stalled,
 )
@@ -27,5 +28,6 @@ QUESTIONS: Mapping[str, Callable[[Bench], Answer]] = {
     "idle": idle.ask,
     "bids": bids.ask,
     "polls": polls.ask,
+    "responsiveness": responsiveness.ask,
 }
 QUICK = ("fanout", "memory", "burst", "opening", "bids", "polls")

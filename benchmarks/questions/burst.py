@@ -1,8 +1,10 @@
 """How fresh are prices, and how busy is the server, while one auction is written hundreds of times a second?
 
-1,000 watchers, 300 and 1,000 writes a second for 5 s. Staleness is taken at each delivery: now minus the time of the
-oldest write that is newer than what this watcher showed before. A server may skip prices, and should; it may not
-show an old one for long. The end is when the last price is at every watcher.
+1,000 watchers, 300 and 1,000 writes a second for 5 s. Two figures at each delivery: the age of the price that came,
+which is now minus its write; and for how long a newer one went unseen, which is now minus the OLDEST write that is
+newer than what this watcher showed before. A server may skip prices, and should; it may not show an old one for long.
+This one shows at most 20 states a second, so that 50 ms of the latter are its pace, which spares viewer and worker.
+The end is when the last price is at every watcher.
 """
 
 from functools import partial
@@ -27,7 +29,14 @@ def ask(bench: Bench) -> Answer:
     goals = []
     for condition in dict.fromkeys(row.condition for row in rows):
         goals += [
-            Goal(f"staleness p99 at {condition}, ms", figure(rows, "stale_p99_ms", "ours", condition), 60),
+            Goal(
+                f"age of a price when it comes, p99 at {condition}, ms",
+                figure(rows, "age_p99_ms", "ours", condition),
+                60,
+            ),
+            Goal(
+                f"a newer price unseen for, p99 at {condition}, ms", figure(rows, "stale_p99_ms", "ours", condition), 60
+            ),
             Goal(f"share of a core at {condition}", figure(rows, "server_share", "ours", condition), 0.4),
             Goal(f"last price at everyone at {condition}, ms", figure(rows, "final_ms", "ours", condition), 100),
         ]
@@ -35,8 +44,10 @@ def ask(bench: Bench) -> Answer:
         "burst",
         __doc__ or "",
         [
-            Column("stale_p50_ms", "staleness p50, ms"),
-            Column("stale_p99_ms", "p99, ms"),
+            Column("age_p50_ms", "age p50, ms"),
+            Column("age_p99_ms", "age p99, ms"),
+            Column("stale_p50_ms", "unseen p50, ms"),
+            Column("stale_p99_ms", "unseen p99, ms"),
             Column("server_share", "server, cores", 2),
             Column("store_share", "store, cores", 2),
             Column("generator_share", "generator, cores", 2),
@@ -48,7 +59,7 @@ def ask(bench: Bench) -> Answer:
         rows,
         goals,
         notes=[sentence for row in rows if (sentence := falling_behind(row))],
-        plot="stale_p99_ms",
+        plot="age_p99_ms",
     )
 
 
