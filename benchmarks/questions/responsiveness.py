@@ -7,6 +7,7 @@ share this machine's cores, so a part of the wait is theirs and not the loop's.
 """
 
 from functools import partial
+from typing import Any
 
 from benchmarks.bench import Answer, Bench, Column, Goal, Row, figure
 from benchmarks.contenders.ours import Ours
@@ -54,7 +55,7 @@ def measure(name: str, busy: bool) -> Figures:
         create(on.contender.port, guids)
         tokens = Ours.tokens()
         bidders = [tokens.issue(f"bidder-{number}") for number in range(AUCTIONS)]
-        requests = {
+        requests: dict[str, dict[str, Any]] = {
             "bid": {"request": REQUEST, "guids": guids, "tokens": bidders},
             "poll": {"request": GET.format(path="/auctions/lot-0/price")},
             "probe": {"request": GET.format(path="/livez")},
