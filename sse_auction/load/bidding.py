@@ -1,0 +1,133 @@
+"""The bidders of a load run: an open loop, so that a slow service does not slow the load.
+
+Rule: a bid is sent when it is due, whatever became of the ones before, and its latency counts from then. Each bid is
+the next valid one as far as anybody in this process knows; who loses a race is refused, and that is a normal answer.
+"""
+
+import asyncio
+import math
+import random
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import count
+
+import httpx
+import msgspec
+
+from sse_auction.load.figures import ANSWER_SECONDS, BidCounts, Ledger, Lot
+from sse_auction.wire import BidReply, BidRequest, ProblemReply, encode
+
+# Refusals that the service decided well: a race was lost, or the auction ended.
+ANSWERS = ("too_low", "already_leading", "not_open")
+
+
+def due_moments(rate: float, ramp: float) -> Iterator[float]:
+    """Seconds from the start at which bids are due: the rate (per second) rises evenly over `ramp` s, then holds."""
+    in_ramp = rate * ramp / 2
+    for number in count(1):
+        yield math.sqrt(2 * ramp * number / rate) if number <= in_ramp else ramp + (number - in_ramp) / rate
+
+
+class Bidders:
+    """All bidders; each of `clients` has one bidder's token.
+
+    `stopped` is set to end the run when the service accepts no bid of a bidder; `trouble` then says why.
+    """
+
+    def __init__(
+        self, clients: Sequence[httpx.AsyncClient], lots: Sequence[Lot], ledger: Ledger, counts: BidCounts,
+        most_in_flight: int, stopped: asyncio.Event,
+    ) -> None:  # fmt: skip
+        self._clients = clients
+        self._lots = lots
+        self._ledger = ledger
+        self._counts = counts
+        self._most_in_flight = most_in_flight
+        self._stopped = stopped
+        self._leaders: dict[tuple[str, int], int] = {}  # (guid, paddle) -> whose paddle that is
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self.trouble: str | None = None
+
+    async def run(self, rate: float, ramp: float, seconds: float) -> None:
+        """Bid at `rate` per second for `seconds`, reached over `ramp`; then wait for the last answers."""
+        start = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for after in due_moments(rate, ramp):
+                    if after > seconds or self._stopped.is_set():
+                        break
+                    await self._until_stopped(start + after - time.monotonic())
+                    if not self._stopped.is_set():
+                        present = 1.0 if after >= ramp else after / ramp
+                        self._send(tasks, start + after, max(2, math.ceil(len(self._clients) * present)))
+        finally:
+            for client in self._clients:
+                await client.aclose()
+
+    async def _until_stopped(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._stopped.wait()
+
+    def _send(self, tasks: asyncio.TaskGroup, due: float, present: int) -> None:
+        """Send the bid that is due, by one of the bidders who are `present` by now."""
+        takers = [lot for lot in self._lots if lot.state is not None and lot.state.status == "open"]
+        if not takers:
+            return
+        self._counts.due += 1
+        if len(self._in_flight) >= self._most_in_flight:
+            self._counts.unsent += 1
+            return
+        lot = random.choice(takers)
+        task = tasks.create_task(self._bid(lot, self._bidder_for(lot, min(present, len(self._clients))), due))
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+
+    def _bidder_for(self, lot: Lot, present: int) -> int:
+        """Anybody but the leader, who could only be refused, unless he is alone."""
+        bidder = random.randrange(present)
+        leader = lot.state.leader if lot.state else None
+        if leader is not None and self._leaders.get((lot.guid, leader)) == bidder:
+            return (bidder + 1) % present
+        return bidder
+
+    async def _bid(self, lot: Lot, bidder: int, due: float) -> None:
+        assert lot.state is not None
+        assert lot.state.next_bid is not None, "an open auction has a next bid"
+        headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
+        body = encode(BidRequest(lot.state.next_bid))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                response = await self._clients[bidder].post(f"/auctions/{lot.guid}/bids", content=body, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            self._counts.failed["not connected"] += 1
+        except (httpx.HTTPError, TimeoutError):
+            self._counts.unknown += 1
+        else:
+            self._take(lot, bidder, response, due, time.monotonic())
+
+    def _take(self, lot: Lot, bidder: int, response: httpx.Response, due: float, answered: float) -> None:
+        try:
+            if response.status_code == 201:
+                reply = msgspec.json.decode(response.content, type=BidReply)
+                self._leaders[lot.guid, reply.paddle] = bidder
+                self._ledger.accepted(lot, reply.state, due, answered)
+                self._counts.accepted += 1
+                self._counts.latency_ms.append((answered - due) * 1000)
+                return
+            problem = msgspec.json.decode(response.content, type=ProblemReply)
+        except msgspec.DecodeError:
+            self._counts.failed[str(response.status_code)] += 1
+            return
+        if problem.state is not None:
+            lot.learn(problem.state)
+        if problem.code in ANSWERS:
+            self._counts.refused[problem.code] += 1
+            self._counts.latency_ms.append((answered - due) * 1000)
+            return
+        self._counts.failed[problem.code] += 1
+        if problem.code == "unauthorized":
+            self.trouble = problem.detail
+            self._stopped.set()

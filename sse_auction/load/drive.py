@@ -1,0 +1,312 @@
+"""Drives a load run: opens its auctions, ramps streams and bidders, ends them, and watches its own process meanwhile.
+
+Rule: nothing here decides what a figure means; that is `figures`, and what is good enough is `report`. One process,
+one event loop, one monotonic clock: so no clocks have to be compared.
+"""
+
+import asyncio
+import resource
+import signal
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import httpx
+
+from sse_auction.client import ClientError, open_client
+from sse_auction.load.bidding import Bidders
+from sse_auction.load.figures import (
+    ANSWER_SECONDS,
+    BidCounts,
+    Ledger,
+    Lot,
+    StreamCounts,
+    View,
+    percentile,
+    samples,
+    summary,
+)
+from sse_auction.load.report import Bids, ClientLimits, Phase, Progress, Report, Streams, client_limits
+from sse_auction.load.viewer import SILENCE_SECONDS, Viewer
+from sse_auction.settings import Settings
+from sse_auction.wire import CreateRequest
+
+SPARE_DESCRIPTORS = 64  # the loop's own, files, name look-ups
+MOST_IN_FLIGHT = 1000  # bids; a service that answers none must not eat all descriptors
+LAG_EVERY_SECONDS = 0.02
+CLOSES_AFTER_SECONDS = 600  # after the run: the clocks of client and service may differ by minutes
+SETTLE_SECONDS = 10.0  # two of the longest pauses before a reconnect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run does. `tokens` are the bidders'; `rate` is bids per second of all together; times in seconds.
+
+    `guids` are watched and bid in; without any, `auctions` new ones are created with the operator's `token`.
+    """
+
+    url: str
+    token: str
+    guids: tuple[str, ...]
+    auctions: int
+    streams: int
+    tokens: tuple[str, ...]
+    rate: float
+    ramp: float
+    duration: float
+
+    @property
+    def seconds(self) -> float:
+        """From the first stream to the last bid."""
+        return self.ramp + self.duration
+
+
+async def run_load(plan: Plan, settings: Settings, show: Callable[[Progress], None]) -> Report:
+    """Run `plan` to its end or to Ctrl-C, calling `show` every second; `ClientError` where it cannot begin or go on."""
+    most_in_flight = _make_room(plan)
+    lots = await _open_lots(plan, settings)
+    run = _Run(plan, lots, most_in_flight, show)
+    with _interrupts(run.interrupt):
+        return await run.run()
+
+
+class _Run:
+    def __init__(self, plan: Plan, lots: Sequence[Lot], most_in_flight: int, show: Callable[[Progress], None]) -> None:
+        self._plan = plan
+        self._lots = lots
+        self._show = show
+        self._verify = httpx.create_ssl_context()  # made once: reading all authorities takes longer than a stream
+        self._views = [View(lots[number % len(lots)]) for number in range(plan.streams)]
+        self._ledger = Ledger()
+        self._streams = StreamCounts()
+        self._bids = BidCounts()
+        self._burden = _Burden()
+        self._stopped = asyncio.Event()
+        self._interrupted = False
+        self._bidders = Bidders(
+            [self._open_http(token) for token in plan.tokens], lots, self._ledger, self._bids, most_in_flight,
+            self._stopped,
+        )  # fmt: skip
+        self._phase: Phase = "ramp"
+        self._started = time.monotonic()
+
+    def interrupt(self) -> None:
+        """End early; the report is still made."""
+        self._interrupted = True
+        self._stopped.set()
+
+    async def run(self) -> Report:
+        self._started = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            watching: list[asyncio.Task[None]] = []
+            aside = [
+                tasks.create_task(self._burden.watch_loop()),
+                tasks.create_task(self._report_progress()),
+                tasks.create_task(self._ramp_streams(tasks, watching)),
+            ]
+            if self._plan.tokens:
+                await self._bidders.run(self._plan.rate, self._plan.ramp, self._plan.seconds)
+            await self._until_stopped(self._started + self._plan.seconds - time.monotonic())
+            self._phase = "last answers"
+            await self._until_all_current()
+            report = self._report()  # before the end of the streams, which is our own doing
+            for task in aside + watching:
+                task.cancel()
+        if self._bidders.trouble is not None:
+            raise ClientError(
+                f"{self._bidders.trouble} (bidders' tokens come from --tokens, or are made with SSE_AUCTION_SECRET)"
+            )
+        return report
+
+    def _open_http(self, token: str | None = None) -> httpx.AsyncClient:
+        """A client of its own for each watcher and bidder, with its own connection and cookies, as a browser has."""
+        return httpx.AsyncClient(
+            base_url=self._plan.url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            verify=self._verify,
+            timeout=httpx.Timeout(ANSWER_SECONDS, read=ANSWER_SECONDS if token else SILENCE_SECONDS),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
+        )
+
+    async def _ramp_streams(self, tasks: asyncio.TaskGroup, watching: list[asyncio.Task[None]]) -> None:
+        for number, view in enumerate(self._views):
+            await asyncio.sleep(self._started + self._plan.ramp * number / len(self._views) - time.monotonic())
+            viewer = Viewer(self._open_http, view, self._ledger, self._streams)
+            watching.append(tasks.create_task(viewer.run()))
+        await asyncio.sleep(self._started + self._plan.ramp - time.monotonic())
+        self._phase = "full load"
+
+    async def _until_stopped(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._stopped.wait()
+
+    async def _until_all_current(self) -> None:
+        """Wait for streams that are on their way to the last price, as a reconnecting one is."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline and not self._stopped.is_set() and any(v.is_behind for v in self._views):
+            await self._until_stopped(0.05)
+
+    async def _report_progress(self) -> None:
+        deliveries = bids = lags = 0
+        while True:
+            await asyncio.sleep(1)
+            self._ledger.settle(time.monotonic())
+            lag = self._burden.lag_ms
+            self._show(
+                Progress(
+                    phase=self._phase,
+                    elapsed=time.monotonic() - self._started,
+                    total=self._plan.seconds,
+                    streams_wanted=self._plan.streams,
+                    streams_open=self._streams.open,
+                    drops=self._streams.drops,
+                    reconnects=self._streams.reconnects,
+                    bids_due=self._bids.due,
+                    bids_accepted=self._bids.accepted,
+                    errors=self._bids.failed.total() + self._bids.unknown + self._bids.unsent,
+                    delivery_ms=summary(self._ledger.delivery_ms[deliveries:]),
+                    bid_ms=summary(self._bids.latency_ms[bids:]),
+                    lag_ms=summary(lag[lags:]),
+                    cpu_share=self._burden.take_cpu_share(),
+                )
+            )
+            deliveries, bids, lags = len(self._ledger.delivery_ms), len(self._bids.latency_ms), len(lag)
+
+    def _report(self) -> Report:
+        now = time.monotonic()
+        self._ledger.finish(self._views, now)
+        watched_ms = sum(now - view.since for view in self._views if view.since is not None) * 1000
+        streams, bids = self._streams, self._bids
+        return Report(
+            url=self._plan.url,
+            auctions=[lot.guid for lot in self._lots],
+            seconds=round(now - self._started, 3),
+            interrupted=self._interrupted,
+            streams=Streams(
+                wanted=self._plan.streams,
+                opened=streams.opened,
+                open_at_end=streams.open,
+                drops=streams.drops,
+                reconnects=streams.reconnects,
+                busy=streams.busy,
+                not_live=streams.not_live,
+                ends=dict(streams.ends),
+                events=self._ledger.events,
+                foreign=self._ledger.foreign,
+                regressions=self._ledger.regressions,
+                behind=sum(view.is_behind for view in self._views),
+                opening_ms=summary(streams.opening_ms),
+            ),
+            bids=Bids(
+                bidders=len(self._plan.tokens),
+                due=bids.due,
+                accepted=bids.accepted,
+                refused=dict(bids.refused),
+                failed=dict(bids.failed),
+                unknown=bids.unknown,
+                unsent=bids.unsent,
+                latency_ms=summary(bids.latency_ms),
+            ),
+            delivery_ms=summary(self._ledger.delivery_ms),
+            staleness_ms=summary(self._ledger.staleness_ms),
+            stale_share=round(sum(self._ledger.staleness_ms) / watched_ms, 6) if watched_ms else 0.0,
+            client=self._burden.limits(),
+        )
+
+
+class _Burden:
+    """How hard this process works: its event loop's lag, and its CPU time, second by second."""
+
+    def __init__(self) -> None:
+        self.lag_ms: array[float] = samples()
+        self._cpu_shares: array[float] = samples()
+        self._cpu_at, self._at = time.process_time(), time.monotonic()
+
+    async def watch_loop(self) -> None:
+        """Sample the lag until cancelled."""
+        while True:
+            due = time.monotonic() + LAG_EVERY_SECONDS
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            self.lag_ms.append(max(0.0, time.monotonic() - due) * 1000)
+
+    def take_cpu_share(self) -> float:
+        """The share of a core since the last call; counted."""
+        cpu_at, at = time.process_time(), time.monotonic()
+        share = (cpu_at - self._cpu_at) / max(at - self._at, 1e-6)
+        self._cpu_at, self._at = cpu_at, at
+        self._cpu_shares.append(share)
+        return share
+
+    def limits(self) -> ClientLimits:
+        if not self._cpu_shares:  # a run of less than a second
+            self.take_cpu_share()
+        return client_limits(summary(self.lag_ms), percentile(sorted(self._cpu_shares), 0.9))
+
+
+# --- before the run ------------------------------------------------------------------------------------------------
+
+
+def _make_room(plan: Plan) -> int:
+    """Raise the descriptor limit; how many bids may be in flight besides all streams, or `ClientError`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    needed = plan.streams + 2 * len(plan.tokens) + SPARE_DESCRIPTORS
+    if hard == resource.RLIM_INFINITY:
+        return MOST_IN_FLIGHT
+    if needed > hard:
+        raise ClientError(
+            f"{plan.streams} streams and {len(plan.tokens)} bidders need {needed} open files, and this process may "
+            f"have {hard}; raise the hard limit (ulimit -Hn), or ask for fewer"
+        )
+    return min(MOST_IN_FLIGHT, hard - needed + len(plan.tokens))
+
+
+async def _open_lots(plan: Plan, settings: Settings) -> list[Lot]:
+    """The auctions of the run: those named, or new ones."""
+    async with open_client(plan.url, plan.token, "", settings) as client:
+        if plan.guids:
+            lots = [Lot(guid) for guid in dict.fromkeys(plan.guids)]
+            for lot in lots:
+                lot.learn(await client.price(lot.guid))
+            if plan.tokens and not any(lot.state and lot.state.next_bid and lot.state.status == "open" for lot in lots):
+                raise ClientError(f"none of these takes bids now: {', '.join(lot.guid for lot in lots)}")
+            return lots
+        lots = []
+        run = f"load-{int(time.time())}-{time.monotonic_ns() % 0xFFFF:04x}"
+        for number in range(1, plan.auctions + 1):
+            request = CreateRequest(
+                title=f"Load test {number}",
+                start_price="1.00",
+                currency="CNY",
+                closes_at=int((time.time() + plan.seconds + CLOSES_AFTER_SECONDS) * 1000),
+            )
+            lots.append(lot := Lot(f"{run}-{number}"))
+            try:
+                lot.learn((await client.create(request, lot.guid)).state)
+            except ClientError as error:
+                raise ClientError(
+                    f"no auction could be created: {error} (--token gives an operator's token, --guid an auction)"
+                ) from None
+        return lots
+
+
+@contextmanager
+def _interrupts(interrupt: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C ends the run early, the second at once."""
+    loop = asyncio.get_running_loop()
+
+    def once() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        interrupt()
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job, whose shell wants it so
+        yield
+        return
+    loop.add_signal_handler(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
