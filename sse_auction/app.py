@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from sse_auction.link import StoreError
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
-from sse_auction.web import auctions, operations, pages, problems, streams
+from sse_auction.web import auctions, operations, operators, pages, problems, streams
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions/{guid}/stream", streams.stream),
     _route("/auctions/stream", streams.stream_many),
     _route("/auctions/{guid}/refresh", auctions.refresh, "POST"),
+    *(_route(f"/auctions/{{guid}}/{name}", act, "POST") for name, act in operators.ACTS.items()),
+    _route("/auctions/{guid}", operators.edit, "PATCH"),
     _route("/auctions/{guid}", auctions.read_auction),
     _route("/auctions", auctions.create_auction, "POST"),
     _route("/auctions", auctions.list_auctions),
@@ -95,7 +97,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "PATCH"],
             allow_headers=[
                 "Authorization",
                 "Content-Type",

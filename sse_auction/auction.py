@@ -5,13 +5,12 @@ knows how a state is encoded or delivered. Money is in minor units, times are ep
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2s
-from operator import itemgetter
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from sse_auction.money import (
     MAX_MINOR_UNITS,
@@ -23,6 +22,9 @@ from sse_auction.money import (
 )
 
 Status = Literal["unknown", "upcoming", "open", "closed", "cancelled"]
+Outcome = Literal["sold", "reserve_not_met", "no_bids", "bought_now", "cancelled"]
+BuyNowMode = Literal["until_first_bid", "ceiling"]
+Bidding = Literal["manual", "proxy"]
 
 _GUID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 RESERVED_GUIDS = frozenset({"stream"})  # names of routes below /auctions/
@@ -112,8 +114,43 @@ def _plain(number: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What a bidder offers, in minor units: a price, a secret maximum, or to buy at the buy-now price (no amount)."""
+
+    kind: Literal["price", "max", "buy_now"]
+    amount: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
+
+    `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle.
+    """
+
+    kind: Literal["cancel", "close", "extend", "pause", "resume", "edit", "void"]
+    closes_at: int | None = None
+    title: str | None = None
+    reserve: int | Literal["keep"] | None = "keep"
+    bidder: str | None = None
+    paddle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SoftClose:
+    """A bid within the last `window_ms` moves the closing to `extend_ms` after it."""
+
+    window_ms: int
+    extend_ms: int
+
+
+SOFT_CLOSE_PRESETS = {"live": SoftClose(30_000, 30_000), "judicial": SoftClose(300_000, 300_000)}
+USUAL_SOFT_CLOSE = SoftClose(120_000, 120_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """What a recorded auction was created with; all of it public."""
+    """What holds in a recorded auction; all of it public. Amounts in minor units, times in epoch ms."""
 
     guid: str
     title: str
@@ -123,6 +160,14 @@ class Terms:
     opens_at: int
     closes_at: int
     created_at: int
+    original_closes_at: int
+    bidding: Bidding = "manual"
+    aligned: bool = False
+    buy_now: int | None = None
+    buy_now_mode: BuyNowMode = "until_first_bid"
+    soft_close: SoftClose | None = None
+    hard_close_at: int | None = None
+    max_extensions: int | None = None
 
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
@@ -141,7 +186,9 @@ class State:
     closes_at: int | None
     extensions: int
     reserve_met: bool | None
-    outcome: str | None
+    outcome: Outcome | None
+    paused: bool
+    buy_now: str | None
     rev: int
     tag: str
     now: int
@@ -154,7 +201,9 @@ class State:
     @property
     def changes_at(self) -> int | None:
         """When time alone will change the status, or None."""
-        return {"upcoming": self.opens_at, "open": self.closes_at}.get(self.status)
+        if self.status == "upcoming":
+            return self.opens_at
+        return self.closes_at if self.status == "open" and not self.paused else None
 
 
 @dataclass(slots=True)  # as above
@@ -172,6 +221,10 @@ class Record:
     rev: int = 0
     bids: int = 0
     leader: int | None = None
+    extensions: int = 0
+    reserve_met: bool | None = None
+    outcome: Outcome | None = None  # as recorded: of an auction that was settled, cancelled or bought
+    paused: bool = False
 
     @property
     def exists(self) -> bool:
@@ -186,8 +239,11 @@ class Record:
         if self.terms is None or self.damage is not None:
             return self._plain_state(now, memory, plain_currency)
         terms = self.terms
-        phase = (now >= terms.opens_at) + (now >= terms.closes_at)
+        is_over = now >= terms.closes_at and not self.paused
+        phase = (now >= terms.opens_at) + is_over
         status: Status = ("upcoming", "open", "closed")[phase]
+        if self.outcome == "cancelled":
+            status = "cancelled"
         rev = self.rev + phase  # opening and closing are public changes too, though nothing is written for them
         price = None if self.price is None else parse_amount(self.price, terms.currency)
         return State(
@@ -198,16 +254,26 @@ class Record:
             status=status,
             bids=self.bids,
             leader=self.leader,
-            next_bid=None if status == "closed" else _next_bid(terms, price),
+            next_bid=None if is_over else _next_bid(terms, price),
             opens_at=terms.opens_at,
             closes_at=terms.closes_at,
-            extensions=0,
-            reserve_met=None,
-            outcome=None,
+            extensions=self.extensions,
+            reserve_met=self.reserve_met,
+            outcome=self._outcome() if is_over else None,
+            paused=self.paused,
+            buy_now=None if is_over or terms.buy_now is None else _buy_now(terms, price),
             rev=rev,
             tag=f"{_epoch(memory, terms.created_at)}-{rev}-{self.price or ''}",
             now=now,
         )
+
+    def _outcome(self) -> Outcome:
+        """What came of an auction that is over; the same before and after it is settled."""
+        if self.outcome is not None:
+            return self.outcome
+        if self.leader is None:
+            return "no_bids"
+        return "reserve_not_met" if self.reserve_met is False else "sold"
 
     def _plain_state(self, now: int, memory: str, currency: str) -> State:
         price = None if self.damage is not None else self.price
@@ -225,53 +291,64 @@ class Record:
             extensions=0,
             reserve_met=None,
             outcome=None,
+            paused=False,
+            buy_now=None,
             rev=0,
             tag=f"{_epoch(memory, 0)}-0-{price or ''}",
             now=now,
         )
 
 
-def read_record(
-    guid: str, price: bytes | Exception | None, fields: Mapping[bytes, bytes] | Exception, plain_currency: str
-) -> Record:
-    """The record of an auction from its price key and its hash, as the store returned them (errors included)."""
-    if isinstance(fields, Exception):
-        return Record(guid, None, None, damage=str(fields))
-    terms = read_terms(guid, fields) if fields else None
-    currency = terms.currency if terms else plain_currency
-    shown, damage = _read_price(price, currency)
+# What the state and the terms of a recorded auction are made of, in the order in which the store is asked for it.
+FIELDS_OF_TERMS = (
+    "title", "currency", "start_price", "increments", "opens_at", "closes_at", "created_at", "original_closes_at",
+    "bidding", "aligned", "buy_now", "buy_now_mode", "window_ms", "extend_ms", "hard_close_at", "max_extensions",
+)  # fmt: skip
+FIELDS = (*FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met", "outcome", "paused_at")
+Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None where the hash has no such field, or is not there
+
+
+def read_record(guid: str, price: bytes | Exception | None, values: Values | Exception, plain_currency: str) -> Record:
+    """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them."""
+    if isinstance(values, Exception):
+        return Record(guid, None, None, damage=str(values))
+    terms = read_terms(guid, values)
+    shown, damage = _read_price(price, terms.currency if terms else plain_currency)
     if terms is None:
         return Record(guid, None, shown, damage)
-    if shown is not None and len(shown.partition(".")[2]) > exponent_of(currency):
+    if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):
         damage = shown  # more decimals than the currency of this recorded auction can hold
-    bids = int(fields[b"bids"])
+    rev, count, leader, extensions, reserve_met, outcome, paused_at = values[len(FIELDS_OF_TERMS) :]
+    bids = int(count or 0)
     if shown is None and damage is None and bids:
         damage = ""  # bids were taken, so a missing price is a loss and not a beginning
-    leader = fields[b"leader"]
-    return Record(guid, terms, shown, damage, int(fields[b"rev"]), bids, int(leader) if leader else None)
+    return Record(
+        guid=guid,
+        terms=terms,
+        price=shown,
+        damage=damage,
+        rev=int(rev or 0),
+        bids=bids,
+        leader=int(leader) if leader else None,
+        extensions=int(extensions or 0),
+        reserve_met=reserve_met == b"1" if reserve_met else None,
+        outcome=outcome.decode() if outcome else None,  # type: ignore[arg-type]  # what our scripts write
+        paused=bool(paused_at),
+    )
 
 
-def read_terms(guid: str, fields: Mapping[bytes, bytes]) -> Terms:
-    """The terms in an auction's hash."""
-    return _parse_terms(guid, *_values_of_terms(fields))
-
-
-_values_of_terms = itemgetter(
-    b"title", b"currency", b"start_price", b"increments", b"opens_at", b"closes_at", b"created_at"
-)
+def read_terms(guid: str, values: Values) -> Terms | None:
+    """The terms in the `FIELDS` of an auction's hash; None where there is no recorded auction."""
+    return None if values[1] is None else _parse_terms(guid, *values[: len(FIELDS_OF_TERMS)])
 
 
 @lru_cache(maxsize=16_384)  # read with every state, and they hardly ever change
 def _parse_terms(
-    guid: str,
-    title: bytes,
-    currency: bytes,
-    start_price: bytes,
-    increments: bytes,
-    opens_at: bytes,
-    closes_at: bytes,
-    created_at: bytes,
-) -> Terms:
+    guid: str, title: bytes, currency: bytes, start_price: bytes, increments: bytes, opens_at: bytes,
+    closes_at: bytes, created_at: bytes, original_closes_at: bytes | None, bidding: bytes | None,
+    aligned: bytes | None, buy_now: bytes | None, buy_now_mode: bytes | None, window_ms: bytes | None,
+    extend_ms: bytes | None, hard_close_at: bytes | None, max_extensions: bytes | None,
+) -> Terms:  # fmt: skip
     return Terms(
         guid=guid,
         title=title.decode(),
@@ -281,6 +358,14 @@ def _parse_terms(
         opens_at=int(opens_at),
         closes_at=int(closes_at),
         created_at=int(created_at),
+        original_closes_at=int(original_closes_at or closes_at),
+        bidding="proxy" if bidding == b"proxy" else "manual",
+        aligned=aligned == b"1",
+        buy_now=int(buy_now) if buy_now else None,
+        buy_now_mode="ceiling" if buy_now_mode == b"ceiling" else "until_first_bid",
+        soft_close=SoftClose(int(window_ms), int(extend_ms)) if window_ms and extend_ms else None,
+        hard_close_at=int(hard_close_at) if hard_close_at else None,
+        max_extensions=int(max_extensions) if max_extensions else None,
     )
 
 
@@ -293,6 +378,13 @@ def _read_price(value: bytes | Exception | None, currency: str) -> tuple[str | N
     text = value.decode("ascii", "replace")
     price = parse_foreign_price(text, currency)
     return (price, None) if price is not None else (None, text)
+
+
+def _buy_now(terms: Terms, price: int | None) -> str | None:
+    """At what price it can be bought now, in an auction that has a buy-now price."""
+    if terms.buy_now is None or (price is not None and terms.buy_now_mode == "until_first_bid"):
+        return None
+    return format_amount(terms.buy_now, terms.currency)
 
 
 def _next_bid(terms: Terms, price: int | None) -> str | None:

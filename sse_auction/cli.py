@@ -20,7 +20,7 @@ from sse_auction.client import Client, ClientError, open_client
 from sse_auction.link import StoreError
 from sse_auction.settings import Settings, SettingsError
 from sse_auction.terminal import describe, show_live
-from sse_auction.wire import BandRequest, CreateRequest, encode
+from sse_auction.wire import BandRequest, BidRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, encode
 
 _T = TypeVar("_T")
 
@@ -140,6 +140,26 @@ def _increments(context: click.Context, parameter: click.Parameter, value: str) 
     return [BandRequest(start, step) for start, _, step in (band.partition(":") for band in value.split(","))]
 
 
+def _buy_now(context: click.Context, parameter: click.Parameter, value: str | None) -> BuyNowRequest | None:
+    if value is None:
+        return None
+    price, _, mode = value.partition(":")
+    if mode not in ("", "ceiling", "until_first_bid"):
+        raise click.BadParameter(f"{mode!r} is neither ceiling nor until_first_bid.")
+    return BuyNowRequest(price, "ceiling" if mode == "ceiling" else "until_first_bid")
+
+
+def _soft_close(context: click.Context, parameter: click.Parameter, value: str) -> Any:
+    if value in ("usual", "live", "judicial"):
+        return value
+    window, _, extend = value.partition(":")
+    if value != "none" and not (window.isdigit() and extend.isdigit()):
+        raise click.BadParameter(
+            f"{value!r} is none of usual, live, judicial, none, and no WINDOW:EXTEND such as 60:90."
+        )
+    return None if value == "none" else SoftCloseSeconds(int(window), int(extend))
+
+
 @commands.command()
 @click.argument("title")
 @click.option("--start-price", required=True, help="The least first bid, such as 10.00.")
@@ -152,6 +172,16 @@ def _increments(context: click.Context, parameter: click.Parameter, value: str) 
 )  # fmt: skip
 @click.option("--guid", callback=_guid, help="The auction's name in URLs and keys; a UUID when left out.")
 @click.option("--seller", help="The bidder's id that must not bid.")
+@click.option("--bidding", type=click.Choice(["manual", "proxy"]), default="manual", show_default=True,
+              help="Whether a bid is its price, or a secret maximum.")  # fmt: skip
+@click.option("--aligned", is_flag=True, help="Bids are whole steps above the price.")
+@click.option("--reserve", help="The least price at which it is sold; nobody is told.")
+@click.option("--buy-now", callback=_buy_now, help="A price at which it can be bought; 300.00:ceiling by any such bid.")
+@click.option("--soft-close", default="usual", show_default=True, callback=_soft_close,
+              help="usual (120 s), live (30 s), judicial (300 s), WINDOW:EXTEND in seconds, or none.")  # fmt: skip
+@click.option("--hard-close", "hard_close_at", callback=_moment, help="No extension goes beyond this.")
+@click.option("--max-extensions", type=click.IntRange(0), help="How many extensions at most.")
+@click.option("--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id who wins ties.")
 @_service_options
 def create(title: str, guid: str | None, url: str | None, token: str | None, as_json: bool, **terms: Any) -> None:
     """Create an auction with TITLE."""
@@ -162,20 +192,24 @@ def create(title: str, guid: str | None, url: str | None, token: str | None, as_
 
 @commands.command()
 @click.argument("guid", callback=_guid)
-@click.argument("price")
+@click.argument("price", required=False)
+@click.option("--max", "maximum", help="In a proxy auction: the most you would pay, which nobody is told.")
+@click.option("--buy-now", is_flag=True, help="Buy at the buy-now price.")
 @click.option("--bidder", help="Who bids, when bidding straight into the store; with --url the token says it.")
-@click.option("--confirm", is_flag=True, help="You mean a price over a hundred times the next bid.")
+@click.option("--confirm", is_flag=True, help="You mean an amount over a hundred times the next bid.")
 @click.option("--key", help="Idempotency key: the same bid sent again with it counts once.")
 @_service_options
 def bid(
-    guid: str, price: str, bidder: str | None, confirm: bool, key: str | None,
-    url: str | None, token: str | None, as_json: bool,
+    guid: str, price: str | None, maximum: str | None, buy_now: bool, bidder: str | None, confirm: bool,
+    key: str | None, url: str | None, token: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Bid PRICE in auction GUID."""
+    """Bid PRICE (or --max, or --buy-now) in auction GUID."""
     if url is None and not bidder:
         raise click.UsageError("Say who bids with --bidder, or where the service is with --url.")
-    made = _run(url, token, lambda client: client.bid(guid, price, confirm=confirm, key=key), bidder or "")
-    click.echo(encode(made) if as_json else f"accepted as bid {made.seq}, paddle {made.paddle}: {describe(made.state)}")
+    request = BidRequest(price=price, max=maximum, buy_now=buy_now, confirm=confirm)
+    made = _run(url, token, lambda client: client.bid(guid, request, key), bidder or "")
+    told = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
+    click.echo(encode(made) if as_json else told)
 
 
 @commands.command()

@@ -15,7 +15,7 @@ import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction import Seen, State
-from sse_auction.money import AmountError, parse_amount
+from sse_auction.money import AmountError
 from sse_auction.refusals import explain
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
@@ -23,6 +23,7 @@ from sse_auction.store import Created, Refused
 from sse_auction.wire import (
     AuctionReply,
     BidReply,
+    BidRequest,
     CreateRequest,
     ProblemReply,
     TermsReply,
@@ -45,7 +46,7 @@ class Client(Protocol):
 
     async def create(self, request: CreateRequest, guid: str) -> AuctionReply: ...
 
-    async def bid(self, guid: str, price: str, *, confirm: bool, key: str | None) -> BidReply: ...
+    async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
     async def price(self, guid: str) -> State: ...
 
@@ -69,26 +70,26 @@ class StoreClient:
             new = new_auction(request, guid, self._service.settings.currency)
         except (AmountError, msgspec.ValidationError) as error:
             raise ClientError(str(error)) from None
-        result = await self._service.store.create(new)
+        result = await self._service.store.create(new, "command line")
         if isinstance(result, Created):
             return AuctionReply(TermsReply.of(result.terms), result.state)
         if result.reason == "exists":
             raise ClientError(f"auction {guid!r} exists already and was left as it is")
         raise ClientError(f"closes_at {new.closes_at} is not in the future: it is {result.now} now")
 
-    async def bid(self, guid: str, price: str, *, confirm: bool, key: str | None) -> BidReply:
+    async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         store = self._service.store
         currency = await store.currency_of(guid)
         if isinstance(currency, Refused):
-            raise ClientError(explain(guid, price, currency)[1])
+            raise ClientError(explain(guid, request.shown, currency)[1])
         try:
-            amount = parse_amount(price, currency)
+            offer = request.offer(currency)
         except AmountError as error:
-            raise ClientError(f"price {error}") from None
-        result = await store.bid(guid, self._bidder, amount, currency, confirmed=confirm, idempotency_key=key)
+            raise ClientError(str(error)) from None
+        result = await store.bid(guid, self._bidder, offer, currency, confirmed=request.confirm, idempotency_key=key)
         if isinstance(result, Refused):
-            raise ClientError(explain(guid, price, result)[1])
-        return BidReply(True, result.seq, result.paddle, "leading", result.state)
+            raise ClientError(explain(guid, request.shown, result)[1])
+        return BidReply(True, result.seq, result.paddle, result.standing, result.state)
 
     async def price(self, guid: str) -> State:
         state = await self._service.store.state(guid)
@@ -126,10 +127,9 @@ class HttpClient:
         body = to_builtins(request) | {"guid": guid}
         return await self._ask(AuctionReply, "POST", "/auctions", json=body)
 
-    async def bid(self, guid: str, price: str, *, confirm: bool, key: str | None) -> BidReply:
+    async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         headers = {"Idempotency-Key": key} if key else {}
-        body = {"price": price, "confirm": confirm}
-        return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=body, headers=headers)
+        return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=to_builtins(request), headers=headers)
 
     async def price(self, guid: str) -> State:
         return await self._ask(State, "GET", f"/auctions/{guid}/price")

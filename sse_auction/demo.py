@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sse_auction.auction import Increments, State
+from sse_auction.auction import Offer, State
 from sse_auction.link import StoreError
 from sse_auction.money import parse_amount
 from sse_auction.store import Store
-from sse_auction.wire import NewAuction
+from sse_auction.wire import CreateRequest, new_auction
 
 log = logging.getLogger(__name__)
 
@@ -90,18 +90,15 @@ class Demo:
     async def _open(self, lot: Lot) -> str:
         guid = f"{GUID_PREFIX}{secrets.token_hex(4)}"
         life_ms = int(lot.minutes * 60_000 * random.uniform(0.7, 1.3))
-        await self._store.create(
-            NewAuction(
-                guid=guid,
-                title=lot.title,
-                currency=lot.currency,
-                start_price=parse_amount(lot.start_price, lot.currency),
-                increments=Increments.from_preset(lot.increments, lot.currency),
-                opens_at=None,
-                closes_at=self._now() + life_ms,
-                seller="demo-seller",
-            )
+        request = CreateRequest(
+            title=lot.title,
+            currency=lot.currency,
+            start_price=lot.start_price,
+            increments=lot.increments,
+            closes_at=self._now() + life_ms,
+            seller="demo-seller",
         )
+        await self._store.create(new_auction(request, guid, lot.currency), "demo")
         return guid
 
     async def _bid_once(self) -> None:
@@ -110,7 +107,8 @@ class Demo:
         if state.next_bid is None or self._has_gone_far(lot, state):
             return
         bidder = f"house-{random.randint(1, HOUSE_BIDDERS)}"
-        await self._store.bid(state.guid, bidder, parse_amount(state.next_bid, lot.currency), lot.currency)
+        offer = Offer("price", parse_amount(state.next_bid, lot.currency))
+        await self._store.bid(state.guid, bidder, offer, lot.currency)
 
     def _has_gone_far(self, lot: Lot, state: State) -> bool:
         """The house stops at some multiple of the start, so that a demo left alone keeps sane prices."""

@@ -3,6 +3,7 @@
 from hashlib import blake2s
 
 INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by closing time
+DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment at which time does something to it
 MEMORY = "sse-auction:memory"  # a random word: gone or another one means that the store lost its data
 DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
 
@@ -20,18 +21,28 @@ def auction(guid: str) -> str:
 
 
 def private(guid: str) -> str:
-    """Hash: what must never be shown, such as the seller's id."""
+    """Hash: what must never be shown, such as the seller's id, the reserve and the leader's maximum."""
     return _of_auction(guid, "private")
 
 
 def bids(guid: str) -> str:
-    """Stream: the append-only log of accepted bids, ids `<seq>-0`."""
+    """Stream: the append-only log; accepted bids have ids `<seq>-0`, everything else `<seq of the last bid>-<n>`."""
     return _of_auction(guid, "bids")
 
 
 def paddles(guid: str) -> str:
     """Hash: bidder's id to paddle number."""
     return _of_auction(guid, "paddles")
+
+
+def voided(guid: str) -> str:
+    """Set: paddles whose bids are void."""
+    return _of_auction(guid, "voided")
+
+
+def outbox(guid: str) -> str:
+    """Stream: what is to be told to others, written by the scripts that decide it."""
+    return _of_auction(guid, "outbox")
 
 
 def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:

@@ -1,31 +1,43 @@
-"""Why a bid was refused, in words: one table for HTTP and the command line."""
+"""Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
 
 from sse_auction.store import Refused
 
 _TEXTS = {
     "unknown": ("unknown_auction", "there is no auction {guid!r}"),
-    "plain": ("not_open", "auction {guid!r} is kept by another system and takes no bids here"),
-    "not_open": ("not_open", "auction {guid!r} is {status} and takes no bids now"),
+    "plain": ("not_open", "auction {guid!r} is kept by another system and takes no bids or orders here"),
+    "not_open": ("not_open", "auction {guid!r} is {status} and takes no bids or orders now"),
+    "paused": ("not_open", "auction {guid!r} is paused and takes no bids now"),
     "own_auction": ("forbidden", "you are the seller of auction {guid!r} and cannot bid in it"),
-    "too_low": ("too_low", "{price} is too low; the next bid is {next_bid} {currency}"),
-    "too_high": (
-        "too_high",
-        "{price} is more than a hundred times the next bid, {next_bid} {currency}; confirm it",
+    "voided": ("forbidden", "your bids in auction {guid!r} were declared void, and you can bid in it no more"),
+    "no_maxima": ("invalid", "auction {guid!r} takes prices, not maxima"),
+    "not_for_sale": ("not_open", "auction {guid!r} cannot be bought now"),
+    "lowering": ("too_low", "{offer} does not raise your maximum"),
+    "too_low": ("too_low", "{offer} is too low; the next bid is {next_bid} {currency}"),
+    "too_high": ("too_high", "{offer} is more than a hundred times the next bid, {next_bid} {currency}; confirm it"),
+    "not_aligned": (
+        "not_aligned",
+        "{offer} is not a whole number of steps above the price; the next bid is {next_bid} {currency}",
     ),
     "already_leading": ("already_leading", "you are leading this auction already, at {leading} {currency}"),
     "key_reused": ("invalid", "this Idempotency-Key was used for another bid; use a new one"),
+    "already_paused": ("not_open", "auction {guid!r} is paused already"),
+    "not_paused": ("not_open", "auction {guid!r} is not paused"),
+    "not_later": ("invalid", "{offer} is not later than the closing time of auction {guid!r}, {closes_at}"),
+    "reserve_raised": ("invalid", "the reserve of auction {guid!r} cannot be set or raised once there is a bid"),
+    "no_such_bidder": ("invalid", "{offer} has no bids in auction {guid!r} that could be declared void"),
 }
 
 
-def explain(guid: str, price: str, refused: Refused) -> tuple[str, str]:
-    """(code, sentence) for a refused bid of `price` in auction `guid`."""
+def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:
+    """(code, sentence) for what was refused in auction `guid`; `offer` is the amount, moment or bidder in question."""
     code, text = _TEXTS[refused.reason]
     state = refused.state
     return code, text.format(
         guid=guid,
-        price=price,
+        offer=offer,
         status=state.status if state else "unknown",
         next_bid=state.next_bid if state else None,
         currency=state.currency if state else None,
         leading=state.price if state else None,
+        closes_at=state.closes_at if state else None,
     )

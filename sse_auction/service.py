@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -20,15 +21,27 @@ from sse_auction.demo import Demo
 from sse_auction.embedded import embedded_store
 from sse_auction.facts import StoreFacts
 from sse_auction.hub import Hub
-from sse_auction.link import StoreUnavailable
+from sse_auction.link import StoreError, StoreUnavailable
 from sse_auction.mirror import Mirror
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
-from sse_auction.store import Store, check_store
+from sse_auction.store import SETTLED_AT_ONCE, Store, check_store
 
 log = logging.getLogger(__name__)
 
 FIRST_READ_TIMEOUT_SECONDS = 5.0
+SETTLE_SECONDS = 0.8  # between looks for auctions that have closed: settled within a second or two
+
+
+async def settle_always(store: Store) -> None:
+    """Settle what has closed, watched or not, until cancelled. Every process does; the store sees that it is once."""
+    while True:
+        try:
+            while await store.settle_due() == SETTLED_AT_ONCE:
+                pass
+        except StoreError as error:
+            log.debug("nothing can be settled now: %s", error)
+        await asyncio.sleep(SETTLE_SECONDS * random.uniform(0.8, 1.2))
 
 
 @contextmanager
@@ -71,6 +84,7 @@ class Service:
         self._own("store", self.store.run())
         self._own("mirror", self.mirror.run())
         self._own("hub", self.hub.run())
+        self._own("settling", settle_always(self.store))
         try:
             async with asyncio.timeout(FIRST_READ_TIMEOUT_SECONDS):
                 await self.store.connected()

@@ -7,31 +7,39 @@ tried again blindly.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s, sha1
 from importlib.resources import files
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from sse_auction import keys
-from sse_auction.auction import Record, State, Terms, read_record, read_terms
+from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
 from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
-from sse_auction.money import exponent_of, format_amount
-from sse_auction.wire import HistoryEntry, NewAuction, Update
+from sse_auction.money import exponent_of
+from sse_auction.wire import HistoryEntry, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)
 
 ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
 OLDEST_VERSION = (6, 2)
+SETTLED_AT_ONCE = 100  # auctions
+_MOST_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
 _MOST_PAGES_PER_LISTING = 10  # of auctions filtered by status; then the cursor goes to the client
 
 Refusal: TypeAlias = Literal[
-    "unknown", "plain", "not_open", "own_auction", "too_low", "too_high", "already_leading", "key_reused"
-]
+    # of a bid
+    "unknown", "plain", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
+    "too_low", "too_high", "not_aligned", "already_leading", "key_reused",
+    # of an operator's act
+    "already_paused", "not_paused", "not_later", "reserve_raised", "no_such_bidder",
+]  # fmt: skip
+Standing: TypeAlias = Literal["leading", "outbid", "winning"]
+_REFUSALS: dict[bytes, Refusal] = {reason.encode(): reason for reason in get_args(Refusal)}
 Listing: TypeAlias = Literal["all", "upcoming", "open", "closed"]
 
 
@@ -41,13 +49,22 @@ class Accepted:
 
     seq: int
     paddle: int
+    standing: Standing
     state: State
     replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """An operator's act that was carried out."""
+
+    terms: Terms
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
-    """A bid that changed nothing, and the state that made it so (None where no auction is)."""
+    """A bid or an act that changed nothing, and the state that made it so (None where no auction is)."""
 
     reason: Refusal
     state: State | None = None
@@ -79,10 +96,13 @@ class Page:
 
 
 class Script:
-    """One Lua file, called by its hash."""
+    """One Lua file behind what all of them share, called by its hash."""
 
     def __init__(self, name: str) -> None:
-        self.source = files("sse_auction").joinpath("lua", f"{name}.lua").read_text()
+        folder = files("sse_auction").joinpath("lua")
+        shared, own = (folder.joinpath(f"{each}.lua").read_text() for each in ("common", name))
+        fields = ", ".join(f"'{field}'" for field in FIELDS)
+        self.source = f"local FIELDS = {{{fields}}}\n{shared}\n{own}"
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, link: Link, script_keys: Sequence[str], arguments: Sequence[str]) -> list[Any]:
@@ -123,16 +143,25 @@ async def check_store(url: str, timeout: float) -> None:
 class Store:
     """The auctions of one Redis or Valkey. `run` keeps it connected and must be owned by somebody's task."""
 
-    def __init__(self, url: str, timeout: float, facts: StoreFacts, plain_currency: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout: float,
+        facts: StoreFacts,
+        plain_currency: str,
+        outbox: Literal["", "events", "bids"] = "",
+    ) -> None:
         self._url = url
         self._timeout = timeout
         self._facts = facts
         self._plain_currency = plain_currency
         self._link: Link | None = None
         self._connected = asyncio.Event()
-        self._create_script = Script("create")
-        self._bid_script = Script("bid")
+        self._outbox = outbox  # what somebody reads there
+        self._create_script, self._bid_script = Script("create"), Script("bid")
+        self._act_script, self._settle_script = Script("act"), Script("settle")
         self._asked: dict[str, asyncio.Task[Update]] = {}  # reads that have not left yet
+        self._indexed: dict[str, int] = {}  # closing times that the index has from here
         self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
 
     async def run(self) -> None:
@@ -163,18 +192,30 @@ class Store:
 
     # --- decisions ---------------------------------------------------------------------------------------------
 
-    async def create(self, new: NewAuction) -> Created | NotCreated:
+    def _shared_arguments(self, currency: str) -> tuple[str, str, str, str]:
+        """The first four arguments of every script."""
+        decide_before = self._facts.now() + int(self._timeout * 1000)
+        return str(decide_before), self._outbox, currency, str(exponent_of(currency))
+
+    async def create(self, new: NewAuction, actor: str = "") -> Created | NotCreated:
         """Record a new auction; an existing one, plain or recorded, is left untouched."""
-        script_keys = (keys.price(new.guid), keys.auction(new.guid), keys.private(new.guid), keys.INDEX)
+        soft = new.soft_close
+        fields = {
+            "title": new.title, "currency": new.currency, "start_price": new.start_price,
+            "increments": new.increments.dump(), "closes_at": new.closes_at, "bidding": new.bidding,
+            "aligned": "1" if new.aligned else "", "buy_now": _or_empty(new.buy_now), "buy_now_mode": new.buy_now_mode,
+            "window_ms": soft.window_ms if soft else "", "extend_ms": soft.extend_ms if soft else "",
+            "hard_close_at": _or_empty(new.hard_close_at), "max_extensions": _or_empty(new.max_extensions),
+        }  # fmt: skip
         arguments = (
-            new.guid, new.title, new.currency, str(new.start_price), new.increments.dump(),
-            "" if new.opens_at is None else str(new.opens_at), str(new.closes_at), new.seller or "",
+            *self._shared_arguments(new.currency), new.guid, _or_empty(new.opens_at), actor, new.seller or "",
+            _or_empty(new.reserve), encode(new.priority).decode(),
+            *(str(part) for field in fields.items() for part in field),
         )  # fmt: skip
+        script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE)
         match await self._create_script.run(self._live_link(), script_keys, arguments):
-            case [b"created", now, *flat]:
-                fields = _pairs(flat)
-                record = read_record(new.guid, None, fields, self._plain_currency)
-                return Created(read_terms(new.guid, fields), self.state_of(record, int(now)))
+            case [b"created", _, now, _, _, _, _, *values]:
+                return Created(*self._terms_and_state(new.guid, now, b"", values))
             case [b"exists", now]:
                 return NotCreated("exists", int(now))
             case [b"past", now]:
@@ -189,8 +230,8 @@ class Store:
         record = await self.read(guid)
         if record.terms is None:
             return Refused("plain", self.state_of(record)) if record.exists else Refused("unknown")
-        if len(self._currencies) > 100_000:
-            self._currencies.clear()  # a bound, far above what one service sells in a day; it fills again by itself
+        if len(self._currencies) > _MOST_REMEMBERED:
+            self._currencies.clear()
         self._currencies[guid] = record.terms.currency
         return record.terms.currency
 
@@ -198,35 +239,88 @@ class Store:
         self,
         guid: str,
         bidder: str,
-        amount: int,
+        offer: Offer,
         currency: str,
         *,
         confirmed: bool = False,
         idempotency_key: str | None = None,
     ) -> Accepted | Refused:
-        """Decide one bid of `amount` minor units of `currency`, which must be what `currency_of` told."""
-        text = format_amount(amount, currency)
+        """Decide one bid, whose amount is in minor units of `currency`, which must be what `currency_of` told."""
         request = ""
         if idempotency_key:
-            request = blake2s(f"{text} {confirmed}".encode(), digest_size=16).hexdigest()
-        script_keys = (*_keys_of_bids(guid), keys.answer(guid, bidder, idempotency_key))
+            told = f"{offer.kind} {offer.amount} {confirmed}"
+            request = blake2s(told.encode(), digest_size=16).hexdigest()
+        script_keys = (*_keys_of_decisions(guid), keys.answer(guid, bidder, idempotency_key))
         arguments = (
-            bidder, text, str(amount), currency, str(exponent_of(currency)), "1" if confirmed else "",
+            *self._shared_arguments(currency), bidder, offer.kind, _or_empty(offer.amount), "1" if confirmed else "",
             str(ANSWER_LIFE_MS) if idempotency_key else "", request,
-            str(self._facts.now() + int(self._timeout * 1000)),
         )  # fmt: skip
-        return self._bid_result(guid, await self._bid_script.run(self._live_link(), script_keys, arguments))
+        reply = await self._bid_script.run(self._live_link(), script_keys, arguments)
+        match reply:
+            case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
+                _, state = self._terms_and_state(guid, now, price, values)
+                self._reindex(state)
+                return Accepted(int(seq), int(paddle), _STANDINGS[standing], state, replayed == b"1")
+            case _:
+                return self._refusal(guid, reply)
 
-    def _bid_result(self, guid: str, reply: list[bytes]) -> Accepted | Refused:
+    async def act(self, guid: str, act: Act, actor: str, reason: str) -> Done | Refused:
+        """Carry out one act of the operator `actor`."""
+        currency = await self.currency_of(guid)
+        if isinstance(currency, Refused):
+            return currency
+        arguments = (
+            *self._shared_arguments(currency), act.kind, actor, reason, _or_empty(act.closes_at), act.title or "",
+            _or_empty(act.reserve), act.bidder or "", _or_empty(act.paddle),
+        )  # fmt: skip
+        reply = await self._act_script.run(self._live_link(), _keys_of_decisions(guid), arguments)
+        match reply:
+            case [b"done", _, now, price, _, _, _, *values]:
+                terms, state = self._terms_and_state(guid, now, price, values)
+                self._reindex(state)
+                return Done(terms, state)
+            case _:
+                return self._refusal(guid, reply)
+
+    async def settle_due(self, most: int = SETTLED_AT_ONCE) -> int:
+        """Do what is due by time alone, of up to `most` auctions; how many those were. Any process may, at any time."""
+        link = self._live_link()
+        due: list[bytes] = await link.call("ZRANGE", keys.DUE, "-inf", self._facts.now(), "BYSCORE", "LIMIT", 0, most)
+        await asyncio.gather(*(self.settle(guid.decode()) for guid in due))
+        return len(due)
+
+    async def settle(self, guid: str) -> None:
+        """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once."""
+        link = self._live_link()
+        currency = await self.currency_of(guid)
+        when = b""
+        if not isinstance(currency, Refused):
+            (when,) = await self._settle_script.run(link, _keys_of_decisions(guid), self._shared_arguments(currency))
+        if when:
+            await link.call("ZADD", keys.DUE, int(when), guid)
+        else:
+            await link.call("ZREM", keys.DUE, guid)
+
+    def _reindex(self, state: State) -> None:
+        """Keep the listing by closing time true. Best effort: the index is of another slot than the auction."""
+        closes_at = state.closes_at
+        if closes_at is None or self._link is None or self._indexed.get(state.guid) == closes_at:
+            return
+        if len(self._indexed) > _MOST_REMEMBERED:
+            self._indexed.clear()
+        self._indexed[state.guid] = closes_at
+        self._link.call("ZADD", keys.INDEX, "XX", closes_at, state.guid)
+
+    def _refusal(self, guid: str, reply: list[bytes]) -> Refused:
         match reply:
             case [b"unknown"]:
                 self._currencies.pop(guid, None)
                 return Refused("unknown")
             case [b"currency", _]:
                 self._currencies.pop(guid, None)
-                raise StoreUnavailable(f"auction {guid} was created anew in another currency; send the bid again")
+                raise StoreUnavailable(f"auction {guid} was created anew in another currency; send it again")
             case [b"late"]:
-                raise StoreUnavailable("the bid reached the store too late and was not counted; send it again")
+                raise StoreUnavailable("it reached the store too late and was not counted; send it again")
             case [b"damaged", value]:
                 shown = value.decode("ascii", "replace")[:40]
                 raise StoreUnavailable(
@@ -234,18 +328,11 @@ class Store:
                 )
             case [b"key_reused"]:
                 return Refused("key_reused")
-            case [b"accepted", replayed, now, price, seq, paddle, *flat]:
-                state = self._state_of_reply(guid, now, price, flat)
-                return Accepted(int(seq), int(paddle), state, replayed == b"1")
-            case [verdict, replayed, now, price, _, _, *flat]:
-                reasons: dict[bytes, Refusal] = {
-                    b"not_open": "not_open", b"own_auction": "own_auction", b"too_low": "too_low",
-                    b"too_high": "too_high", b"already_leading": "already_leading",
-                }  # fmt: skip
-                state = self._state_of_reply(guid, now, price, flat)
-                return Refused(reasons[verdict], state, replayed == b"1")
+            case [verdict, replayed, now, price, _, _, _, *values] if verdict in _REFUSALS:
+                _, state = self._terms_and_state(guid, now, price, values)
+                return Refused(_REFUSALS[verdict], state, replayed == b"1")
             case _:
-                raise StoreError(f"bid.lua answered {reply!r}")
+                raise StoreError(f"a script answered {reply!r}")
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -280,8 +367,18 @@ class Store:
 
     async def history(self, guid: str, after: int, limit: int) -> list[HistoryEntry]:
         """Up to `limit` accepted bids with `seq` above `after`, in order."""
-        entries = await self._live_link().call("XRANGE", keys.bids(guid), f"({after}-0", "+", "COUNT", limit)
-        return [_history_entry(entry_id, flat) for entry_id, flat in entries]
+        link = self._live_link()
+        gone: list[bytes] = await link.call("SMEMBERS", keys.voided(guid))
+        found: list[HistoryEntry] = []
+        start = f"({after}-0"
+        while len(found) < limit:  # what is no bid is passed over
+            count = limit - len(found) + 1
+            entries = await link.call("XRANGE", keys.bids(guid), start, "+", "COUNT", count)
+            found += [_history_entry(entry_id, flat, gone) for entry_id, flat in entries if entry_id.endswith(b"-0")]
+            if len(entries) < count:
+                break
+            start = f"({entries[-1][0].decode()}"
+        return found[:limit]
 
     async def list_auctions(self, status: Listing, after: str | None, limit: int) -> Page:
         """Recorded auctions by closing time (closed ones: latest first), after the auction `after`."""
@@ -325,20 +422,34 @@ class Store:
         """The state that a record shows at `now` (the store's clock, by default as of now)."""
         return record.state(self._facts.now() if now is None else now, self._facts.memory, self._plain_currency)
 
-    def _state_of_reply(self, guid: str, now: bytes, price: bytes, flat: Sequence[bytes]) -> State:
-        record = read_record(guid, price or None, _pairs(flat), self._plain_currency)
-        return self.state_of(record, int(now))
+    def _terms_and_state(self, guid: str, now: bytes, price: bytes, values: Values) -> tuple[Terms, State]:
+        record = read_record(guid, price or None, values, self._plain_currency)
+        if record.terms is None:
+            raise StoreError(f"a script told no terms of auction {guid}")
+        return record.terms, self.state_of(record, int(now))
+
+
+_STANDINGS: dict[bytes, Standing] = {standing.encode(): standing for standing in get_args(Standing)}
+
+
+def _or_empty(value: object) -> str:
+    """A script's argument: nothing is the empty string."""
+    return "" if value is None else str(value)
 
 
 @lru_cache(maxsize=16_384)
-def _keys_of_bids(guid: str) -> tuple[str, ...]:
-    return keys.price(guid), keys.auction(guid), keys.private(guid), keys.bids(guid), keys.paddles(guid)
+def _keys_of_decisions(guid: str) -> tuple[str, ...]:
+    """The first seven keys of every script."""
+    return (
+        keys.price(guid), keys.auction(guid), keys.private(guid), keys.bids(guid), keys.paddles(guid),
+        keys.voided(guid), keys.outbox(guid),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=16_384)
-def read_commands(guid: str) -> tuple[tuple[str, str], tuple[str, str]]:
+def read_commands(guid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The commands of the transaction that reads one auction, for `read_record`."""
-    return ("GET", keys.price(guid)), ("HGETALL", keys.auction(guid))
+    return ("GET", keys.price(guid)), ("HMGET", keys.auction(guid), *FIELDS)
 
 
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -346,11 +457,12 @@ def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
     return dict(zip(each, each, strict=True))
 
 
-def _history_entry(entry_id: bytes, flat: Sequence[bytes]) -> HistoryEntry:
+def _history_entry(entry_id: bytes, flat: Sequence[bytes], voided: Collection[bytes]) -> HistoryEntry:
     fields = _pairs(flat)
     return HistoryEntry(
         seq=int(entry_id.partition(b"-")[0]),
         paddle=int(fields[b"paddle"]),
         price=fields[b"price"].decode(),
         at=int(fields[b"at"]),
+        voided=fields[b"paddle"] in voided,
     )

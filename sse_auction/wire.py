@@ -14,7 +14,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from sse_auction.auction import Increments, Seen, State, Terms
+from sse_auction.auction import (
+    SOFT_CLOSE_PRESETS,
+    USUAL_SOFT_CLOSE,
+    Bidding,
+    BuyNowMode,
+    Increments,
+    Offer,
+    Seen,
+    SoftClose,
+    State,
+    Terms,
+)
 from sse_auction.money import AmountError, exponent_of, format_amount, parse_amount
 
 encode = msgspec.json.encode
@@ -79,6 +90,20 @@ class Band(msgspec.Struct):
     step: str
 
 
+class BuyNow(msgspec.Struct):
+    """The price at which it can be bought: until the first bid, or by any bid at or above it."""
+
+    price: str
+    mode: BuyNowMode
+
+
+class SoftCloseSeconds(msgspec.Struct, forbid_unknown_fields=True):
+    """A bid within the last `window_s` seconds moves the closing to `extend_s` after it."""
+
+    window_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    extend_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+
+
 class TermsReply(msgspec.Struct):
     """The terms of a recorded auction."""
 
@@ -90,10 +115,17 @@ class TermsReply(msgspec.Struct):
     opens_at: int
     closes_at: int
     created_at: int
+    original_closes_at: int
+    bidding: Bidding
+    aligned: bool
+    buy_now: BuyNow | None
+    soft_close: SoftCloseSeconds | None
+    hard_close_at: int | None
+    max_extensions: int | None
 
     @classmethod
     def of(cls, terms: Terms) -> "TermsReply":
-        currency = terms.currency
+        currency, soft = terms.currency, terms.soft_close
         bands = [
             Band(format_amount(start, currency), format_amount(step, currency))
             for start, step in terms.increments.bands
@@ -107,6 +139,15 @@ class TermsReply(msgspec.Struct):
             opens_at=terms.opens_at,
             closes_at=terms.closes_at,
             created_at=terms.created_at,
+            original_closes_at=terms.original_closes_at,
+            bidding=terms.bidding,
+            aligned=terms.aligned,
+            buy_now=None
+            if terms.buy_now is None
+            else BuyNow(format_amount(terms.buy_now, currency), terms.buy_now_mode),
+            soft_close=SoftCloseSeconds(soft.window_ms // 1000, soft.extend_ms // 1000) if soft else None,
+            hard_close_at=terms.hard_close_at,
+            max_extensions=terms.max_extensions,
         )
 
 
@@ -135,12 +176,13 @@ class BidReply(msgspec.Struct):
 
 
 class HistoryEntry(msgspec.Struct):
-    """One accepted bid, as everybody may see it; `at` is epoch ms."""
+    """One accepted bid, as everybody may see it; `price` is the auction's after it, `at` is epoch ms."""
 
     seq: int
     paddle: int
     price: str
     at: int
+    voided: bool
 
 
 class HistoryReply(msgspec.Struct):
@@ -181,14 +223,73 @@ class ProblemReply(msgspec.Struct, omit_defaults=True):
 # --- shapes of requests ----------------------------------------------------------------------------------------
 
 _EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253402300799999, description="epoch milliseconds")]
+_Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Bidder = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="a bidder's id")]
 _Amount = Annotated[str, msgspec.Meta(max_length=40, description="decimal string in the auction's currency")]
 
 
-class BidRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A bid. `confirm` is needed for a price over a hundred times the next bid."""
+class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A bid: a price, in a proxy auction also a secret maximum, or to buy at the buy-now price.
 
-    price: _Amount
+    `confirm` is needed for an amount over a hundred times the next bid.
+    """
+
+    price: _Amount | None = None
+    max: _Amount | None = None
+    buy_now: bool = False
     confirm: bool = False
+
+    def offer(self, currency: str) -> Offer:
+        """What is offered; `AmountError` says what is wrong with it."""
+        given = [name for name in ("price", "max", "buy_now") if getattr(self, name)]
+        if len(given) != 1:
+            raise AmountError(f"a bid has one of price, max and buy_now; this one has {' and '.join(given) or 'none'}")
+        if self.buy_now:
+            return Offer("buy_now")
+        try:
+            if self.price is not None:
+                return Offer("price", parse_amount(self.price, currency))
+            return Offer("max", parse_amount(self.max or "", currency))
+        except AmountError as error:
+            raise AmountError(f"{given[0]} {error}") from None
+
+    @property
+    def shown(self) -> str:
+        """The amount as it was written, for sentences."""
+        return self.price or self.max or "the buy-now price"
+
+
+_Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="why, for the log")]
+
+
+class ReasonRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Why an operator cancels, closes, pauses or resumes an auction."""
+
+    reason: _Reason
+
+
+class ExtendRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A later closing time."""
+
+    reason: _Reason
+    closes_at: _EpochMs
+
+
+class VoidRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose bids are void: a bidder's id, or his paddle here."""
+
+    reason: _Reason
+    bidder: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    paddle: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class EditRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be changed of a recorded auction; `reserve` null removes it."""
+
+    reason: _Reason
+    title: _Title | None = None
+    closes_at: _EpochMs | None = None
+    reserve: _Amount | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class BandRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -198,17 +299,32 @@ class BandRequest(msgspec.Struct, forbid_unknown_fields=True):
     step: _Amount
 
 
+class BuyNowRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The price at which it can be bought, and for how long that holds."""
+
+    price: _Amount
+    mode: BuyNowMode = "until_first_bid"
+
+
 class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The terms of a new auction."""
 
-    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    title: _Title
     start_price: _Amount
     closes_at: _EpochMs
     guid: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")] | None = None
     currency: str = ""
     opens_at: _EpochMs | None = None
     increments: Annotated[str, msgspec.Meta(max_length=60)] | list[BandRequest] = "flat:1"
-    seller: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    seller: _Bidder | None = None
+    bidding: Bidding = "manual"
+    aligned: bool = False
+    reserve: _Amount | None = None
+    buy_now: BuyNowRequest | None = None
+    soft_close: Literal["usual", "live", "judicial"] | SoftCloseSeconds | None = "usual"
+    hard_close_at: _EpochMs | None = None
+    max_extensions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    priority: Annotated[list[_Bidder], msgspec.Meta(max_length=100)] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,24 +339,31 @@ class NewAuction:
     opens_at: int | None  # None: at once
     closes_at: int
     seller: str | None
+    bidding: Bidding
+    aligned: bool
+    reserve: int | None
+    buy_now: int | None
+    buy_now_mode: BuyNowMode
+    soft_close: SoftClose | None
+    hard_close_at: int | None
+    max_extensions: int | None
+    priority: tuple[str, ...]
 
 
 def new_auction(request: CreateRequest, guid: str, default_currency: str) -> NewAuction:
     """Check what types cannot say; `AmountError` with a sentence when the terms contradict themselves."""
     currency = request.currency or default_currency
     exponent_of(currency)
-    if any(ord(character) < 32 or ord(character) == 127 for character in request.title):
-        raise AmountError("title has a control character in it")
-    if not request.title.strip():
-        raise AmountError("title is blank")
-    try:
-        start_price = parse_amount(request.start_price, currency)
-    except AmountError as error:
-        raise AmountError(f"start_price {error}") from None
-    if start_price == 0:
-        raise AmountError("start_price must be above 0")
+    check_title(request.title)
+    start_price = _positive("start_price", request.start_price, currency)
     if request.opens_at is not None and request.closes_at <= request.opens_at:
         raise AmountError(f"closes_at {request.closes_at} is not after opens_at {request.opens_at}")
+    if request.hard_close_at is not None and request.hard_close_at < request.closes_at:
+        raise AmountError(f"hard_close_at {request.hard_close_at} is before closes_at {request.closes_at}")
+    reserve = None if request.reserve is None else _positive("reserve", request.reserve, currency)
+    buy_now = None if request.buy_now is None else _positive("buy_now.price", request.buy_now.price, currency)
+    if buy_now is not None and buy_now < max(start_price, reserve or 0):
+        raise AmountError(f"buy_now.price {format_amount(buy_now, currency)} is below the start price or the reserve")
     return NewAuction(
         guid=guid,
         title=request.title,
@@ -250,7 +373,40 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str) -> New
         opens_at=request.opens_at,
         closes_at=request.closes_at,
         seller=request.seller,
+        bidding=request.bidding,
+        aligned=request.aligned,
+        reserve=reserve,
+        buy_now=buy_now,
+        buy_now_mode=request.buy_now.mode if request.buy_now else "until_first_bid",
+        soft_close=_soft_close(request.soft_close),
+        hard_close_at=request.hard_close_at,
+        max_extensions=request.max_extensions,
+        priority=tuple(dict.fromkeys(request.priority)),
     )
+
+
+def check_title(title: str) -> None:
+    """`AmountError` unless a title can be shown."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in title):
+        raise AmountError("title has a control character in it")
+    if not title.strip():
+        raise AmountError("title is blank")
+
+
+def _positive(name: str, text: str, currency: str) -> int:
+    try:
+        amount = parse_amount(text, currency)
+    except AmountError as error:
+        raise AmountError(f"{name} {error}") from None
+    if amount == 0:
+        raise AmountError(f"{name} must be above 0")
+    return amount
+
+
+def _soft_close(given: str | SoftCloseSeconds | None) -> SoftClose | None:
+    if isinstance(given, SoftCloseSeconds):
+        return SoftClose(given.window_s * 1000, given.extend_s * 1000)
+    return None if given is None else SOFT_CLOSE_PRESETS.get(given, USUAL_SOFT_CLOSE)
 
 
 def _increments(given: str | Sequence[BandRequest], currency: str) -> Increments:

@@ -1,16 +1,15 @@
--- Decides one manual bid: applies it and logs it, or changes nothing.
--- KEYS  1 price  2 auction (hash)  3 private (hash)  4 bids (stream)  5 paddles (hash)  6 stored answer
--- ARGV  1 bidder id  2 amount (decimal)  3 amount (minor units)  4 currency  5 its exponent  6 '1' if confirmed
---       7 life of the stored answer in ms ('' = no idempotency key)  8 hash of the request  9 decide before (ms)
--- Reply {verdict, replayed '1'|'0', now, price, seq, paddle, field, value, ...}; strings all. Verdicts: accepted,
---       unknown, currency, not_open, own_auction, damaged, too_low, too_high, already_leading; late, key_reused
-local price_key, auction_key, private_key, bids_key, paddles_key, answer_key = unpack(KEYS)
-local bidder, amount_text, amount, currency = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local exponent, confirmed, answer_life, request = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8]
+-- Decides one bid: applies it and logs it, or changes nothing.
+-- KEYS  8 stored answer
+-- ARGV  5 bidder id  6 'price' | 'max' | 'buy_now'  7 amount (minor units, '' = buy_now)  8 '1' if confirmed
+--       9 life of the stored answer in ms ('' = no idempotency key)  10 hash of the request
+-- Reply {verdict, replayed '1'|'0', now, price, seq, paddle, standing, values of FIELDS...}; strings all. Verdicts:
+--       accepted, not_open, paused, own_auction, voided, no_maxima, not_for_sale, lowering, too_low, too_high,
+--       not_aligned, already_leading; and alone: unknown, currency, late, damaged, key_reused
+local answer_key, bidder, kind, amount = KEYS[8], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local confirmed, answer_life, request = ARGV[8] == '1', ARGV[9], ARGV[10]
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if now > tonumber(ARGV[9]) then return {'late'} end -- its sender was told that the store did not answer
+local auction = fields_of(auction_key)
+if now > tonumber(ARGV[1]) then return {'late'} end
 if answer_life ~= '' then
   local stored = redis.call('GET', answer_key)
   if stored then
@@ -20,51 +19,79 @@ if answer_life ~= '' then
     return answer.reply
   end
 end
+local none = standstill(auction)
+if none then return none end
 
-local function answer(verdict, price, seq, paddle)
-  local reply = {verdict, '0', string.format('%.0f', now), price or '', seq or '', paddle or ''}
-  for _, item in ipairs(redis.call('HGETALL', auction_key)) do reply[#reply + 1] = item end
+local shown, price, damage = price_of(auction)
+local function answer(verdict, seq, paddle, standing)
+  local reply = reply_of(verdict, shown, seq, paddle, standing)
   if answer_life ~= '' then
     redis.call('SET', answer_key, cjson.encode({request = request, reply = reply}), 'PX', answer_life)
   end
   return reply
 end
-local function minor_units(text)
-  local whole, dot, part = string.match(text, '^%s*(%d+)(%.?)(%d*)%s*$')
-  if not whole or #part > exponent or #dot ~= math.min(#part, 1) then return nil end
-  local units = tonumber(whole .. part .. string.rep('0', exponent - #part))
-  return units <= 9007199254740991 and units or nil
-end
-local function step_at(price, increments)
-  if increments == 'ten-percent' then return math.max(1, (price + (10 - price % 10) % 10) / 10) end
-  local step
-  for from, each in string.gmatch(increments, '(%d+):(%d+)') do
-    if tonumber(from) <= price then step = tonumber(each) end
-  end
-  return step
-end
 
-local terms = redis.call('HMGET', auction_key, 'currency', 'opens_at', 'closes_at', 'start_price', 'increments',
-  'bids', 'rev', 'leader')
-if not terms[1] then return {'unknown'} end
-if terms[1] ~= currency then return {'currency', terms[1]} end
-local held = redis.call('TYPE', price_key).ok
-local price_text = held == 'string' and redis.call('GET', price_key)
-if now < tonumber(terms[2]) or now >= tonumber(terms[3]) then return answer('not_open', price_text) end
-if redis.call('HGET', private_key, 'seller') == bidder then return answer('own_auction', price_text) end
-local price = price_text and minor_units(price_text)
-if not price and (held ~= 'none' or terms[6] ~= '0') then return {'damaged', price_text or held} end
-local least = price and price + step_at(price, terms[5]) or tonumber(terms[4])
-if amount < least then return answer('too_low', price_text) end
-if amount > least * 100 and not confirmed then return answer('too_high', price_text) end
+if now < tonumber(auction.opens_at) or is_closed(auction) then return answer('not_open') end
+if is_paused(auction) then return answer('paused') end
+local private = fields_of(private_key)
+if private.seller == bidder then return answer('own_auction') end
 local paddle = redis.call('HGET', paddles_key, bidder)
-if paddle and paddle == terms[8] then return answer('already_leading', price_text, '', paddle) end
+if paddle and redis.call('SISMEMBER', voided_key, paddle) == 1 then return answer('voided') end
+if damage then return {'damaged', damage} end
 
-local seq = string.format('%.0f', tonumber(terms[6]) + 1)
-paddle = paddle or string.format('%.0f', redis.call('HLEN', paddles_key) + 1)
-redis.call('XADD', bids_key, seq .. '-0', 'bidder', bidder, 'paddle', paddle, 'price', amount_text,
-  'at', string.format('%.0f', now))
+local contest = contest_of(auction, private)
+contest.price, contest.leader = price, auction.leader
+contest.max, contest.priority = tonumber(private.max or '') or price, private.priority_leads == '1'
+if kind == 'max' and not contest.proxy then return answer('no_maxima') end
+local sale = tonumber(auction.buy_now or '')
+if sale and auction.buy_now_mode ~= 'ceiling' and price then sale = nil end
+if kind == 'buy_now' and not sale then return answer('not_for_sale') end
+
+local leads = paddle and paddle == auction.leader
+paddle = paddle or text(redis.call('HLEN', paddles_key) + 1)
+local buys = kind == 'buy_now' or (sale and auction.buy_now_mode == 'ceiling' and amount >= sale)
+if buys then
+  amount = sale
+  contest.price, contest.leader, contest.max = sale, paddle, sale
+else
+  local base = price or contest.start
+  local step = step_at(base, contest.increments)
+  local least = price and price + step or base
+  if leads and contest.proxy and amount <= contest.max then return answer('lowering') end
+  if amount < least and not (leads and contest.proxy) then return answer('too_low') end
+  if amount > least * 100 and not confirmed then return answer('too_high') end
+  if auction.aligned == '1' and (amount - base) % step ~= 0 then return answer('not_aligned') end
+  if leads and not contest.proxy then return answer('already_leading') end
+  place(contest, bidder, paddle, amount)
+  meet_reserve(contest)
+end
+
+if leads and not buys and contest.price == price then -- he raised his own maximum: nobody else's business
+  log_act(auction, 'raise', 'bidder', bidder, 'paddle', paddle, 'max', text(amount))
+  redis.call('HSET', private_key, 'max', text(contest.max))
+  redis.call('HSET', auction_key, 'acts', auction.acts)
+  return answer('accepted', auction.seq or auction.bids, paddle, 'leading')
+end
+
+shown = decimal(contest.price)
+auction.seq = text(tonumber(auction.seq or auction.bids) + 1)
+redis.call('XADD', log_key, auction.seq .. '-0', 'bidder', bidder, 'paddle', paddle, 'price', shown, 'max', text(amount),
+  'at', text(now), 'buy_now', buys and '1' or '')
 redis.call('HSET', paddles_key, bidder, paddle)
-redis.call('HSET', auction_key, 'rev', string.format('%.0f', tonumber(terms[7]) + 1), 'bids', seq, 'leader', paddle)
-redis.call('SET', price_key, amount_text)
-return answer('accepted', amount_text, seq, paddle)
+auction.rev, auction.bids = text(tonumber(auction.rev) + 1), text(tonumber(auction.bids) + 1)
+write_contest(auction, contest)
+tell('bid', auction, 'seq', auction.seq, 'paddle', paddle, 'price', shown, 'leader', auction.leader)
+local closes_at = tonumber(auction.closes_at)
+if buys then
+  auction.closes_at = text(now)
+  close(auction, 'bought_now')
+elseif (auction.window_ms or '') ~= '' and closes_at - now < tonumber(auction.window_ms) then
+  local later = math.min(now + tonumber(auction.extend_ms), tonumber(auction.hard_close_at or '') or math.huge)
+  local extensions = tonumber(auction.extensions or '0')
+  if later > closes_at and extensions < (tonumber(auction.max_extensions or '') or math.huge) then
+    auction.closes_at, auction.extensions = text(later), text(extensions + 1)
+    tell('extended', auction, 'closes_at', auction.closes_at, 'extensions', auction.extensions)
+  end
+end
+write(auction)
+return answer('accepted', auction.seq, paddle, buys and 'winning' or contest.leader == paddle and 'leading' or 'outbid')

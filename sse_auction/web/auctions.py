@@ -14,7 +14,7 @@ from sse_auction.auction import Seen, is_guid
 from sse_auction.auth import Identity
 from sse_auction.link import StoreError
 from sse_auction.metrics import BID_SECONDS, BIDS
-from sse_auction.money import AmountError, parse_amount
+from sse_auction.money import AmountError
 from sse_auction.refusals import explain
 from sse_auction.store import Created, Listing, Refused
 from sse_auction.web.problems import Problem, store_unavailable
@@ -68,7 +68,8 @@ class JSONReply(Response):
         ]
 
 
-def _json(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+def json_reply(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+    """Any reply as JSON."""
     return JSONReply(encode(value), status, headers)
 
 
@@ -171,20 +172,20 @@ async def _bid(request: Request) -> tuple[Response, str]:
     key = _idempotency_key(request)
     currency = await service.store.currency_of(guid)
     if isinstance(currency, Refused):
-        raise _refusal(guid, wanted.price, currency)
+        raise refusal(guid, wanted.shown, currency)
     try:
-        amount = parse_amount(wanted.price, currency)
+        offer = wanted.offer(currency)
     except AmountError as error:
-        raise Problem("invalid", f"price {error}") from None
+        raise Problem("invalid", str(error)) from None
     result = await service.store.bid(
-        guid, identity.subject, amount, currency, confirmed=wanted.confirm, idempotency_key=key
+        guid, identity.subject, offer, currency, confirmed=wanted.confirm, idempotency_key=key
     )
     if isinstance(result, Refused):
-        raise _refusal(guid, wanted.price, result, {"idempotent-replayed": "true"} if result.replayed else None)
-    reply = BidReply(True, result.seq, result.paddle, "leading", result.state)
+        raise refusal(guid, wanted.shown, result, {"idempotent-replayed": "true"} if result.replayed else None)
+    reply = BidReply(True, result.seq, result.paddle, result.standing, result.state)
     if result.replayed:
-        return _json(reply, 201, [(b"idempotent-replayed", b"true")]), "replayed"
-    return _json(reply, 201), "accepted"
+        return json_reply(reply, 201, [(b"idempotent-replayed", b"true")]), "replayed"
+    return json_reply(reply, 201), "accepted"
 
 
 def _slow_down(service: Service, identity: Identity) -> None:
@@ -203,8 +204,9 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _refusal(guid: str, price: str, refused: Refused, headers: dict[str, str] | None = None) -> Problem:
-    code, sentence = explain(guid, price, refused)
+def refusal(guid: str, offer: str, refused: Refused, headers: dict[str, str] | None = None) -> Problem:
+    """The problem of what the store refused."""
+    code, sentence = explain(guid, offer, refused)
     return Problem(code, sentence, state=refused.state, headers=headers)
 
 
@@ -217,7 +219,7 @@ async def history(request: Request) -> Response:
     entries = await store.history(guid, after, limit)
     if not entries and not (await store.read(guid)).exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
-    return _json(HistoryReply(entries, entries[-1].seq if len(entries) == limit else None))
+    return json_reply(HistoryReply(entries, entries[-1].seq if len(entries) == limit else None))
 
 
 # --- auctions ------------------------------------------------------------------------------------------------
@@ -236,7 +238,7 @@ async def list_auctions(request: Request) -> Response:
         raise Problem("invalid", f"after={after[:80]!r} is not a cursor that this listing gave")
     page = await service_of(request).store.list_auctions(_LISTINGS[wanted], after, limit)
     auctions = [AuctionReply(TermsReply.of(terms), state) for terms, state in page.auctions]
-    return _json(AuctionsReply(auctions, page.next))
+    return json_reply(AuctionsReply(auctions, page.next))
 
 
 async def read_auction(request: Request) -> Response:
@@ -247,7 +249,7 @@ async def read_auction(request: Request) -> Response:
     if not record.exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
     terms = TermsReply.of(record.terms) if record.terms else None
-    return _json(AuctionReply(terms, service.store.state_of(record)))
+    return json_reply(AuctionReply(terms, service.store.state_of(record)))
 
 
 async def create_auction(request: Request) -> Response:
@@ -261,10 +263,12 @@ async def create_auction(request: Request) -> Response:
         new = new_auction(wanted, guid, service.settings.currency)
     except AmountError as error:
         raise Problem("invalid", str(error)) from None
-    result = await service.store.create(new)
+    result = await service.store.create(new, operator.subject)
     if isinstance(result, Created):
         location = request.url_for("read_auction", guid=guid).path
-        return _json(AuctionReply(TermsReply.of(result.terms), result.state), 201, [(b"location", location.encode())])
+        return json_reply(
+            AuctionReply(TermsReply.of(result.terms), result.state), 201, [(b"location", location.encode())]
+        )
     if result.reason == "exists":
         raise Problem("exists", f"auction {guid!r} exists already and was left as it is")
     raise Problem("invalid", f"closes_at {new.closes_at} is not in the future: it is {result.now} now")
@@ -275,4 +279,4 @@ async def refresh(request: Request) -> Response:
     guid = guid_of(request)
     admit(operator_of(request), guid)
     service_of(request).mirror.refresh(guid)
-    return _json(RefreshReply(guid, refreshing=True), 202)
+    return json_reply(RefreshReply(guid, refreshing=True), 202)

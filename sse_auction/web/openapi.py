@@ -17,10 +17,14 @@ from sse_auction.wire import (
     BidReply,
     BidRequest,
     CreateRequest,
+    EditRequest,
+    ExtendRequest,
     GuestReply,
     HistoryReply,
     ProblemReply,
+    ReasonRequest,
     RefreshReply,
+    VoidRequest,
 )
 
 _EVENTS = (
@@ -58,6 +62,8 @@ _GUIDS = {
     **_parameter("guid", "query", "an auction; given up to 50 times", type="array", items={"type": "string"}),
     "required": True,
 }
+
+_ACT_PROBLEMS = (401, 403, 404, 409, 413, 422, 503)
 
 OPERATIONS = (
     Operation(
@@ -111,6 +117,24 @@ OPERATIONS = (
     Operation(
         "get", "/auctions/{guid}", "One auction's terms and state", {200: ("The auction", AuctionReply)},
         (404, 422, 503),
+    ),
+    Operation(
+        "patch", "/auctions/{guid}", "Change title, reserve, or closing to later (operators)",
+        {200: ("It is changed", AuctionReply)}, _ACT_PROBLEMS, token=True, body=EditRequest,
+    ),
+    *(
+        Operation(
+            "post", f"/auctions/{{guid}}/{name}", f"{summary} (operators)", {200: ("It is done", AuctionReply)},
+            _ACT_PROBLEMS, token=True, body=body,
+        )
+        for name, summary, body in (
+            ("cancel", "Call an auction off", ReasonRequest),
+            ("close", "Let the hammer fall now", ReasonRequest),
+            ("extend", "Move the closing to a later time", ExtendRequest),
+            ("pause", "Stop an auction's clock", ReasonRequest),
+            ("resume", "Let a paused auction go on", ReasonRequest),
+            ("void", "Declare all bids of a bidder void", VoidRequest),
+        )
     ),
     Operation(
         "post", "/auctions/{guid}/refresh", "Read an auction again and push it (operators)",

@@ -26,6 +26,7 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
     "too_low": 409,
     "too_high": 409,
+    "not_aligned": 409,
     "not_open": 409,
     "already_leading": 409,
     "exists": 409,

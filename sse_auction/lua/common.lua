@@ -1,0 +1,141 @@
+-- What all decisions share; put before the text of each script.
+-- KEYS  1 price  2 auction (hash)  3 private (hash)  4 log (stream)  5 paddles (hash)  6 voided (set of paddles)
+--       7 outbox (stream)
+-- ARGV  1 decide before (ms)  2 what somebody reads of the outbox: 'events', 'bids' (events and bids) or ''
+--       3 currency  4 its exponent
+local price_key, auction_key, private_key, log_key, paddles_key, voided_key, outbox_key = unpack(KEYS)
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local exponent = tonumber(ARGV[4])
+
+local function text(number) return string.format('%.0f', number) end
+
+-- The start of every reply, and then the values of FIELDS, which is the list of `sse_auction.auction`.
+local function reply_of(verdict, price, seq, paddle, standing)
+  local reply = {verdict, '0', text(now), price or '', seq or '', paddle or '', standing or ''}
+  for _, value in ipairs(redis.call('HMGET', auction_key, unpack(FIELDS))) do reply[#reply + 1] = value or '' end
+  return reply
+end
+
+local function fields_of(key)
+  local flat, fields = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
+end
+
+local function minor_units(decimal)
+  local whole, dot, part = string.match(decimal, '^%s*(%d+)(%.?)(%d*)%s*$')
+  if not whole or #part > exponent or #dot ~= math.min(#part, 1) then return nil end
+  local units = tonumber(whole .. part .. string.rep('0', exponent - #part))
+  return units <= 9007199254740991 and units or nil
+end
+
+local function decimal(units)
+  local digits = text(units)
+  if exponent == 0 then return digits end
+  digits = string.rep('0', exponent + 1 - #digits) .. digits
+  return string.sub(digits, 1, -exponent - 1) .. '.' .. string.sub(digits, -exponent)
+end
+
+local function step_at(price, increments)
+  if increments == 'ten-percent' then return math.max(1, (price + (10 - price % 10) % 10) / 10) end
+  local step
+  for from, each in string.gmatch(increments, '(%d+):(%d+)') do
+    if tonumber(from) <= price then step = tonumber(each) end
+  end
+  return step
+end
+
+-- The auction's contest: price, leader's paddle and maximum, whether the leader has priority. No bids: no price.
+local function contest_of(auction, private)
+  local chosen = {}
+  for _, bidder in ipairs(cjson.decode(private.priority or '[]')) do chosen[bidder] = true end
+  return {
+    proxy = auction.bidding == 'proxy', start = tonumber(auction.start_price), increments = auction.increments,
+    reserve = tonumber(private.reserve or ''), chosen = chosen, leader = '',
+  }
+end
+
+-- Resolves one bid that was accepted: `max` is its price, or in a proxy auction the most that its bidder would pay.
+local function place(contest, bidder, paddle, max)
+  local price, has_priority = contest.price, contest.chosen[bidder] or false
+  if not contest.proxy then
+    contest.price, contest.leader, contest.max = max, paddle, max
+  elseif paddle == contest.leader then
+    contest.max = math.max(contest.max, max)
+  elseif not price then
+    contest.price, contest.leader, contest.max, contest.priority = contest.start, paddle, max, has_priority
+  elseif max > contest.max or (max == contest.max and has_priority and not contest.priority) then
+    contest.price = math.max(price, math.min(max, contest.max + step_at(contest.max, contest.increments)))
+    contest.leader, contest.max, contest.priority = paddle, max, has_priority
+  else
+    contest.price = math.max(price, math.min(contest.max, max + step_at(max, contest.increments)))
+  end
+end
+
+-- Lifts the price to the reserve where the leader's maximum reaches it; '' without a reserve, else '1' when it is met.
+local function meet_reserve(contest)
+  local reserve = contest.reserve
+  if not reserve then return '' end
+  if contest.price and contest.price < reserve and contest.max >= reserve then contest.price = reserve end
+  return contest.price and contest.price >= reserve and '1' or '0'
+end
+
+-- Why the auction takes no decisions now, or nil.
+local function standstill(auction)
+  if not auction.currency then return {'unknown'} end
+  if auction.currency ~= ARGV[3] then return {'currency', auction.currency} end
+  if now > tonumber(ARGV[1]) then return {'late'} end -- its sender was told that the store did not answer
+end
+
+local function is_paused(auction) return (auction.paused_at or '') ~= '' end
+
+local function is_closed(auction) return now >= tonumber(auction.closes_at) and not is_paused(auction) end
+
+-- The price key's text and its minor units; or what is wrong with it.
+local function price_of(auction)
+  local held = redis.call('TYPE', price_key).ok
+  local shown = held == 'string' and redis.call('GET', price_key) or nil
+  local price = shown and minor_units(shown)
+  if not price and (held ~= 'none' or (auction.leader or '') ~= '') then return shown, nil, shown or held end
+  return shown, price
+end
+
+local function outcome_of(auction)
+  if auction.leader == '' then return 'no_bids' end
+  return auction.reserve_met == '0' and 'reserve_not_met' or 'sold'
+end
+
+local function tell(event, auction, ...)
+  if ARGV[2] == '' or (event == 'bid' and ARGV[2] ~= 'bids') then return end
+  redis.call('XADD', outbox_key, '*', 'event', event, 'at', text(now), 'rev', auction.rev, ...)
+end
+
+-- Adds what is no bid to the log: its id follows that of the last bid.
+local function log_act(auction, kind, ...)
+  auction.acts = text(tonumber(auction.acts or '0') + 1)
+  redis.call('XADD', log_key, (auction.seq or auction.bids) .. '-' .. auction.acts, 'kind', kind, 'at', text(now), ...)
+end
+
+local function write_contest(auction, contest)
+  auction.leader, auction.reserve_met = contest.leader, meet_reserve(contest)
+  if contest.price then redis.call('SET', price_key, decimal(contest.price)) else redis.call('DEL', price_key) end
+  if contest.proxy then
+    redis.call('HSET', private_key, 'max', contest.max and text(contest.max) or '',
+      'priority_leads', contest.priority and '1' or '')
+  end
+end
+
+local function write(auction)
+  local flat = {}
+  for field, value in pairs(auction) do flat[#flat + 1], flat[#flat + 2] = field, value end
+  redis.call('HSET', auction_key, unpack(flat))
+end
+
+-- The auction is over: what came of it, for the log and the outbox.
+local function close(auction, outcome)
+  auction.outcome, auction.settled = outcome, '1'
+  local price = redis.call('GET', price_key) or ''
+  log_act(auction, 'settled', 'outcome', outcome, 'price', price, 'leader', auction.leader)
+  tell('closed', auction, 'outcome', outcome, 'price', price, 'leader', auction.leader)
+end
