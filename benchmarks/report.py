@@ -91,10 +91,13 @@ def show(console: Console, answer: Answer) -> None:
 # --- the page ----------------------------------------------------------------------------------------------------
 
 
+FINDINGS = Path(__file__).with_name("findings.md")  # what no program can find out
+
+
 def write(answers: Sequence[Answer], docs: Path = DOCS) -> Path:
     """Write the page and its plots; where it is."""
     (docs / "benchmarks").mkdir(parents=True, exist_ok=True)
-    parts = [INTRODUCTION, summary(answers)]
+    parts = [INTRODUCTION, summary(answers), FINDINGS.read_text()]
     parts += [section(answer, docs) for answer in answers]
     parts.append(environment(answers))
     path = docs / "benchmarks.md"

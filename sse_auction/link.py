@@ -2,8 +2,8 @@
 
 redis-py reads the URL, opens the socket (TCP, TLS or unix), logs in and switches to RESP3; then this module takes
 the connection's transport over and speaks hiredis on it directly. Why: every call made in one turn of the event
-loop leaves in one write, each has its own answer and its own deadline, and a push (an invalidation) needs no task
-that waits for it.
+loop leaves in one write (a crowd's in a few), each has its own answer and its own deadline, and a push (an
+invalidation) needs no task that waits for it.
 
 Rules: nothing is ever sent twice (a bid must not count twice); a call without an answer in time fails as
 `StoreTimeout`, whose outcome is unknown; a link that answered nothing during a whole deadline is given up, and the
