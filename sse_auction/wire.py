@@ -241,7 +241,7 @@ class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     def offer(self, currency: str) -> Offer:
         """What is offered; `AmountError` says what is wrong with it."""
-        given = [name for name in ("price", "max", "buy_now") if getattr(self, name)]
+        given = [name for name in ("price", "max", "buy_now") if getattr(self, name) not in (None, False)]
         if len(given) != 1:
             raise AmountError(f"a bid has one of price, max and buy_now; this one has {' and '.join(given) or 'none'}")
         if self.buy_now:
@@ -256,7 +256,7 @@ class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     @property
     def shown(self) -> str:
         """The amount as it was written, for sentences."""
-        return self.price or self.max or "the buy-now price"
+        return next((text for text in (self.price, self.max) if text is not None), "the buy-now price")
 
 
 _Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="why, for the log")]

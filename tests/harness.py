@@ -247,7 +247,8 @@ def running_server(directory: Path, kind: str = "serve", **environment: str) -> 
 
 def create(server: Server, guid: str, **terms: Any) -> dict[str, Any]:
     """Create an auction that is open for an hour unless `terms` say otherwise; its terms and state."""
-    body = {"guid": guid, "title": f"Lot {guid}", "start_price": "10.00", "currency": "CNY", "soft_close": None, **terms}
+    usual = {"title": f"Lot {guid}", "start_price": "10.00", "currency": "CNY", "soft_close": None}
+    body = {"guid": guid, **usual, **terms}
     body.setdefault("closes_at", now_ms() + 3_600_000)
     response = httpx.post(f"{server.url}/auctions", json=body, headers=OPERATOR)
     assert response.status_code == 201, response.text

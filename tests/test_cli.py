@@ -155,7 +155,7 @@ def test_an_auction_can_be_created_bid_in_and_read(
     assert "confirm" in refusal(run_command(*high, **where))
     told = run_command(*high, "--confirm", **where)
     assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.startswith("accepted as bid 2, paddle 2: ")
+    assert told.stdout.startswith("accepted as bid 2, paddle 2, leading: ")
 
     state = output(run_command("price", guid, "--json", **where))
     assert (state["price"], state["bids"], state["leader"]) == ("2000.00", 2, 2)

@@ -10,7 +10,7 @@ from sse_auction.auction import Increments, Record, Seen, State, Terms
 from sse_auction.hub import Hub
 from sse_auction.subscriber import LatestQueue, Subscriber
 
-TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), opens_at=0, closes_at=10**9, created_at=0)
+TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), 0, 10**9, created_at=0, original_closes_at=10**9)
 
 
 class Watchlist:

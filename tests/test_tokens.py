@@ -86,7 +86,9 @@ def auction(service: Server, valkey: StoreProcess) -> Iterator[str]:
     create(service, guid)
     yield guid
     with valkey.client() as store:
-        assert store.keys(f"*{guid}*") == [f"{{AuctionMaxPrice-{guid}}}:auction"]
+        kinds = {key.rpartition(":")[2] for key in store.keys(f"*{guid}*")}
+        assert kinds == {"auction", "private", "bids"}, "what an auction without bids has"
+        assert store.xlen(f"{{AuctionMaxPrice-{guid}}}:bids") == 1, "its creation"
 
 
 @pytest.mark.parametrize("kind", USELESS)
@@ -134,7 +136,7 @@ def test_who_bids_is_told_by_the_token_and_by_nothing_else(
     headers = {"Authorization": f"Bearer {signed(auctions=[guid])}", "X-User": "bob", "Cookie": "user=bob"}
     assert client.post(f"/auctions/{guid}/bids?sub=bob", json={"price": "10.00"}, headers=headers).status_code == 201
     with valkey.client() as store:
-        ((_, entry),) = store.xrange(f"{{AuctionMaxPrice-{guid}}}:bids")
+        _, (_, entry) = store.xrange(f"{{AuctionMaxPrice-{guid}}}:bids")  # after its creation
     assert entry["bidder"] == "ann"
 
 

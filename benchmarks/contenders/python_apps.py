@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from benchmarks.contenders.ours import SECRET
 from benchmarks.writer import state
+from sse_auction.auction import Offer
 from sse_auction.auth import InvalidToken, Tokens
 from sse_auction.facts import StoreFacts
 from sse_auction.money import parse_amount
@@ -146,7 +147,8 @@ def evalsha() -> Starlette:
         currency = await store.currency_of(guid)
         if isinstance(currency, Refused):
             return Response(status_code=404)
-        result = await store.bid(guid, identity.subject, parse_amount(wanted["price"], currency), currency)
+        offer = Offer("price", parse_amount(wanted["price"], currency))
+        result = await store.bid(guid, identity.subject, offer, currency)
         status = 201 if isinstance(result, Accepted) else 409
         return Response(msgspec.json.encode(result.state), status, media_type="application/json")
 

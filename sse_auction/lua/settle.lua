@@ -3,7 +3,7 @@
 local auction = fields_of(auction_key)
 if not auction.currency or auction.settled == '1' then return {''} end
 local opens_at, was = tonumber(auction.opens_at), auction.announced
-if now >= opens_at and was ~= '1' then
+if ARGV[2] ~= '' and now >= opens_at and was ~= '1' then
   auction.announced = '1'
   tell('opened', auction, 'opens_at', auction.opens_at, 'closes_at', auction.closes_at)
 end
