@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from sse_auction import __version__
-from sse_auction.auction import is_guid
+from sse_auction.auction import Act, is_guid
 from sse_auction.auth import InvalidToken, Tokens, secret_of
 from sse_auction.client import Client, ClientError, open_client
 from sse_auction.link import StoreError
@@ -242,6 +242,60 @@ def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
                     click.echo("not live")
 
     _run(url, token, follow)
+
+
+# --- what operators do -------------------------------------------------------------------------------------------
+
+
+def _act(guid: str, act: Act, reason: str, url: str | None, token: str | None, as_json: bool) -> None:
+    made = _run(url, token, lambda client: client.act(guid, act, reason))
+    click.echo(encode(made) if as_json else describe(made.state))
+
+
+def _operator_command(name: str, summary: str) -> None:
+    """A command that needs a reason and nothing else."""
+
+    @commands.command(name, help=f"{summary} auction GUID.")
+    @click.argument("guid", callback=_guid)
+    @click.option("--reason", required=True, help="Why; it is kept in the log.")
+    @_service_options
+    def run(guid: str, reason: str, url: str | None, token: str | None, as_json: bool) -> None:
+        _act(guid, Act(name), reason, url, token, as_json)  # type: ignore[arg-type]  # one of the acts below
+
+
+for _name, _summary in (("cancel", "Call off"), ("close", "Let the hammer fall now for"),
+                        ("pause", "Stop the clock of"), ("resume", "Let the clock go on of")):  # fmt: skip
+    _operator_command(_name, _summary)
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@click.option("--closes", "closes_at", callback=_moment, required=True, help="+90s, +10m, +2h, +3d, or epoch ms.")
+@click.option("--reason", required=True, help="Why; it is kept in the log.")
+@_service_options
+def extend(guid: str, closes_at: int, reason: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Move the closing of auction GUID to a later time."""
+    _act(guid, Act("extend", closes_at=closes_at), reason, url, token, as_json)
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@click.argument("title")
+@click.option("--reason", required=True, help="Why; it is kept in the log.")
+@_service_options
+def rename(guid: str, title: str, reason: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Give auction GUID another TITLE."""
+    _act(guid, Act("edit", title=title), reason, url, token, as_json)
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@click.argument("bidder")
+@click.option("--reason", required=True, help="Why; it is kept in the log.")
+@_service_options
+def void(guid: str, bidder: str, reason: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Declare all bids of BIDDER in auction GUID void."""
+    _act(guid, Act("void", bidder=bidder), reason, url, token, as_json)
 
 
 # --- load --------------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ import httpx
 import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
-from sse_auction.auction import Seen, State
+from sse_auction.auction import Act, Seen, State
 from sse_auction.money import AmountError
-from sse_auction.refusals import explain
+from sse_auction.refusals import explain, subject_of
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
 from sse_auction.store import Created, Refused
@@ -47,6 +47,8 @@ class Client(Protocol):
     async def create(self, request: CreateRequest, guid: str) -> AuctionReply: ...
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
+
+    async def act(self, guid: str, act: Act, reason: str) -> AuctionReply: ...
 
     async def price(self, guid: str) -> State: ...
 
@@ -91,6 +93,12 @@ class StoreClient:
             raise ClientError(explain(guid, request.shown, result)[1])
         return BidReply(True, result.seq, result.paddle, result.standing, result.state)
 
+    async def act(self, guid: str, act: Act, reason: str) -> AuctionReply:
+        result = await self._service.store.act(guid, act, "command line", reason)
+        if isinstance(result, Refused):
+            raise ClientError(explain(guid, subject_of(act), result)[1])
+        return AuctionReply(TermsReply.of(result.terms), result.state)
+
     async def price(self, guid: str) -> State:
         state = await self._service.store.state(guid)
         if state.status == "unknown":
@@ -130,6 +138,13 @@ class HttpClient:
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         headers = {"Idempotency-Key": key} if key else {}
         return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=to_builtins(request), headers=headers)
+
+    async def act(self, guid: str, act: Act, reason: str) -> AuctionReply:
+        body: dict[str, Any] = {"reason": reason}
+        body |= {name: value for name in ("closes_at", "title", "bidder", "paddle") if (value := getattr(act, name))}
+        if act.kind == "edit":
+            return await self._ask(AuctionReply, "PATCH", f"/auctions/{guid}", json=body)
+        return await self._ask(AuctionReply, "POST", f"/auctions/{guid}/{act.kind}", json=body)
 
     async def price(self, guid: str) -> State:
         return await self._ask(State, "GET", f"/auctions/{guid}/price")

@@ -1,5 +1,6 @@
 """Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
 
+from sse_auction.auction import Act
 from sse_auction.store import Refused
 
 _TEXTS = {
@@ -26,6 +27,13 @@ _TEXTS = {
     "reserve_raised": ("invalid", "the reserve of auction {guid!r} cannot be set or raised once there is a bid"),
     "no_such_bidder": ("invalid", "{offer} has no bids in auction {guid!r} that could be declared void"),
 }
+
+
+def subject_of(act: Act) -> str:
+    """What an act is about, for sentences: a moment or a bidder."""
+    if act.kind == "void":
+        return f"bidder {act.bidder!r}" if act.bidder is not None else f"paddle {act.paddle}"
+    return f"closes_at {act.closes_at}"
 
 
 def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:

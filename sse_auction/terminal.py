@@ -20,9 +20,25 @@ def describe(state: State) -> str:
     parts = [state.title or state.guid, state.status, price]
     if state.next_bid:
         parts.append(f"next bid {state.next_bid}")
+    if state.buy_now:
+        parts.append(f"buy now {state.buy_now}")
     if state.bids:
         parts.append(f"{state.bids} bids, paddle {state.leader} leads")
-    return " | ".join(parts)
+    return " | ".join(parts + remarks(state))
+
+
+def remarks(state: State) -> list[str]:
+    """What else there is to say of a state, in words."""
+    said = []
+    if state.paused:
+        said.append("paused")
+    if state.reserve_met is not None:
+        said.append("reserve met" if state.reserve_met else "reserve not met")
+    if state.extensions:
+        said.append(f"extended {state.extensions} times" if state.extensions > 1 else "extended once")
+    if state.outcome:
+        said.append(state.outcome.replace("_", " "))
+    return said
 
 
 async def show_live(states: AsyncIterator[State | None]) -> None:
@@ -62,6 +78,8 @@ class _View:
         table.add_row("next bid", state.next_bid or "-")
         table.add_row("bids", "-" if state.bids is None else f"{state.bids}, paddle {state.leader or '-'} leads")
         table.add_row("closes in", self._time_left(state))
+        if said := remarks(state):
+            table.add_row("", ", ".join(said))
         for at, price in self._prices:
             table.add_row(Text(at, style="dim"), Text(price, style="dim"))
         return Group(Text(state.title or state.guid, style="bold"), headline, table)
@@ -69,6 +87,8 @@ class _View:
     def _time_left(self, state: State) -> str:
         if state.closes_at is None or state.is_final:
             return "-"
+        if state.paused:
+            return "paused"
         now = time.monotonic() * 1000 + self._clock_offset_ms
         seconds = max(0, int((state.closes_at - now) / 1000))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -164,6 +164,42 @@ def test_an_auction_can_be_created_bid_in_and_read(
     )
 
 
+def test_operators_act_from_the_command_line(place: tuple[Any, Any], guid: str) -> None:
+    where, who = place
+    terms = ["Desk", "--guid", guid, "--start-price", "10.00", "--closes", "+2h", "--currency", "EUR",
+             "--bidding", "proxy", "--reserve", "80.00", "--buy-now", "300.00:ceiling", "--soft-close", "60:90", "--hard-close", "+3h",
+             "--max-extensions", "3", "--aligned", "--priority", "bob", "--seller", "sam"]  # fmt: skip
+    made = output(run_command("create", *terms, *who["create"], "--json", **where))["terms"]
+    assert made["buy_now"] == {"price": "300.00", "mode": "ceiling"}
+    assert made["soft_close"] == {"window_s": 60, "extend_s": 90}
+    assert (made["bidding"], made["aligned"], made["max_extensions"]) == ("proxy", True, 3)
+    first = output(run_command("bid", guid, "--max", "50.00", *who["ann"], "--json", **where))
+    assert (first["standing"], first["state"]["price"], first["state"]["reserve_met"]) == ("leading", "10.00", False)
+    assert "is not a whole number" in refusal(run_command("bid", guid, "--max", "20.50", *who["bob"], **where))
+    beaten = output(run_command("bid", guid, "20.00", *who["bob"], "--json", **where))
+    assert (beaten["standing"], beaten["state"]["price"]) == ("outbid", "21.00")
+    assert "has none" in refusal(run_command("bid", guid, *who["bob"], **where))
+
+    def act(*arguments: str) -> str:
+        told = run_command(*arguments, "--reason", "because", *who["create"], **where)
+        assert (told.returncode, told.stderr) == (0, ""), told.stderr
+        line: str = told.stdout
+        return line
+
+    assert "paused | reserve not met" in act("pause", guid)
+    assert "is paused" in refusal(run_command("bid", guid, "30.00", *who["bob"], **where))
+    again = run_command("pause", guid, "--reason", "x", *who["create"], **where)
+    assert "is paused already" in refusal(again)
+    assert "paused" not in act("resume", guid)
+    assert act("rename", guid, "Walnut desk").startswith("Walnut desk | open")
+    assert "next bid 22.00" in act("extend", guid, "--closes", "+4h")
+    assert "| 10.00 EUR | next bid 11.00" in act("void", guid, "bob")
+    assert "has no bids" in refusal(run_command("void", guid, "nobody", "--reason", "x", *who["create"], **where))
+    assert "reserve not met" in act("close", guid)
+    assert run_command("price", guid, "--json", **where).stdout.count('"outcome":"reserve_not_met"') == 1
+    assert "is closed" in refusal(run_command("cancel", guid, "--reason", "x", *who["create"], **where))
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -278,7 +314,9 @@ def test_watch_prints_each_state_and_ends_with_the_auction(
         assert (process.returncode, errors) == (0, "")
     over = run_command("watch", guid, **where_to_watch(kind, service, valkey))
     assert (over.returncode, over.stderr) == (0, "")
-    assert over.stdout == f"Lot {guid} | closed | 10.00 CNY | 1 bids, paddle 1 leads\n", "one line where no terminal is"
+    assert over.stdout == f"Lot {guid} | closed | 10.00 CNY | 1 bids, paddle 1 leads | sold\n", (
+        "one line where no terminal is"
+    )
 
 
 def test_watch_outlives_the_longest_life_of_a_stream(service: Server, valkey: StoreProcess, guid: str) -> None:

@@ -12,6 +12,7 @@ from benchmarks.questions import (
     memory,
     opening,
     polls,
+    proxy,
     responsiveness,
     slow_link,
     stalled,
@@ -29,5 +30,6 @@ QUESTIONS: Mapping[str, Callable[[Bench], Answer]] = {
     "bids": bids.ask,
     "polls": polls.ask,
     "responsiveness": responsiveness.ask,
+    "proxy": proxy.ask,
 }
 QUICK = ("fanout", "memory", "burst", "opening", "bids", "polls")

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from sse_auction.auction import Act
 from sse_auction.money import AmountError, parse_amount
+from sse_auction.refusals import subject_of
 from sse_auction.store import Refused
 from sse_auction.web.auctions import json_reply, refusal
 from sse_auction.web.problems import Problem
@@ -46,9 +47,7 @@ async def resume(request: Request) -> Response:
 async def extend(request: Request) -> Response:
     """Move the closing to a later time."""
     wanted = await body_of(request, ExtendRequest)
-    return await _act(
-        request, Act("extend", closes_at=wanted.closes_at), wanted.reason, f"closes_at {wanted.closes_at}"
-    )
+    return await _act(request, Act("extend", closes_at=wanted.closes_at), wanted.reason)
 
 
 async def void(request: Request) -> Response:
@@ -56,8 +55,7 @@ async def void(request: Request) -> Response:
     wanted = await body_of(request, VoidRequest)
     if (wanted.bidder is None) == (wanted.paddle is None):
         raise Problem("invalid", "exactly one of bidder and paddle says whose bids are void")
-    who = f"bidder {wanted.bidder!r}" if wanted.bidder is not None else f"paddle {wanted.paddle}"
-    return await _act(request, Act("void", bidder=wanted.bidder, paddle=wanted.paddle), wanted.reason, who)
+    return await _act(request, Act("void", bidder=wanted.bidder, paddle=wanted.paddle), wanted.reason)
 
 
 async def edit(request: Request) -> Response:
@@ -79,17 +77,17 @@ async def edit(request: Request) -> Response:
             act = Act("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=reserve)
     except AmountError as error:
         raise Problem("invalid", str(error)) from None
-    return await _act(request, act, wanted.reason, f"closes_at {wanted.closes_at}")
+    return await _act(request, act, wanted.reason)
 
 
-async def _act(request: Request, act: Act, reason: str, subject: str = "") -> Response:
+async def _act(request: Request, act: Act, reason: str) -> Response:
     operator, guid = operator_of(request), guid_of(request)
     admit(operator, guid)
     if not reason.isprintable() or not reason.strip():
         raise Problem("invalid", f"reason {reason[:40]!r} is blank or has control characters in it")
     result = await service_of(request).store.act(guid, act, operator.subject, reason)
     if isinstance(result, Refused):
-        raise refusal(guid, subject, result)
+        raise refusal(guid, subject_of(act), result)
     return json_reply(AuctionReply(TermsReply.of(result.terms), result.state))
 
 
