@@ -167,7 +167,8 @@ def test_an_auction_can_be_created_bid_in_and_read(
 def test_operators_act_from_the_command_line(place: tuple[Any, Any], guid: str) -> None:
     where, who = place
     terms = ["Desk", "--guid", guid, "--start-price", "10.00", "--closes", "+2h", "--currency", "EUR",
-             "--bidding", "proxy", "--reserve", "80.00", "--buy-now", "300.00:ceiling", "--soft-close", "60:90", "--hard-close", "+3h",
+             "--bidding", "proxy", "--reserve", "80.00", "--buy-now", "300.00:ceiling",
+             "--soft-close", "60:90", "--hard-close", "+3h",
              "--max-extensions", "3", "--aligned", "--priority", "bob", "--seller", "sam"]  # fmt: skip
     made = output(run_command("create", *terms, *who["create"], "--json", **where))["terms"]
     assert made["buy_now"] == {"price": "300.00", "mode": "ceiling"}
