@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from sse_auction.link import StoreError
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
-from sse_auction.web import auctions, operations, operators, pages, problems, streams
+from sse_auction.web import auctions, exports, operations, operators, pages, problems, streams
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions/{guid}/bids", auctions.bid, "POST"),
     _route("/auctions/{guid}/bids", auctions.history),
     _route("/auctions/{guid}/stream", streams.stream),
+    _route("/auctions/{guid}/bids.csv", exports.export_csv),
+    _route("/auctions/{guid}/bids.ndjson", exports.export_ndjson),
     _route("/auctions/stream", streams.stream_many),
     _route("/auctions/{guid}/refresh", auctions.refresh, "POST"),
     *(_route(f"/auctions/{{guid}}/{name}", act, "POST") for name, act in operators.ACTS.items()),

@@ -16,7 +16,7 @@ import click
 from sse_auction import __version__
 from sse_auction.auction import Act, is_guid
 from sse_auction.auth import InvalidToken, Tokens, secret_of
-from sse_auction.client import Client, ClientError, open_client
+from sse_auction.client import Client, ClientError, StoreClient, open_client
 from sse_auction.link import StoreError
 from sse_auction.settings import Settings, SettingsError
 from sse_auction.terminal import describe, show_live
@@ -296,6 +296,40 @@ def rename(guid: str, title: str, reason: str, url: str | None, token: str | Non
 def void(guid: str, bidder: str, reason: str, url: str | None, token: str | None, as_json: bool) -> None:
     """Declare all bids of BIDDER in auction GUID void."""
     _act(guid, Act("void", bidder=bidder), reason, url, token, as_json)
+
+
+# --- the log ---------------------------------------------------------------------------------------------------
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+@click.option("--format", "form", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
+@click.option("--out", type=click.File("wb"), default="-", help="A file; stdout when left out.")
+@click.option("--url", envvar="SSE_AUCTION_URL", help="A service elsewhere. [SSE_AUCTION_URL; the store]")
+@click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token there. [SSE_AUCTION_TOKEN]")
+def export(guid: str, form: Any, out: IO[bytes], url: str | None, token: str | None) -> None:
+    """Write the log of auction GUID: every bid, every operator's act. With --url, what the token may see."""
+
+    async def write(client: Client) -> None:
+        async with aclosing(client.export(guid, form)) as pieces:
+            async for piece in pieces:
+                out.write(piece)
+
+    _run(url, token, write)
+
+
+@commands.command()
+@click.argument("guid", callback=_guid)
+def verify(guid: str) -> int:
+    """Go through the log of auction GUID, in the store, and say what the store has otherwise."""
+
+    async def look(client: Client) -> list[str]:
+        assert isinstance(client, StoreClient)
+        return await client.verify(guid)
+
+    found = _run(None, None, look)
+    click.echo("\n".join(found) if found else f"auction {guid} is what its log says")
+    return 1 if found else 0
 
 
 # --- load --------------------------------------------------------------------------------------------------------

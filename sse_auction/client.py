@@ -15,6 +15,7 @@ import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction import Act, Seen, State
+from sse_auction.export import Format, lines
 from sse_auction.money import AmountError
 from sse_auction.refusals import explain, subject_of
 from sse_auction.service import Service, running_service
@@ -49,6 +50,9 @@ class Client(Protocol):
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
     async def act(self, guid: str, act: Act, reason: str) -> AuctionReply: ...
+
+    def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
+        """Pieces of the log, for its user to close."""
 
     async def price(self, guid: str) -> State: ...
 
@@ -99,6 +103,23 @@ class StoreClient:
             raise ClientError(explain(guid, subject_of(act), result)[1])
         return AuctionReply(TermsReply.of(result.terms), result.state)
 
+    async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
+        store = self._service.store
+        currency = await store.currency_of(guid)
+        if isinstance(currency, Refused):
+            raise ClientError(explain(guid, "", currency)[1])
+        voided = await store.voided(guid)
+        async with aclosing(store.log(guid)) as entries:
+            async for line in lines(entries, form, currency=currency, voided=voided, everything=True):
+                yield line
+
+    async def verify(self, guid: str) -> list[str]:
+        """What the store has otherwise than the log says."""
+        result = await self._service.store.verify(guid)
+        if isinstance(result, Refused):
+            raise ClientError(explain(guid, "", result)[1])
+        return result
+
     async def price(self, guid: str) -> State:
         state = await self._service.store.state(guid)
         if state.status == "unknown":
@@ -145,6 +166,16 @@ class HttpClient:
         if act.kind == "edit":
             return await self._ask(AuctionReply, "PATCH", f"/auctions/{guid}", json=body)
         return await self._ask(AuctionReply, "POST", f"/auctions/{guid}/{act.kind}", json=body)
+
+    async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
+        try:
+            async with self._http.stream("GET", f"/auctions/{guid}/bids.{form}") as response:
+                if not response.is_success:
+                    raise ClientError(_refusal(response.status_code, await response.aread()))
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except httpx.HTTPError as error:
+            raise ClientError(f"{self._no_answer(error)}; what was written is not complete") from None
 
     async def price(self, guid: str) -> State:
         return await self._ask(State, "GET", f"/auctions/{guid}/price")

@@ -7,7 +7,7 @@ tried again blindly.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,7 @@ from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.money import exponent_of
+from sse_auction.replay import BrokenLog, Replay, differences
 from sse_auction.wire import HistoryEntry, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
 OLDEST_VERSION = (6, 2)
 SETTLED_AT_ONCE = 100  # auctions
+LOG_PAGE = 1000  # entries
 _MOST_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
 _MOST_PAGES_PER_LISTING = 10  # of auctions filtered by status; then the cursor goes to the client
 
@@ -379,6 +381,44 @@ class Store:
                 break
             start = f"({entries[-1][0].decode()}"
         return found[:limit]
+
+    async def log(self, guid: str, until: str = "+") -> AsyncGenerator[tuple[str, dict[str, str]], None]:
+        """Every entry of an auction's log up to the id `until`, in order; read in pages."""
+        start = "-"
+        while True:
+            page = await self._live_link().call("XRANGE", keys.bids(guid), start, until, "COUNT", LOG_PAGE)
+            for entry_id, flat in page:
+                yield entry_id.decode(), {name.decode(): value.decode() for name, value in _pairs(flat).items()}
+            if len(page) < LOG_PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+    async def voided(self, guid: str) -> frozenset[str]:
+        """The paddles whose bids are void."""
+        return frozenset(paddle.decode() for paddle in await self._live_link().call("SMEMBERS", keys.voided(guid)))
+
+    async def verify(self, guid: str) -> list[str] | Refused:
+        """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
+        link = self._live_link()
+        hash_of, price, newest = await link.transaction(
+            ("HGETALL", keys.auction(guid)),
+            ("GET", keys.price(guid)),
+            ("XREVRANGE", keys.bids(guid), "+", "-", "COUNT", 1),
+        )
+        if not hash_of:
+            return Refused("plain" if price is not None else "unknown")
+        found = {name.decode(): value.decode("utf-8", "replace") for name, value in hash_of.items()}
+        found["price"] = (price or b"").decode("utf-8", "replace")
+        if not newest:
+            return ["there is no log"]
+        replay = Replay()
+        try:
+            async with aclosing(self.log(guid, newest[0][0].decode())) as entries:
+                async for entry_id, fields in entries:
+                    replay.take(entry_id, fields)
+        except BrokenLog as error:
+            return [str(error)]
+        return differences(replay.expected(), found)
 
     async def list_auctions(self, status: Listing, after: str | None, limit: int) -> Page:
         """Recorded auctions by closing time (closed ones: latest first), after the auction `after`."""

@@ -118,6 +118,14 @@ OPERATIONS = (
         "get", "/auctions/{guid}", "One auction's terms and state", {200: ("The auction", AuctionReply)},
         (404, 422, 503),
     ),
+    *(
+        Operation(
+            "get", f"/auctions/{{guid}}/bids.{form}",
+            f"The log as {form.upper()}: bids; with an operator's token everything", {200: ("The log", media_type)},
+            (401, 404, 409, 422, 503),
+        )
+        for form, media_type in (("csv", "text/csv"), ("ndjson", "application/x-ndjson"))
+    ),
     Operation(
         "patch", "/auctions/{guid}", "Change title, reserve, or closing to later (operators)",
         {200: ("It is changed", AuctionReply)}, _ACT_PROBLEMS, token=True, body=EditRequest,

@@ -1,0 +1,76 @@
+"""An auction's log as CSV or as lines of JSON: the public part, or everything.
+
+Rows are made one by one, so that a log of any length can be written without holding it.
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from sse_auction.money import format_amount
+
+Format: TypeAlias = Literal["csv", "ndjson"]
+MEDIA_TYPES: Mapping[Format, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+PUBLIC_COLUMNS = ("seq", "paddle", "price", "at", "voided")
+COLUMNS = (
+    "id", "kind", "at", "seq", "paddle", "bidder", "price", "max", "voided", "actor", "reason", "details",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a cell for something to work out
+
+Row: TypeAlias = dict[str, str | int | bool | None]
+
+
+async def lines(
+    entries: AsyncIterator[tuple[str, Mapping[str, str]]], form: Format, *, currency: str, voided: Collection[str],
+    everything: bool,
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """The lines of an export, each with its end; with `everything`, also what only operators may see."""
+    columns = COLUMNS if everything else PUBLIC_COLUMNS
+    if form == "csv":
+        yield _csv_line(list(columns))
+    async for entry_id, fields in entries:
+        if not everything and "kind" in fields:
+            continue
+        row = _row(entry_id, fields, currency, voided)
+        if form == "csv":
+            yield _csv_line([row.get(name) for name in columns])
+        else:
+            yield msgspec.json.encode({name: row[name] for name in columns if row.get(name) is not None}) + b"\n"
+
+
+def _row(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> Row:
+    kind, paddle, most = fields.get("kind", "bid"), fields.get("paddle"), fields.get("max")
+    is_bid = kind in ("bid", "raise")
+    rest = {name: value for name, value in fields.items() if name not in COLUMNS and value != ""}
+    return {
+        "id": entry_id,
+        "kind": kind,
+        "at": int(fields["at"]),
+        "seq": int(entry_id.partition("-")[0]),
+        "paddle": int(paddle) if paddle else None,
+        "bidder": fields.get("bidder"),
+        "price": fields.get("price"),
+        "max": format_amount(int(most), currency) if most else None,
+        "voided": paddle in voided if is_bid else None,
+        "actor": fields.get("actor"),
+        "reason": fields.get("reason"),
+        "details": msgspec.json.encode(rest).decode() if rest else None,
+    }
+
+
+def _csv_line(values: list[str | int | bool | None]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([_cell(value) for value in values])
+    return line.getvalue().encode()
+
+
+def _cell(value: str | int | bool | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,84 @@
+"""The log of an auction as a download: everybody the public part, operators everything."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sse_auction.export import MEDIA_TYPES, Format, lines
+from sse_auction.link import StoreError
+from sse_auction.store import Refused, Store
+from sse_auction.web.auctions import refusal
+from sse_auction.web.problems import Problem
+from sse_auction.web.requests import guid_of, header_of, identity_of, service_of
+
+log = logging.getLogger(__name__)
+
+PIECE_BYTES = 64 * 1024  # sent at once
+
+
+class Export(Response):
+    """A body that is made while it is sent. When the store fails midway it is cut, and so does not look complete."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]  # it is not known
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            piece = self._first
+            if scope["method"] != "HEAD":
+                async for line in self._rest:
+                    piece += line
+                    if len(piece) >= PIECE_BYTES:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        piece = b""
+            await send({"type": "http.response.body", "body": piece})
+        except StoreError as error:
+            log.error("an export was cut: %s", error)
+
+
+async def export_csv(request: Request) -> Response:
+    """The log as CSV."""
+    return await _export(request, "csv")
+
+
+async def export_ndjson(request: Request) -> Response:
+    """The log as lines of JSON."""
+    return await _export(request, "ndjson")
+
+
+async def _export(request: Request, form: Format) -> Response:
+    guid = guid_of(request)
+    store = service_of(request).store
+    everything = False
+    if header_of(request, b"authorization"):
+        identity = identity_of(request)
+        everything = identity.role == "operator" and identity.may_enter(guid)
+    currency = await store.currency_of(guid)
+    if isinstance(currency, Refused):
+        raise refusal(guid, "", currency) if currency.reason == "unknown" else Problem(
+            "not_open", f"auction {guid!r} is kept by another system and has no log here", state=currency.state
+        )  # fmt: skip
+    made = _lines(store, guid, form, currency, everything)
+    first = await anext(made, b"")  # a store that fails is told before the answer has begun
+    headers = {
+        "content-type": MEDIA_TYPES[form],
+        "content-disposition": f'attachment; filename="{guid}-bids.{form}"',
+        "cache-control": "no-store" if everything else "no-cache",
+        "vary": "authorization",
+    }
+    return Export(first, made, headers)
+
+
+async def _lines(store: Store, guid: str, form: Format, currency: str, everything: bool) -> AsyncIterator[bytes]:
+    voided = await store.voided(guid)
+    async with aclosing(store.log(guid)) as entries:
+        async for line in lines(entries, form, currency=currency, voided=voided, everything=everything):
+            yield line
