@@ -3,29 +3,25 @@
 import asyncio
 import logging
 import os
-import re
 import sys
-import time
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import click
 
-from sse_auction import __version__
+from sse_auction import __version__, lots
 from sse_auction.auction import Act, is_guid
 from sse_auction.auth import InvalidToken, Tokens, secret_of
 from sse_auction.client import Client, ClientError, StoreClient, open_client
 from sse_auction.link import StoreError
 from sse_auction.settings import Settings, SettingsError
-from sse_auction.terminal import describe, show_live
-from sse_auction.wire import BandRequest, BidRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, encode
+from sse_auction.terminal import describe, progress, show_live
+from sse_auction.wire import BidRequest, CreateRequest, encode
 
 _T = TypeVar("_T")
-
-_DURATION = re.compile(r"([0-9]+)(s|m|h|d)")
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def main() -> None:
@@ -121,53 +117,31 @@ def _guid(context: click.Context, parameter: click.Parameter, value: str | None)
     return value
 
 
-def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Epoch ms of `+90s`, `+10m`, `+2h`, `+3d` or a number of epoch ms."""
-    if value is None:
-        return None
-    match = _DURATION.fullmatch(value.removeprefix("+")) if value.startswith("+") else None
-    if match:
-        return int(time.time() * 1000) + int(match[1]) * _UNIT_MS[match[2]]
-    if value.isascii() and value.isdigit():
-        return int(value)
-    raise click.BadParameter(f"{value!r} is neither a time from now such as +10m nor epoch milliseconds.")
+def _by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """An option's callback that reads its text with `parse`."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read
 
 
-def _increments(context: click.Context, parameter: click.Parameter, value: str) -> str | list[BandRequest]:
-    """A preset by name, or a table such as `0:1.00,100:5.00`."""
-    if "," not in value and not value[:1].isdigit():
-        return value
-    return [BandRequest(start, step) for start, _, step in (band.partition(":") for band in value.split(","))]
-
-
-def _buy_now(context: click.Context, parameter: click.Parameter, value: str | None) -> BuyNowRequest | None:
-    if value is None:
-        return None
-    price, _, mode = value.partition(":")
-    if mode not in ("", "ceiling", "until_first_bid"):
-        raise click.BadParameter(f"{mode!r} is neither ceiling nor until_first_bid.")
-    return BuyNowRequest(price, "ceiling" if mode == "ceiling" else "until_first_bid")
-
-
-def _soft_close(context: click.Context, parameter: click.Parameter, value: str) -> Any:
-    if value in ("usual", "live", "judicial"):
-        return value
-    window, _, extend = value.partition(":")
-    if value != "none" and not (window.isdigit() and extend.isdigit()):
-        raise click.BadParameter(
-            f"{value!r} is none of usual, live, judicial, none, and no WINDOW:EXTEND such as 60:90."
-        )
-    return None if value == "none" else SoftCloseSeconds(int(window), int(extend))
+_moment = _by(lots.moment)
 
 
 @commands.command()
-@click.argument("title")
-@click.option("--start-price", required=True, help="The least first bid, such as 10.00.")
-@click.option("--closes", "closes_at", required=True, callback=_moment, help="+90s, +10m, +2h, +3d, or epoch ms.")
+@click.argument("title", required=False)
+@click.option("--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A file of auctions instead, .csv or .ndjson: all of them are created, or none.")  # fmt: skip
+@click.option("--start-price", help="The least first bid, such as 10.00.")
+@click.option("--closes", "closes_at", callback=_moment, help="+90s, +10m, +2h, +3d, or epoch ms.")
 @click.option("--opens", "opens_at", callback=_moment, help="The same; at once when left out.")
 @click.option("--currency", default="", help="ISO 4217 code. [SSE_AUCTION_CURRENCY, CNY]")
 @click.option(
-    "--increments", default="flat:1", show_default=True, callback=_increments,
+    "--increments", default="flat:1", show_default=True, callback=_by(lots.increments),
     help="flat:N, ten-percent, ebay-us, yahoo-jp, or a table such as 0:1.00,100:5.00.",
 )  # fmt: skip
 @click.option("--guid", callback=_guid, help="The auction's name in URLs and keys; a UUID when left out.")
@@ -176,18 +150,64 @@ def _soft_close(context: click.Context, parameter: click.Parameter, value: str) 
               help="Whether a bid is its price, or a secret maximum.")  # fmt: skip
 @click.option("--aligned", is_flag=True, help="Bids are whole steps above the price.")
 @click.option("--reserve", help="The least price at which it is sold; nobody is told.")
-@click.option("--buy-now", callback=_buy_now, help="A price at which it can be bought; 300.00:ceiling by any such bid.")
-@click.option("--soft-close", default="usual", show_default=True, callback=_soft_close,
+@click.option(
+    "--buy-now", callback=_by(lots.buy_now), help="A price at which it can be bought; 300.00:ceiling by any such bid."
+)
+@click.option("--soft-close", default="usual", show_default=True, callback=_by(lots.soft_close),
               help="usual (120 s), live (30 s), judicial (300 s), WINDOW:EXTEND in seconds, or none.")  # fmt: skip
 @click.option("--hard-close", "hard_close_at", callback=_moment, help="No extension goes beyond this.")
 @click.option("--max-extensions", type=click.IntRange(0), help="How many extensions at most.")
 @click.option("--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id who wins ties.")
 @_service_options
-def create(title: str, guid: str | None, url: str | None, token: str | None, as_json: bool, **terms: Any) -> None:
-    """Create an auction with TITLE."""
-    request = CreateRequest(title=title, **terms)
+@click.pass_context
+def create(
+    context: click.Context, /, title: str | None, file: Path | None, guid: str | None, url: str | None,
+    token: str | None, as_json: bool, **terms: Any,
+) -> None:  # fmt: skip
+    """Create an auction with TITLE, or all those of a file."""
+    if file is not None:
+        given = [name for name in ("title", "guid", *terms) if _is_given(context, name)]
+        if given:
+            raise click.UsageError(f"--from takes all terms from the file, so leave out {', '.join(given)}.")
+        _create_all(file, url, token, as_json)
+        return
+    missing = {"TITLE": title, "--start-price": terms["start_price"], "--closes": terms["closes_at"]}
+    if absent := [name for name, value in missing.items() if value is None]:
+        raise click.UsageError(f"Missing {', '.join(absent)}; or give a file with --from.")
+    request = CreateRequest(title=title or "", **terms)
     made = _run(url, token, lambda client: client.create(request, guid or str(uuid.uuid4())))
     click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _create_all(file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+    if file.suffix not in (".csv", ".ndjson"):
+        raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")
+    try:
+        text = file.read_text("utf-8-sig")  # a spreadsheet begins its files with a mark
+        wanted = lots.read_lots(text, is_csv=file.suffix == ".csv", currency=Settings.from_environment().currency)
+    except (lots.WrongLots, UnicodeDecodeError) as error:
+        raise ClientError(f"{file} cannot be taken, and nothing was created:\n{error}") from None
+
+    async def make(client: Client) -> None:
+        there = [lot for lot in wanted if lot.request.guid and await client.exists(lot.guid)]
+        taken = [f"line {lot.line}: auction {lot.guid!r} exists already" for lot in there]
+        if taken:
+            raise ClientError(f"{file} cannot be taken, and nothing was created:\n" + "\n".join(taken))
+        with progress(len(wanted)) as advance:
+            for number, lot in enumerate(wanted):
+                try:
+                    made = await client.create(lot.request, lot.guid)
+                except ClientError as error:
+                    done = f"the {number} before it were created" if number else "nothing was created"
+                    raise ClientError(f"{file} line {lot.line}: {error}; {done}") from None
+                advance()
+                click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
+
+    _run(url, token, make)
 
 
 @commands.command()

@@ -54,6 +54,9 @@ class Client(Protocol):
     def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         """Pieces of the log, for its user to close."""
 
+    async def exists(self, guid: str) -> bool:
+        """Whether there is such an auction, plain or recorded."""
+
     async def price(self, guid: str) -> State: ...
 
     def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
@@ -112,6 +115,9 @@ class StoreClient:
         async with aclosing(store.log(guid)) as entries:
             async for line in lines(entries, form, currency=currency, voided=voided, everything=True):
                 yield line
+
+    async def exists(self, guid: str) -> bool:
+        return (await self._service.store.read(guid)).exists
 
     async def verify(self, guid: str) -> list[str]:
         """What the store has otherwise than the log says."""
@@ -176,6 +182,15 @@ class HttpClient:
                     yield piece
         except httpx.HTTPError as error:
             raise ClientError(f"{self._no_answer(error)}; what was written is not complete") from None
+
+    async def exists(self, guid: str) -> bool:
+        try:
+            response = await self._http.get(f"/auctions/{guid}/price")
+        except httpx.HTTPError as error:
+            raise ClientError(self._no_answer(error)) from None
+        if response.status_code not in (200, 404):
+            raise ClientError(_refusal(response.status_code, response.content))
+        return response.status_code == 200
 
     async def price(self, guid: str) -> State:
         return await self._ask(State, "GET", f"/auctions/{guid}/price")

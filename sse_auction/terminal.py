@@ -1,11 +1,14 @@
-"""The live view of one auction in the terminal."""
+"""What a terminal shows: states in words, the live view of one auction, the progress of a long file."""
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -39,6 +42,17 @@ def remarks(state: State) -> list[str]:
     if state.outcome:
         said.append(state.outcome.replace("_", " "))
     return said
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, where that is a terminal; what it gives is to be called for each of `total` steps."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("creating", total=total)
+        yield lambda: bar.advance(task)
 
 
 async def show_live(states: AsyncIterator[State | None]) -> None:

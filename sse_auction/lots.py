@@ -1,0 +1,162 @@
+"""Auctions to be created, from a file: CSV with the columns below, or a JSON object a line as a POST takes it.
+
+Rule: a file is read whole and every line is checked before the first auction is created; all that is wrong is told at
+once, by line.
+"""
+
+import csv
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sse_auction.money import AmountError
+from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction
+
+_DURATION = re.compile(r"\+([0-9]+)(s|m|h|d)")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class WrongLots(ValueError):
+    """What is wrong with a file of lots, one line each; the message is all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """One auction to be created, and the line that says so."""
+
+    line: int
+    guid: str
+    request: CreateRequest
+
+
+# --- how people write terms: on the command line, and in cells ------------------------------------------------------
+
+
+def moment(text: str) -> int:
+    """Epoch ms of `+90s`, `+10m`, `+2h`, `+3d` or a number of epoch ms; ValueError with a sentence."""
+    if match := _DURATION.fullmatch(text):
+        return int(time.time() * 1000) + int(match[1]) * _UNIT_MS[match[2]]
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise ValueError(f"{text!r} is neither a time from now such as +10m nor epoch milliseconds.")
+
+
+def increments(text: str) -> str | list[BandRequest]:
+    """A preset by name, or a table such as `0:1.00,100:5.00`."""
+    if "," not in text and not text[:1].isdigit():
+        return text
+    return [BandRequest(start, step) for start, _, step in (band.partition(":") for band in text.split(","))]
+
+
+def buy_now(text: str) -> BuyNowRequest:
+    """`300.00`, or with a mode `300.00:ceiling`; ValueError with a sentence."""
+    price, _, mode = text.partition(":")
+    if mode not in ("", "ceiling", "until_first_bid"):
+        raise ValueError(f"{mode!r} is neither ceiling nor until_first_bid.")
+    return BuyNowRequest(price, "ceiling" if mode == "ceiling" else "until_first_bid")
+
+
+def soft_close(text: str) -> Any:
+    """A preset by name, `60:90` (window and extension in seconds), or `none`; ValueError with a sentence."""
+    if text in ("usual", "live", "judicial"):
+        return text
+    window, _, extend = text.partition(":")
+    if text != "none" and not (window.isdigit() and extend.isdigit()):
+        raise ValueError(f"{text!r} is none of usual, live, judicial, none, and no WINDOW:EXTEND such as 60:90.")
+    return None if text == "none" else SoftCloseSeconds(int(window), int(extend))
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
+        raise ValueError(f"{text!r} is neither true nor false.")
+    return text.lower() in ("true", "yes", "1")
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not a whole number.")
+    return int(text)
+
+
+_CELLS: dict[str, Callable[[str], Any]] = {
+    "title": str, "start_price": str, "closes_at": moment, "opens_at": moment, "guid": str, "currency": str,
+    "increments": increments, "seller": str, "bidding": str, "aligned": _truth, "reserve": str, "buy_now": buy_now,
+    "soft_close": soft_close, "hard_close_at": moment, "max_extensions": _whole,
+    "priority": lambda text: [each.strip() for each in text.split(";")],
+}  # fmt: skip
+COLUMNS = tuple(_CELLS)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
+    """All auctions of a file, checked; `WrongLots` names every line that cannot be taken.
+
+    `currency` is that of lots which name none. A lot without a guid gets one.
+    """
+    lots: list[Lot] = []
+    wrong: list[str] = []
+    lines_of: dict[str, int] = {}
+    for line, make in _requests(text, is_csv=is_csv):
+        try:
+            request = make()
+            guid = request.guid or str(uuid.uuid4())
+            if guid in lines_of:
+                raise ValueError(f"guid {guid!r} is that of line {lines_of[guid]} too")
+            lines_of[guid] = line
+            new_auction(request, guid, currency)
+            if request.closes_at <= time.time() * 1000:
+                raise ValueError(f"closes_at {request.closes_at} is not in the future")
+            lots.append(Lot(line, guid, request))
+        except (ValueError, AmountError, msgspec.ValidationError, msgspec.DecodeError) as error:
+            wrong.append(f"line {line}: {error}")
+    if wrong:
+        raise WrongLots("\n".join(wrong))
+    if not lots:
+        raise WrongLots("there are no lots in it")
+    return lots
+
+
+def _requests(text: str, *, is_csv: bool) -> Iterator[tuple[int, Callable[[], CreateRequest]]]:
+    """(line, what makes the request of it) for each that is not blank."""
+    if not is_csv:
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield number, lambda line=line: decode(line.encode(), CreateRequest)  # type: ignore[misc]  # bound at once
+        return
+    reader = csv.reader(text.splitlines(keepends=True))
+    header = [name.strip() for name in next(reader, [])]
+    _check_header(header)
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield reader.line_num, lambda cells=cells: _of_cells(header, cells)  # type: ignore[misc]  # as above
+
+
+def _check_header(header: Iterable[str]) -> None:
+    names = list(header)
+    unknown = [name for name in names if name not in _CELLS]
+    twice = {name for name in names if names.count(name) > 1}
+    if unknown or twice:
+        named = ", ".join(repr(name) for name in unknown or sorted(twice))
+        raise WrongLots(
+            f"line 1: {named} {'is no column' if unknown else 'is there twice'}; {', '.join(COLUMNS)} can be"
+        )
+
+
+def _of_cells(header: list[str], cells: list[str]) -> CreateRequest:
+    if len(cells) > len(header):
+        raise ValueError(f"it has {len(cells)} cells, and the header {len(header)}")
+    terms: dict[str, Any] = {}
+    for name, cell in zip(header, cells, strict=False):
+        if cell.strip():
+            try:
+                terms[name] = _CELLS[name](cell.strip())
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+    return msgspec.convert(msgspec.to_builtins(terms), CreateRequest)
