@@ -7,14 +7,14 @@ import { newBid, sendBid } from './bidding.js';
 import { bidLadder, fractionDigits, isLower, parseAmount } from './money.js';
 import { setText } from './page.js';
 import { priceText } from './price.js';
-import { bidderName, keepPaddle, keepPendingBid, pendingBid } from './session.js';
+import { bidderName, keepPaddle, keepPendingBid, paddleOf, pendingBid } from './session.js';
 import { text, viewerLocale } from './strings.js';
 
 const QUICK_AMOUNTS = 3;
 
 export class BidForm extends EventTarget {
-  #guid; #form; #amount; #submit; #quick; #hint; #bidder; #message;
-  #state = null; #increments = null; #sending = false; #praised = null; #pendingOffered = false;
+  #guid; #form; #amount; #label; #submit; #quick; #hint; #proxyHint; #buyNow; #bidder; #message;
+  #state = null; #increments = null; #kind = 'price'; #sending = false; #praised = null; #pendingOffered = false;
 
   /** Emits `answered` (detail: the state in the reply) whenever a bid brought one. */
   constructor(guid, root) {
@@ -22,7 +22,11 @@ export class BidForm extends EventTarget {
     this.#guid = guid;
     this.#form = root.querySelector('#bid-form');
     this.#amount = root.querySelector('#amount');
+    this.#label = root.querySelector('#amount-label');
     this.#submit = root.querySelector('#bid-submit');
+    this.#proxyHint = root.querySelector('#proxy-hint');
+    this.#buyNow = root.querySelector('#buy-now');
+    this.#buyNow.addEventListener('click', () => this.#askToBuy());
     this.#hint = root.querySelector('#amount-hint');
     this.#bidder = root.querySelector('#bidder');
     this.#message = root.querySelector('#message');
@@ -33,20 +37,25 @@ export class BidForm extends EventTarget {
     this.#showBidder();
   }
 
-  /** The legal steps above the next bid, from the auction's terms. */
-  setIncrements(increments) {
+  /** The legal steps above the next bid, and whether an amount is a price or a secret maximum. */
+  setTerms({ increments, bidding }) {
     this.#increments = increments;
+    this.#kind = bidding === 'proxy' ? 'max' : 'price';
+    this.#proxyHint.hidden = this.#kind !== 'max';
+    setText(this.#label, this.#kind === 'max' ? text.yourMaximum : text.yourBid);
     if (this.#state) this.update(this.#state);
   }
 
   update(state) {
     this.#state = state;
     // "You lead" is true only as long as the price is the one that was bid.
-    const praiseIsOver = state.price !== this.#praised || state.status !== 'open';
+    const praiseIsOver = state.rev !== this.#praised || state.status !== 'open';
     if (this.#message.dataset.kind === 'success' && praiseIsOver) this.#say('', '');
     if (state.status !== 'unknown') this.#offerPending();
-    this.#form.hidden = state.status !== 'open' || state.next_bid == null;
+    this.#form.hidden = state.status !== 'open' || state.next_bid == null || state.paused === true;
     if (this.#form.hidden) return;
+    this.#buyNow.hidden = state.buy_now == null;
+    if (state.buy_now != null) setText(this.#buyNow, text.buyNow(this.#shown(state.buy_now)));
     const ladder = bidLadder(state.next_bid, this.#increments, QUICK_AMOUNTS);
     this.#quick.forEach((button, rung) => {
       button.hidden = rung >= ladder.length;
@@ -84,12 +93,21 @@ export class BidForm extends EventTarget {
   #place() {
     if (this.#sending) return;
     const { decimal, error } = this.#understood();
-    if (decimal) return this.#send(newBid(decimal));
+    if (decimal) return this.#send(this.#newBid(decimal));
     this.#amount.focus();
     const example = this.#state.next_bid;
     if (error === 'empty') this.#say('info', text.typeAnAmount);
     else if (error === 'too_precise') this.#say('error', text.tooPrecise(fractionDigits(example)));
     else this.#say('error', `${text.notANumber} ${example}`);
+  }
+
+  #newBid(price, options = {}) { return newBid(price, { kind: this.#kind, ...options }); }
+
+  #askToBuy() {
+    const price = this.#state.buy_now;
+    if (price == null || this.#sending) return;
+    this.#say('info', text.buyNowQuestion(this.#shown(price)), text.buyNowConfirm(this.#shown(price)),
+      () => this.#send(newBid(price, { kind: 'buy_now' })));
   }
 
   async #send(bid) {
@@ -113,9 +131,10 @@ export class BidForm extends EventTarget {
     keepPaddle(this.#guid, reply.paddle);
     // Cleared only if it is still what was sent: the viewer may be typing the next one already.
     if (this.#understood().decimal === bid.price) this.#amount.value = '';
-    this.#praised = bid.price;
+    this.#praised = reply.state.rev;
     this.#answered(reply.state);
-    if (this.#state.leader !== reply.paddle) this.#say('info', text.acceptedThenOutbid(price));
+    if (reply.standing === 'winning') this.#say('success', text.bought(price));
+    else if (this.#state.leader !== reply.paddle) this.#say('info', text.acceptedThenOutbid(price));
     else this.#say('success', replayed ? text.acceptedBefore(price) : text.accepted(price));
   }
 
@@ -125,10 +144,13 @@ export class BidForm extends EventTarget {
     const say = (words, action, act) => this.#say('error', words, action, act);
     switch (problem.code) {
       case 'too_low':
-        return say(text.tooLow(this.#shown(nextBid)), text.bidInstead(this.#shown(nextBid)), () => this.#send(newBid(nextBid)));
+        if (bid.kind === 'max' && problem.state?.leader === paddleOf(this.#guid)) return this.#say('info', text.notAboveYourMaximum);
+        return say(text.tooLow(this.#shown(nextBid)), text.bidInstead(this.#shown(nextBid)), () => this.#send(this.#newBid(nextBid)));
       case 'too_high':
         return say(text.tooHigh(this.#shown(bid.price)), text.confirmBid(this.#shown(bid.price)),
-          () => this.#send(newBid(bid.price, { confirm: true })));
+          () => this.#send(this.#newBid(bid.price, { confirm: true })));
+      case 'not_aligned':
+        return say(text.notAligned, text.bidInstead(this.#shown(nextBid)), () => this.#send(this.#newBid(nextBid)));
       case 'already_leading': return this.#say('info', text.alreadyLeading);
       case 'not_open': return say(text.notOpen);
       case 'unknown_auction': return say(text.unknownAuction);

@@ -11,8 +11,14 @@ const ANSWER_TIMEOUT_MS = 8_000;
 const PAUSES_BEFORE_RETRY_MS = [1_000, 2_000, 4_000];
 const LONGEST_RETRY_AFTER_MS = 10_000;
 
-export function newBid(price, { confirm = false } = {}) {
-  return { price, confirm, key: randomKey() };
+/** A bid of `price`; `kind` says as what: 'price', 'max' (a secret maximum) or 'buy_now' (at that price). */
+export function newBid(price, { kind = 'price', confirm = false } = {}) {
+  return { price, kind, confirm, key: randomKey() };
+}
+
+function bodyOf({ price, kind, confirm }) {
+  const offer = kind === 'buy_now' ? { buy_now: true } : { [kind ?? 'price']: price };
+  return confirm ? { ...offer, confirm: true } : offer;
 }
 
 /**
@@ -49,7 +55,7 @@ async function post(guid, bid, token) {
     return await fetch(auctionUrl(guid, 'bids'), {
       method: 'POST',
       headers: { 'Authorization': `Bearer ${token}`, 'Content-Type': 'application/json', 'Idempotency-Key': bid.key },
-      body: JSON.stringify(bid.confirm ? { price: bid.price, confirm: true } : { price: bid.price }),
+      body: JSON.stringify(bodyOf(bid)),
       signal: attempt.signal,
     });
   } finally {

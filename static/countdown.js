@@ -16,7 +16,7 @@ export function phaseOf(state, now) {
   const [running, over, at] = state.status === 'upcoming'
     ? ['opens', 'opening', state.opens_at]
     : ['closes', 'closing', state.status === 'open' ? state.closes_at : null];
-  if (at == null) return { phase: 'none', leftMs: 0 };
+  if (at == null || state.paused) return { phase: 'none', leftMs: 0 };
   return at > now ? { phase: running, leftMs: at - now } : { phase: over, leftMs: 0 };
 }
 

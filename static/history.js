@@ -1,7 +1,8 @@
 // The list of bids, newest first, growing live.
 //
-// Rule: only what is missing is fetched, one request at a time. Sequence numbers are 1..state.bids,
-// so that the page knows what is missing without asking.
+// Rule: only what is missing is fetched, one request at a time. How many bids came since the last
+// request is the difference of two counts: `bids` counts those that stand, and voided ones keep
+// their numbers. When it falls, bids were voided, and the list is fetched anew.
 
 import { setText } from './page.js';
 import { priceText } from './price.js';
@@ -20,7 +21,7 @@ const timeOfDay = new Intl.DateTimeFormat(viewerLocale, { timeStyle: 'medium' })
 
 export class History {
   #guid; #list; #template; #earlier; #empty;
-  #wanted = 0; #last = 0; #first = 0; #currency = null; #fetching = false; #paddle = null;
+  #bids = 0; #counted = 0; #last = 0; #first = 0; #currency = null; #fetching = false; #paddle = null;
 
   constructor(guid, section) {
     this.#guid = guid;
@@ -38,19 +39,22 @@ export class History {
       this.#paddle = paddle;
       for (const item of this.#list.children) this.#markOwn(item);
     }
-    if (state.bids < this.#last) this.#forget(); // the store lost its memory
-    this.#wanted = state.bids ?? 0;
-    this.#empty.hidden = this.#wanted > 0;
+    const bids = state.bids ?? 0;
+    if (bids < this.#bids) this.#forget(); // voided, or the store lost its memory
+    this.#bids = bids;
+    this.#empty.hidden = bids > 0 || this.#list.children.length > 0;
     if (!this.#fetching) this.#catchUp();
   }
 
   async #catchUp() {
     this.#fetching = true;
-    while (this.#last < this.#wanted) {
-      if (this.#wanted - this.#last > MOST_ITEMS) this.#forget();
-      const after = this.#last || Math.max(0, this.#wanted - SHOWN_AT_FIRST);
+    while (this.#counted < this.#bids) {
+      const counted = this.#bids;
+      if (this.#last && counted - this.#counted > MOST_ITEMS) this.#forget();
+      const after = this.#last || Math.max(0, counted - SHOWN_AT_FIRST);
       const bids = await this.#fetch(after, PAGE_LIMIT);
       if (bids) this.#addNewest(bids.filter((bid) => bid.seq > this.#last));
+      if (bids?.length && bids.length < PAGE_LIMIT && counted <= this.#bids) this.#counted = counted;
       await new Promise((resolve) => setTimeout(resolve, bids?.length ? LEAST_MS_BETWEEN_FETCHES : RETRY_MS));
     }
     this.#fetching = false;
@@ -89,6 +93,7 @@ export class History {
     const item = this.#template.content.firstElementChild.cloneNode(true);
     item.dataset.seq = bid.seq;
     item.dataset.paddle = bid.paddle;
+    item.classList.toggle('voided', bid.voided === true);
     setText(item.querySelector('.amount'), priceText(bid.price, this.#currency));
     const at = item.querySelector('time');
     at.dateTime = new Date(bid.at).toISOString();
@@ -101,11 +106,12 @@ export class History {
     const own = item.dataset.paddle === String(this.#paddle);
     item.classList.toggle('own', own);
     const paddle = text.paddle(item.dataset.paddle);
-    setText(item.querySelector('.paddle'), own ? `${paddle} · ${text.you}` : paddle);
+    const marks = [paddle, own && text.you, item.classList.contains('voided') && text.voided];
+    setText(item.querySelector('.paddle'), marks.filter(Boolean).join(' · '));
   }
 
   #forget() {
     this.#list.replaceChildren();
-    this.#last = this.#first = 0;
+    this.#last = this.#first = this.#counted = 0;
   }
 }

@@ -45,15 +45,22 @@ function show(state) {
   main.dataset.plain = String(isPlain(state));
   const paddle = paddleOf(guid);
   setText(by('title'), state.title ?? guid);
-  setText(by('status'), text.status[state.status]);
+  setText(by('status'), state.paused ? text.paused : text.status[state.status]);
+  main.dataset.paused = String(state.paused);
   showPriceOf(state);
   showFacts(state);
   showStanding(state, paddle);
-  setText(by('note'), text.note[isPlain(state) ? 'plain' : state.status]);
+  setText(by('note'), noteOf(state));
   form.update(state);
   history.update(state, paddle);
   tick(state);
   if (!termsKnown && state.status !== 'unknown' && !isPlain(state)) learnTerms();
+}
+
+function noteOf(state) {
+  if (state.paused) return text.pausedNote;
+  if (state.status === 'closed') return text.outcome[state.outcome] ?? text.note.closed;
+  return text.note[isPlain(state) ? 'plain' : state.status];
 }
 
 function showPriceOf(state) {
@@ -88,7 +95,7 @@ function tick(state) {
   setText(by('clock-label'), phase === 'opens' || phase === 'opening' ? text.opensIn : text.closesIn);
   const [at, words] = state.status === 'upcoming' ? [state.opens_at, text.opensAt]
     : [state.closes_at, state.status === 'open' ? text.closesAt : text.closedAt];
-  const shown = at != null && state.status !== 'unknown' && state.status !== 'cancelled';
+  const shown = at != null && !state.paused && state.status !== 'unknown' && state.status !== 'cancelled';
   setText(by('when'), shown ? words(dayAndTime.format(at)) : '');
 }
 
@@ -107,7 +114,7 @@ function speakPrice() {
   }, waitMs);
 }
 
-/** Increments for the quick amounts; without them the next bid alone is offered. */
+/** Increments for the quick amounts, without which the next bid alone is offered; and what a bid is here. */
 async function learnTerms() {
   termsKnown = true;
   try {
@@ -116,7 +123,7 @@ async function learnTerms() {
     const { terms, state } = await response.json();
     // A greeting may carry an old `now`; this answer was made for us, and its way was measured.
     feed.observeClock(state.now, performance.now() - asked);
-    if (terms) form.setIncrements(terms.increments);
+    if (terms) form.setTerms(terms);
   } catch {
     termsKnown = false; // the next state asks again
   }

@@ -84,7 +84,7 @@ function show(state) {
   states.set(state.guid, state);
   card.dataset.status = state.status;
   setText(card.querySelector('a'), state.title ?? state.guid);
-  setText(card.querySelector('.status'), text.status[state.status]);
+  setText(card.querySelector('.status'), state.paused ? text.paused : text.status[state.status]);
   setText(card.querySelector('.label'), priceLabel(state));
   const price = card.querySelector('.price');
   if (showPrice(price, state)) flash(price);

@@ -51,6 +51,15 @@ const en = {
     closed: 'Bidding on this lot is over.',
     cancelled: 'This lot was withdrawn. No bid stands.',
   },
+  paused: 'Paused',
+  pausedNote: 'Bidding is paused. It goes on where it stopped; the closing time moves with it.',
+  outcome: {
+    sold: 'Sold.',
+    reserve_not_met: 'Not sold: the reserve was not met.',
+    no_bids: 'Not sold: there was no bid.',
+    bought_now: 'Bought at the buy-now price.',
+    cancelled: 'This lot was withdrawn. No bid stands.',
+  },
   spokenPrice: (price) => `The price is now ${price}.`,
   standing: {
     leading: 'You hold the highest bid',
@@ -61,6 +70,14 @@ const en = {
     leadingClosed: 'Yours was the highest bid, below the reserve',
   },
   yourBid: 'Your bid',
+  yourMaximum: 'Your maximum',
+  proxyHint: 'Your maximum stays secret. We bid for you, no more than is needed.',
+  notAboveYourMaximum: 'You lead already; this does not raise your maximum.',
+  notAligned: 'Bids on this lot are whole steps above the price.',
+  buyNow: (price) => `Buy now for ${price}`,
+  buyNowQuestion: (price) => `Buy this lot for ${price}? The auction ends at once.`,
+  buyNowConfirm: (price) => `Yes, buy for ${price}`,
+  bought: (price) => `You bought it for ${price}.`,
   nextBid: (price) => `Next bid ${price}`,
   quickAmounts: 'Quick amounts',
   placeBid: 'Place bid',
@@ -95,6 +112,7 @@ const en = {
   paddle: (number) => `Paddle ${number}`,
   leads: (number) => `Paddle ${number} leads`,
   you: 'you',
+  voided: 'void',
 };
 
 const zh = {
@@ -146,6 +164,15 @@ const zh = {
     closed: '本拍品竞拍已结束。',
     cancelled: '本拍品已撤拍，所有出价无效。',
   },
+  paused: '暂停',
+  pausedNote: '竞拍暂停，恢复后从原处继续，结束时间顺延。',
+  outcome: {
+    sold: '已成交。',
+    reserve_not_met: '流拍：未达保留价。',
+    no_bids: '流拍：无人出价。',
+    bought_now: '已按一口价成交。',
+    cancelled: '本拍品已撤拍，所有出价无效。',
+  },
   spokenPrice: (price) => `当前价 ${price}。`,
   standing: {
     leading: '您目前领先',
@@ -156,6 +183,14 @@ const zh = {
     leadingClosed: '您的出价最高，但未达保留价',
   },
   yourBid: '您的出价',
+  yourMaximum: '您的最高价',
+  proxyHint: '最高价保密。系统代您出价，只出到必要为止。',
+  notAboveYourMaximum: '您已领先；此金额没有提高您的最高价。',
+  notAligned: '本拍品须按整数个加价幅度出价。',
+  buyNow: (price) => `一口价 ${price} 买下`,
+  buyNowQuestion: (price) => `以 ${price} 买下此件？竞拍随即结束。`,
+  buyNowConfirm: (price) => `确定，以 ${price} 买下`,
+  bought: (price) => `您已以 ${price} 买下此件。`,
   nextBid: (price) => `下一口 ${price}`,
   quickAmounts: '快捷金额',
   placeBid: '出价',
@@ -190,6 +225,7 @@ const zh = {
   paddle: (number) => `${number} 号牌`,
   leads: (number) => `${number} 号牌领先`,
   you: '您',
+  voided: '作废',
 };
 
 const dictionaries = { en, zh };

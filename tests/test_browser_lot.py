@@ -152,7 +152,7 @@ def test_closing_comes_by_time_to_the_winner_and_the_loser(open_page: OpenPage, 
         expect(page.locator("#status")).to_have_text("Closed")
         expect(page.locator("#price-label")).to_have_text("Hammer price")
         expect(page.locator("#bid-form")).to_be_hidden()
-        expect(page.locator("#note")).to_have_text("Bidding on this lot is over.")
+        expect(page.locator("#note")).to_have_text("Sold.")
         expect_price(page, "20.00")
     expect_standing(bob, "winning", "You won this lot")
     expect_standing(ann, "outbid", "The lot went to another bidder")
