@@ -352,6 +352,19 @@ def verify(guid: str) -> int:
     return 1 if found else 0
 
 
+@commands.command()
+@click.option("--retry", callback=_guid, metavar="GUID", help="Send this auction's again.")
+def webhooks(retry: str | None) -> None:
+    """List what could not be told by webhook, in the store: an auction's event a line, as JSON."""
+
+    async def look(client: Client) -> list[tuple[str, str, dict[str, str]]]:
+        assert isinstance(client, StoreClient)
+        return await client.dead_letters(retry)
+
+    for guid, entry_id, fields in _run(None, None, look):
+        click.echo(encode({"guid": guid, "id": f"{guid}/{entry_id}", **fields}))
+
+
 # --- load --------------------------------------------------------------------------------------------------------
 
 

@@ -116,6 +116,12 @@ class StoreClient:
             async for line in lines(entries, form, currency=currency, voided=voided, everything=True):
                 yield line
 
+    async def dead_letters(self, retry: str | None) -> list[tuple[str, str, dict[str, str]]]:
+        """What could not be told by webhook; with `retry`, that auction's is sent again."""
+        if retry is not None and not await self._service.store.revive_messages(retry):
+            raise ClientError(f"auction {retry!r} has no dead letters")
+        return await self._service.store.dead_messages()
+
     async def exists(self, guid: str) -> bool:
         return (await self._service.store.read(guid)).exists
 

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sse_auction import keys
 from sse_auction.auction import Offer, State
 from sse_auction.link import StoreError
 from sse_auction.money import parse_amount
@@ -59,7 +60,7 @@ class Demo:
         """Run until cancelled; a store that is away is waited for."""
         while True:
             try:
-                if await self._store.hold_demo_lease(self._holder, int(LEASE_SECONDS * 1000)):
+                if await self._store.hold_lease(keys.DEMO_LEASE, self._holder, int(LEASE_SECONDS * 1000)):
                     await self._open_missing_lots()
                     await self._bid_once()
             except StoreError as error:

@@ -5,6 +5,8 @@ from hashlib import blake2s
 INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by closing time
 DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment at which time does something to it
 MEMORY = "sse-auction:memory"  # a random word: gone or another one means that the store lost its data
+OUTBOXES = "sse-auction:outboxes"  # set: guids of auctions that have something to tell
+DEAD = "sse-auction:dead"  # set: guids of auctions of which something could not be told
 DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
 
 _PRICE_PREFIX = "AuctionMaxPrice-"
@@ -43,6 +45,16 @@ def voided(guid: str) -> str:
 def outbox(guid: str) -> str:
     """Stream: what is to be told to others, written by the scripts that decide it."""
     return _of_auction(guid, "outbox")
+
+
+def dead(guid: str) -> str:
+    """Stream: what could not be told, for an operator to look at."""
+    return _of_auction(guid, "dead")
+
+
+def sender(guid: str) -> str:
+    """The lease of the one process that tells others of this auction."""
+    return _of_auction(guid, "sender")
 
 
 def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:

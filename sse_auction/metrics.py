@@ -39,6 +39,7 @@ BID_SECONDS = Histogram(
     "From a bid's arrival to its answer",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
+WEBHOOKS = Counter("sse_auction_webhooks_total", "Webhook messages by result: sent, failed, dead", ["result"])
 FANOUT_SECONDS = Histogram(
     "sse_auction_fanout_seconds",
     "Handing one state to all viewers of its auction",

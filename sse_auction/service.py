@@ -14,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from sse_auction.auth import Tokens, secret_of
 from sse_auction.demo import Demo
@@ -26,6 +26,7 @@ from sse_auction.mirror import Mirror
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
 from sse_auction.store import SETTLED_AT_ONCE, Store, check_store
+from sse_auction.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,10 @@ class Service:
         self.bid_rate = RateLimit(settings.bid_rate)
         self._facts = StoreFacts()
         self.now = self._facts.now
-        self.store = Store(url, settings.store_timeout_seconds, self._facts, settings.currency)
+        told: Literal["", "events", "bids"] = "bids" if settings.webhook_bids else "events"
+        self.store = Store(
+            url, settings.store_timeout_seconds, self._facts, settings.currency, told if settings.webhook_url else ""
+        )
         self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)
         self.hub = Hub(
             self.mirror,
@@ -85,6 +89,9 @@ class Service:
         self._own("mirror", self.mirror.run())
         self._own("hub", self.hub.run())
         self._own("settling", settle_always(self.store))
+        if (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
+            give_up_seconds = self.settings.webhook_give_up_seconds
+            self._own("webhooks", Webhooks(self.store, url, secret, give_up_seconds).run())
         try:
             async with asyncio.timeout(FIRST_READ_TIMEOUT_SECONDS):
                 await self.store.connected()

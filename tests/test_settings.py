@@ -38,12 +38,23 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("SSE_AUCTION_MAX_STREAMS", "max_streams", "1000000", 1_000_000),
     ("SSE_AUCTION_STORE_TIMEOUT_SECONDS", "store_timeout_seconds", "0.25", 0.25),
     ("SSE_AUCTION_BID_RATE", "bid_rate", "0", 0.0),
+    ("SSE_AUCTION_WEBHOOK_URL", "webhook_url", "https://shop.example/hook", "https://shop.example/hook"),
+    ("SSE_AUCTION_WEBHOOK_SECRET", "webhook_secret", SECRET, SECRET),
+    ("SSE_AUCTION_WEBHOOK_BIDS", "webhook_bids", "1", True),
+    ("SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", "webhook_give_up_seconds", "60", 60.0),
     ("SSE_AUCTION_DEMO", "demo", "1", True),
     ("SSE_AUCTION_DEMO", "demo", "TRUE", True),
     ("SSE_AUCTION_DEMO", "demo", "no", False),
 ]  # fmt: skip
 
+NEEDED = {"SSE_AUCTION_WEBHOOK_URL": {"SSE_AUCTION_WEBHOOK_SECRET": SECRET}}
+
 WRONG = [
+    ("SSE_AUCTION_WEBHOOK_URL", "ftp://shop.example"),
+    ("SSE_AUCTION_WEBHOOK_URL", "https:/shop.example"),
+    ("SSE_AUCTION_WEBHOOK_BIDS", "often"),
+    ("SSE_AUCTION_WEBHOOK_SECRET", "x" * 31),
+    ("SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", "0"),
     ("REDIS_URL", "http://localhost"),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "redis://[::1"),
@@ -82,9 +93,10 @@ WRONG = [
 
 @pytest.mark.parametrize(("variable", "name", "text", "value"), GOOD)
 def test_a_variable_sets_its_setting_and_no_other(variable: str, name: str, text: str, value: Any) -> None:
-    settings = Settings.from_environment({variable: text})
+    needed = NEEDED.get(variable, {})
+    settings = Settings.from_environment({variable: text, **needed})
     assert getattr(settings, name) == value
-    others = {each.name for each in fields(Settings)} - {name}
+    others = {each.name for each in fields(Settings) if each.metadata["variable"] not in (variable, *needed)}
     assert {other: getattr(settings, other) for other in others} == {
         other: getattr(Settings(), other) for other in others
     }
@@ -101,12 +113,17 @@ def test_a_wrong_value_is_named_with_its_variable(variable: str, text: str) -> N
         Settings.from_environment({variable: text})
     sentence = str(caught.value)
     assert sentence.startswith(f"{variable} = ")
-    if variable in ("REDIS_URL", "SSE_AUCTION_SECRET"):
+    if variable in ("REDIS_URL", "SSE_AUCTION_SECRET", "SSE_AUCTION_WEBHOOK_SECRET", "SSE_AUCTION_WEBHOOK_URL"):
         assert text not in sentence, "it may hold a password"
         assert "(hidden)" in sentence
     else:
         assert repr(text) in sentence
     assert "e+0" not in sentence, "limits are written as people write them"
+
+
+def test_webhooks_need_a_secret() -> None:
+    with pytest.raises(SettingsError, match="needs SSE_AUCTION_WEBHOOK_SECRET"):
+        Settings.from_environment({"SSE_AUCTION_WEBHOOK_URL": "https://shop.example/hook"})
 
 
 def test_a_variable_that_is_set_to_nothing_is_not_set() -> None:

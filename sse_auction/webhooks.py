@@ -1,0 +1,120 @@
+"""Webhooks: tells another service what happens to auctions, at least once, and in order per auction.
+
+What is to be told stands in a stream of its own per auction, written by the scripts that decide (see `tell` in
+lua/common.lua): so nothing is lost with a process. Whoever sends holds the auction's lease, so that of all workers one
+sends at a time. An entry leaves the stream when its receiver has answered 2xx; until then what comes after it waits.
+It is tried again, ever more rarely, for a day; then it becomes a dead letter, which an operator can have sent again.
+
+A message is signed with HMAC-SHA256 over `<unix seconds>.<body>`; see docs/reference.md for how to check it.
+"""
+
+import asyncio
+import hmac
+import logging
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+
+import httpx
+
+from sse_auction import keys
+from sse_auction.link import StoreError
+from sse_auction.metrics import WEBHOOKS
+from sse_auction.store import Store
+from sse_auction.wire import encode
+
+log = logging.getLogger(__name__)
+
+SIGNATURE_HEADER = "Sse-Auction-Signature"
+LOOK_SECONDS = 0.25  # between looks for what is to be sent
+SCAN_SECONDS = 30.0  # between looks through all auctions, for what a process that died has told nobody of
+AT_ONCE = 16  # auctions
+ANSWER_SECONDS = 10.0
+LEASE_SECONDS = 3 * ANSWER_SECONDS  # longer than any one sending, after each of which it is renewed
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """The header that proves who sent `body`, and when."""
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+class Webhooks:
+    """The sender of one process. `run` must be owned by somebody's task."""
+
+    def __init__(self, store: Store, url: str, secret: str, give_up_seconds: float) -> None:
+        self._store = store
+        self._url = url
+        self._secret = secret
+        self._give_up_seconds = give_up_seconds
+        self._name = secrets.token_hex(8)
+        self._pauses: dict[str, float] = {}  # by guid, of auctions whose oldest message was not taken
+        self._rests_until: dict[str, float] = {}
+        self._scanned_at = float("-inf")
+
+    async def run(self) -> None:
+        """Send whatever there is, until cancelled."""
+        timeout = httpx.Timeout(ANSWER_SECONDS)
+        async with httpx.AsyncClient(timeout=timeout, follow_redirects=False) as http:
+            while True:
+                try:
+                    if time.monotonic() - self._scanned_at > SCAN_SECONDS:
+                        await self._store.find_outboxes()
+                        self._scanned_at = time.monotonic()
+                    now = time.monotonic()
+                    waiting = [each for each in await self._store.outboxes() if self._rests_until.get(each, 0) <= now]
+                    for first in range(0, len(waiting), AT_ONCE):
+                        batch = waiting[first : first + AT_ONCE]
+                        await asyncio.gather(*(self._send_all(http, guid) for guid in batch))
+                except StoreError as error:
+                    log.debug("nothing can be sent now: %s", error)
+                await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))
+
+    async def _send_all(self, http: httpx.AsyncClient, guid: str) -> None:
+        """Send an auction's messages in order, until there are none or one is not taken."""
+        while await self._store.hold_lease(keys.sender(guid), self._name, int(LEASE_SECONDS * 1000)):
+            message = await self._store.oldest_message(guid)
+            if message is None:
+                break
+            entry_id, fields = message
+            if await self._send(http, guid, entry_id, fields):
+                await self._store.drop_message(guid, entry_id)
+                self._pauses.pop(guid, None)
+            elif self._is_too_old(entry_id):
+                log.error("a webhook about auction %s was not taken for %g s: given up", guid, self._give_up_seconds)
+                WEBHOOKS.labels("dead").inc()
+                await self._store.bury_message(guid, entry_id, fields)
+            else:
+                self._rest(guid)
+                break
+        await self._store.release_lease(keys.sender(guid), self._name)
+
+    async def _send(self, http: httpx.AsyncClient, guid: str, entry_id: str, fields: Mapping[str, str]) -> bool:
+        """Whether the receiver has taken it."""
+        data = {name: value for name, value in fields.items() if name not in ("event", "at", "rev") and value != ""}
+        body = encode(
+            {"id": f"{guid}/{entry_id}", "event": fields["event"], "guid": guid, "at": int(fields["at"]),
+             "rev": int(fields["rev"]), "data": data}
+        )  # fmt: skip
+        signed = signature(self._secret, int(time.time()), body)
+        headers = {"Content-Type": "application/json", SIGNATURE_HEADER: signed}
+        try:
+            response = await http.post(self._url, content=body, headers=headers)
+            trouble = "" if response.is_success else f"it answered {response.status_code}"
+        except (httpx.HTTPError, OSError) as error:
+            trouble = str(error) or type(error).__name__
+        WEBHOOKS.labels("failed" if trouble else "sent").inc()
+        if trouble and guid not in self._pauses:
+            log.warning("a webhook about auction %s was not taken (%s); it is tried again", guid, trouble)
+        return not trouble
+
+    def _rest(self, guid: str) -> None:
+        pause = self._pauses[guid] = min(LONGEST_PAUSE_SECONDS, 2 * self._pauses.get(guid, FIRST_PAUSE_SECONDS / 2))
+        self._rests_until[guid] = time.monotonic() + pause * random.uniform(0.5, 1)
+
+    def _is_too_old(self, entry_id: str) -> bool:
+        written_ms = int(entry_id.partition("-")[0])  # by the store's clock, as ids of streams are
+        return self._store.now() - written_ms > self._give_up_seconds * 1000
