@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from sse_auction.link import StoreError
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
-from sse_auction.web import auctions, exports, operations, operators, pages, problems, streams
+from sse_auction.web import auctions, exports, me, operations, operators, pages, problems, streams
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions/{guid}", auctions.read_auction),
     _route("/auctions", auctions.create_auction, "POST"),
     _route("/auctions", auctions.list_auctions),
+    _route("/me/stream", me.standings),
     _route("/livez", operations.livez),
     _route("/readyz", operations.readyz),
     _route("/metrics", operations.show_metrics),

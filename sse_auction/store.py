@@ -400,6 +400,11 @@ class Store:
                 return
             start = f"({page[-1][0].decode()}"
 
+    async def paddle(self, guid: str, bidder: str) -> int | None:
+        """A bidder's paddle in an auction, if he has bid there."""
+        found = await self._live_link().call("HGET", keys.paddles(guid), bidder)
+        return None if found is None else int(found)
+
     async def voided(self, guid: str) -> frozenset[str]:
         """The paddles whose bids are void."""
         return frozenset(paddle.decode() for paddle in await self._live_link().call("SMEMBERS", keys.voided(guid)))

@@ -207,6 +207,18 @@ class RefreshReply(msgspec.Struct):
     refreshing: bool
 
 
+class StandingEvent(msgspec.Struct):
+    """How a bidder stands in an auction: `leading`, `outbid`, `winning` or `lost`; `now` is epoch ms."""
+
+    guid: str
+    standing: str
+    paddle: int
+    price: str | None
+    next_bid: str | None
+    rev: int
+    now: int
+
+
 class ProblemReply(msgspec.Struct, omit_defaults=True):
     """An error as RFC 9457 has it, with what the client needs to act."""
 

@@ -17,7 +17,7 @@ from sse_auction import __version__
 from sse_auction.app import DEMO_ROUTES, ROUTES
 from sse_auction.web.openapi import OPERATIONS
 from tests.described import Description, described_client
-from tests.harness import Server, StoreProcess, create, running_server
+from tests.harness import Server, StoreProcess, bidder, create, running_server
 
 
 def routes_of(routes: list[BaseRoute]) -> set[tuple[str, str]]:
@@ -56,7 +56,7 @@ def test_the_description_is_valid_openapi(any_server: Server) -> None:
 def test_what_needs_a_token_says_so(any_server: Server) -> None:
     for path, operations in Description(any_server).document["paths"].items():
         for method, described in operations.items():
-            needs_token = method in ("post", "patch") and path.startswith("/auctions")
+            needs_token = (method in ("post", "patch") and path.startswith("/auctions")) or path == "/me/stream"
             assert ("security" in described) == needs_token
             takes_token = needs_token or "/bids." in path  # where it is not needed, but shows more
             assert ("401" in described["responses"]) == takes_token
@@ -67,7 +67,7 @@ def test_every_page_and_probe_answers_as_described(any_server: Server, guid: str
     create(any_server, guid)
     address = path.replace("{guid}", guid).replace("{path}", "page.css")
     if "/stream" in path:
-        with httpx.stream("GET", any_server.url + address, params={"guid": guid}) as stream:
+        with httpx.stream("GET", any_server.url + address, params={"guid": guid}, headers=bidder("ann")) as stream:
             described = Description(any_server).document["paths"][path]["get"]["responses"]["200"]["content"]
             assert stream.status_code == 200
             assert stream.headers["content-type"].partition(";")[0] in described

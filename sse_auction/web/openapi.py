@@ -151,6 +151,12 @@ OPERATIONS = (
     Operation(
         "post", "/guest", "A token for a visitor (only with --demo)", {201: ("The token", GuestReply)},
     ),
+    Operation(
+        "get", "/me/stream", "Watch how you stand in several auctions (bidders)",
+        {200: ("Server-Sent Events: `standing` with a standing, once at the start and when it changes; `hb`, `busy`",
+               "text/event-stream")},
+        (401, 403, 422), token=True, parameters=(_GUIDS,),
+    ),
     Operation("get", "/livez", "Whether the process works", {200: ("It does", dict), 503: ("It does not", dict)}),
     Operation("get", "/readyz", "Whether to send requests here", {200: ("Do", dict), 503: ("Do not", dict)}),
     Operation("get", "/metrics", "Prometheus metrics", {200: ("Everything counted", "text/plain")}),

@@ -118,6 +118,11 @@ class WatchResponse(Response):
         return None
 
     def _busy(self, reason: BusyReason) -> Response:
-        STREAMS_REFUSED.labels(reason).inc()
-        body = retry_field(*RECONNECT_WHEN_BUSY_MS) + busy_event(self._service.now(), reason)
-        return Response(body, headers=HEADERS)
+        return busy_response(self._service, reason)
+
+
+def busy_response(service: Service, reason: BusyReason) -> Response:
+    """A stream that ends at once and says when to come back."""
+    STREAMS_REFUSED.labels(reason).inc()
+    body = retry_field(*RECONNECT_WHEN_BUSY_MS) + busy_event(service.now(), reason)
+    return Response(body, headers=HEADERS)

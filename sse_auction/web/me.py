@@ -1,0 +1,97 @@
+"""A bidder's own stream: how he stands in the auctions that he names, told to him alone.
+
+The token comes in the `Authorization` header and nowhere else: an address, with a token in it, would be kept by every
+proxy on the way. An `EventSource` cannot send headers; `fetch` can, and reads a stream as well.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+
+from sse_starlette.sse import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sse_auction.auction import State
+from sse_auction.subscriber import QueuedSubscriber
+from sse_auction.web.problems import Problem
+from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
+from sse_auction.web.streams import HEADERS, MOST_AUCTIONS_PER_STREAM, busy_response
+from sse_auction.wire import StandingEvent, encode
+
+
+async def standings(request: Request) -> Response:
+    """The stream of the bearer's standing in up to 50 auctions."""
+    bidder = identity_of(request)
+    guids = list(dict.fromkeys(map(checked_guid, request.query_params.getlist("guid"))))
+    if not 1 <= len(guids) <= MOST_AUCTIONS_PER_STREAM:
+        raise Problem("invalid", f"{len(guids)} auctions named; guid=… must be given 1 to 50 times")
+    for guid in guids:
+        admit(bidder, guid)
+    service = service_of(request)
+    if service.hub.busy_reason is not None:
+        return busy_response(service, service.hub.busy_reason)
+    return StandingsResponse(service, bidder.subject, guids)
+
+
+class StandingsResponse(Response):
+    """Watches auctions as long as it is sent, and sends what they mean to one bidder, when that changes."""
+
+    def __init__(self, service: Service, bidder: str, guids: list[str]) -> None:
+        self._service = service
+        self._bidder = bidder
+        self._guids = guids
+        self._paddles: dict[str, int] = {}
+        self._told: dict[str, str] = {}  # by guid, the standing that he knows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.hub.subscribe(self._guids, many=True) as subscriber, suppress(TimeoutError):
+            async with asyncio.timeout(None) as patience:
+                subscriber.cut_by = partial(patience.reschedule, 0)
+                events = self._events(subscriber)
+                headers = {**HEADERS, "cache-control": "no-store, no-transform"}
+                response = EventSourceResponse(events, headers=headers, media_type="text/event-stream", ping=0)
+                await response(scope, receive, send)
+
+    async def _events(self, subscriber: QueuedSubscriber) -> AsyncIterator[bytes]:
+        """Whatever comes for the viewer of the auctions is a reason to look; of it, only what is no state goes on."""
+        async for data in subscriber:
+            kept = [part for part in data.split(b"\n\n") if part.startswith((b"retry: ", b"event: hb"))]
+            told = b"".join(_without_state(part) for part in kept)
+            for guid in self._guids:
+                told += await self._news(guid)
+            if told:
+                yield told
+
+    async def _news(self, guid: str) -> bytes:
+        """The event that says how he stands in an auction, if he does not know."""
+        update = self._service.hub.state_of(guid)
+        if update is None:
+            return b""
+        if guid not in self._paddles:
+            paddle = await self._service.store.paddle(guid, self._bidder)
+            if paddle is None:
+                return b""
+            self._paddles[guid] = paddle
+        state, paddle = update.state, self._paddles[guid]
+        standing = standing_of(state, paddle)
+        if self._told.get(guid) == standing:
+            return b""
+        self._told[guid] = standing
+        event = StandingEvent(guid, standing, paddle, state.price, state.next_bid, state.rev, self._service.now())
+        return b"event: standing\ndata: %b\n\n" % encode(event)
+
+
+def _without_state(part: bytes) -> bytes:
+    """A retry field goes on alone: a state may follow it without an empty line between."""
+    return part.partition(b"\n")[0] + b"\n" if part.startswith(b"retry: ") else part + b"\n\n"
+
+
+def standing_of(state: State, paddle: int) -> str:
+    """`leading`, `outbid`, and at the end `winning` or `lost`."""
+    leads = state.leader == paddle
+    if not state.is_final:
+        return "leading" if leads else "outbid"
+    return "winning" if leads and state.outcome in ("sold", "bought_now") else "lost"
