@@ -267,7 +267,7 @@ def _refusal(status: int, body: bytes) -> str:
 async def open_client(url: str | None, token: str | None, bidder: str, settings: Settings) -> AsyncIterator[Client]:
     """A client of the service at `url`, or of the store where that is None."""
     if url is None:
-        async with running_service(replace(settings, demo=False), drains_at_signals=False) as service:
+        async with running_service(replace(settings, demo=False), is_server=False) as service:
             yield StoreClient(service, bidder)
     else:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

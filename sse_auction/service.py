@@ -83,13 +83,13 @@ class Service:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
+    async def start(self, *, is_server: bool) -> None:
         """Start the tasks; returns when the store has been read, raises `StoreUnavailable` when it cannot be."""
         self._own("store", self.store.run())
         self._own("mirror", self.mirror.run())
         self._own("hub", self.hub.run())
         self._own("settling", settle_always(self.store))
-        if (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
+        if is_server and (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
             give_up_seconds = self.settings.webhook_give_up_seconds
             self._own("webhooks", Webhooks(self.store, url, secret, give_up_seconds).run())
         try:
@@ -132,17 +132,18 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings, *, drains_at_signals: bool = True) -> AsyncIterator[Service]:
+async def running_service(settings: Settings, *, is_server: bool = True) -> AsyncIterator[Service]:
     """A service that runs as long as the context lasts; `StoreUnavailable` when there is no usable store.
 
-    A server's service drains when the process is told to stop; a command's has no viewers to see off.
+    A server's service drains when the process is told to stop, and sends webhooks; a command's has no viewers to see
+    off, and leaves the sending to servers.
     """
     with store_url(settings) as url:
         await check_store(url, settings.store_timeout_seconds)
         service = Service(settings, url)
         try:
-            await service.start()
-            with _drain_at_signals(service) if drains_at_signals else nullcontext():
+            await service.start(is_server=is_server)
+            with _drain_at_signals(service) if is_server else nullcontext():
                 yield service
         finally:
             await service.stop()

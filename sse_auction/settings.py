@@ -56,9 +56,10 @@ def _redis_url(text: str) -> str:
 def _http_url(text: str) -> str:
     try:
         parts = urlsplit(text)
+        is_whole = bool(parts.hostname) and parts.port != 0 and text.isascii() and text.isprintable()
     except ValueError:
         raise ValueError("is not a URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not is_whole:
         raise ValueError("does not begin with http:// or https:// and a host")
     return text
 

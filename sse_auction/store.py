@@ -501,6 +501,8 @@ class Store:
                 return None
             await link.call("SADD", keys.OUTBOXES, guid)  # something came just then
             found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
+            if not found:
+                return None
         entry_id, flat = found[0]
         return entry_id.decode(), _text(flat)
 
@@ -533,7 +535,9 @@ class Store:
         link = self._live_link()
         entries = await link.call("XRANGE", keys.dead(guid), "-", "+")
         for entry_id, flat in entries:
-            await link.transaction(("XADD", keys.outbox(guid), "*", *flat), ("XDEL", keys.dead(guid), entry_id))
+            first_id = _pairs(flat).get(b"id", entry_id)  # by which a receiver knows repeats
+            again = [part for field in {**_pairs(flat), b"id": first_id}.items() for part in field]
+            await link.transaction(("XADD", keys.outbox(guid), "*", *again), ("XDEL", keys.dead(guid), entry_id))
         await link.call("SREM", keys.DEAD, guid)
         await link.call("SADD", keys.OUTBOXES, guid)
         return len(entries)

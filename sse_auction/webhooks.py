@@ -15,6 +15,7 @@ import random
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 
 import httpx
@@ -33,6 +34,7 @@ SCAN_SECONDS = 30.0  # between looks through all auctions, for what a process th
 AT_ONCE = 16  # auctions
 ANSWER_SECONDS = 10.0
 LEASE_SECONDS = 3 * ANSWER_SECONDS  # longer than any one sending, after each of which it is renewed
+_NOT_DATA = ("event", "at", "rev", "id", "reserve")  # the last is never written; should it be, it is not told
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 
 
@@ -74,7 +76,16 @@ class Webhooks:
                 await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))
 
     async def _send_all(self, http: httpx.AsyncClient, guid: str) -> None:
-        """Send an auction's messages in order, until there are none or one is not taken."""
+        """Send an auction's messages in order, until there are none or one is not taken, or the store is away."""
+        try:
+            await self._send_in_order(http, guid)
+        except StoreError as error:
+            log.debug("nothing of auction %s can be sent now: %s", guid, error)
+        finally:
+            with suppress(StoreError):
+                await self._store.release_lease(keys.sender(guid), self._name)
+
+    async def _send_in_order(self, http: httpx.AsyncClient, guid: str) -> None:
         while await self._store.hold_lease(keys.sender(guid), self._name, int(LEASE_SECONDS * 1000)):
             message = await self._store.oldest_message(guid)
             if message is None:
@@ -90,21 +101,26 @@ class Webhooks:
             else:
                 self._rest(guid)
                 break
-        await self._store.release_lease(keys.sender(guid), self._name)
 
     async def _send(self, http: httpx.AsyncClient, guid: str, entry_id: str, fields: Mapping[str, str]) -> bool:
         """Whether the receiver has taken it."""
-        data = {name: value for name, value in fields.items() if name not in ("event", "at", "rev") and value != ""}
-        body = encode(
-            {"id": f"{guid}/{entry_id}", "event": fields["event"], "guid": guid, "at": int(fields["at"]),
-             "rev": int(fields["rev"]), "data": data}
-        )  # fmt: skip
+        data = {name: value for name, value in fields.items() if name not in _NOT_DATA and value != ""}
+        message = {
+            "id": f"{guid}/{fields.get('id') or entry_id}",
+            "event": fields["event"],
+            "guid": guid,
+            "at": int(fields["at"]),
+            "rev": int(fields["rev"]),
+            "data": data,
+        }
+        body = encode(message)
         signed = signature(self._secret, int(time.time()), body)
         headers = {"Content-Type": "application/json", SIGNATURE_HEADER: signed}
         try:
-            response = await http.post(self._url, content=body, headers=headers)
+            async with asyncio.timeout(ANSWER_SECONDS):  # httpx counts anew with each byte that comes
+                response = await http.post(self._url, content=body, headers=headers)
             trouble = "" if response.is_success else f"it answered {response.status_code}"
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             trouble = str(error) or type(error).__name__
         WEBHOOKS.labels("failed" if trouble else "sent").inc()
         if trouble and guid not in self._pauses:

@@ -75,7 +75,8 @@ export class BidForm extends EventTarget {
   }
 
   #understood() {
-    return parseAmount(this.#amount.value, fractionDigits(this.#state.next_bid), viewerLocale);
+    const example = this.#state.next_bid ?? this.#state.price ?? ''; // there is no next bid when it is over
+    return parseAmount(this.#amount.value, fractionDigits(example), viewerLocale);
   }
 
   /** Says on the button what would be bid, and under the field where that stands. */
@@ -133,7 +134,7 @@ export class BidForm extends EventTarget {
     if (this.#understood().decimal === bid.price) this.#amount.value = '';
     this.#praised = reply.state.rev;
     this.#answered(reply.state);
-    if (reply.standing === 'winning') this.#say('success', text.bought(price));
+    if (reply.standing === 'winning') this.#say('success', text.bought(this.#shown(reply.state.price)));
     else if (this.#state.leader !== reply.paddle) this.#say('info', text.acceptedThenOutbid(price));
     else this.#say('success', replayed ? text.acceptedBefore(price) : text.accepted(price));
   }

@@ -1,8 +1,8 @@
 // The list of bids, newest first, growing live.
 //
-// Rule: only what is missing is fetched, one request at a time. How many bids came since the last
-// request is the difference of two counts: `bids` counts those that stand, and voided ones keep
-// their numbers. When it falls, bids were voided, and the list is fetched anew.
+// Rule: only what is missing is fetched, one request at a time. A bid raises the count of bids and
+// the revision by one each; where the two part, something else was decided too, such as that bids
+// are void, and what is shown is fetched anew.
 
 import { setText } from './page.js';
 import { priceText } from './price.js';
@@ -21,7 +21,7 @@ const timeOfDay = new Intl.DateTimeFormat(viewerLocale, { timeStyle: 'medium' })
 
 export class History {
   #guid; #list; #template; #earlier; #empty;
-  #bids = 0; #counted = 0; #last = 0; #first = 0; #currency = null; #fetching = false; #paddle = null;
+  #bids = 0; #rev = 0; #counted = -1; #last = 0; #first = 0; #currency = null; #fetching = false; #isOutdated = false; #paddle = null;
 
   constructor(guid, section) {
     this.#guid = guid;
@@ -39,23 +39,28 @@ export class History {
       this.#paddle = paddle;
       for (const item of this.#list.children) this.#markOwn(item);
     }
-    const bids = state.bids ?? 0;
-    if (bids < this.#bids) this.#forget(); // voided, or the store lost its memory
+    if (state.bids == null) return; // there is no such auction yet, or another system keeps it
+    const { bids } = state;
+    if (bids - this.#bids !== state.rev - this.#rev) this.#isOutdated = true;
     this.#bids = bids;
-    this.#empty.hidden = bids > 0 || this.#list.children.length > 0;
+    this.#rev = state.rev;
     if (!this.#fetching) this.#catchUp();
   }
 
   async #catchUp() {
     this.#fetching = true;
-    while (this.#counted < this.#bids) {
+    while (this.#isOutdated || this.#counted < this.#bids) {
       const counted = this.#bids;
-      if (this.#last && counted - this.#counted > MOST_ITEMS) this.#forget();
-      const after = this.#last || Math.max(0, counted - SHOWN_AT_FIRST);
-      const bids = await this.#fetch(after, PAGE_LIMIT);
+      const isAnew = this.#isOutdated || counted - this.#counted > MOST_ITEMS;
+      this.#isOutdated = false;
+      const after = isAnew ? Math.max(0, Math.min(this.#first - 1, this.#last - SHOWN_AT_FIRST), counted - MOST_ITEMS) : this.#last;
+      const bids = await this.#fetch(this.#first ? after : Math.max(0, counted - SHOWN_AT_FIRST), PAGE_LIMIT);
+      if (bids && isAnew) this.#forget();
       if (bids) this.#addNewest(bids.filter((bid) => bid.seq > this.#last));
-      if (bids?.length && bids.length < PAGE_LIMIT && counted <= this.#bids) this.#counted = counted;
-      await new Promise((resolve) => setTimeout(resolve, bids?.length ? LEAST_MS_BETWEEN_FETCHES : RETRY_MS));
+      if (bids && bids.length < PAGE_LIMIT) this.#counted = counted;
+      if (!bids && isAnew) this.#isOutdated = true;
+      this.#empty.hidden = this.#list.children.length > 0;
+      await new Promise((resolve) => setTimeout(resolve, bids ? LEAST_MS_BETWEEN_FETCHES : RETRY_MS));
     }
     this.#fetching = false;
   }
@@ -112,6 +117,7 @@ export class History {
 
   #forget() {
     this.#list.replaceChildren();
-    this.#last = this.#first = this.#counted = 0;
+    this.#last = this.#first = 0;
+    this.#counted = -1;
   }
 }

@@ -83,9 +83,11 @@ function showFacts(state) {
 function showStanding(state, paddle) {
   const standing = standingOf(state, paddle);
   const over = state.status === 'closed';
-  const [leads, lost] = [over && standing === 'none' && paddle !== null, over && standing === 'outbid'];
+  const leads = over && state.reserve_met === false && state.leader !== null && state.leader === paddle;
+  const lost = over && standing === 'outbid';
+  const unsold = lost && state.reserve_met === false; // it went to nobody
   by('standing').dataset.standing = standing;
-  setText(by('standing'), leads ? text.standing.leadingClosed : lost ? text.standing.lost : text.standing[standing]);
+  setText(by('standing'), leads ? text.standing.leadingClosed : unsold ? '' : lost ? text.standing.lost : text.standing[standing]);
 }
 
 function tick(state) {

@@ -20,6 +20,7 @@ export function isPlain(state) { return state.rev === 0 && state.status === 'ope
 /** 'leading' | 'outbid' | 'winning' | 'none', for the bidder who holds this paddle (or null). */
 export function standingOf(state, paddle) {
   if (paddle == null || state.status === 'unknown' || state.status === 'cancelled') return 'none';
+  if (state.status === 'closed' && state.leader == null) return 'none'; // nobody's: all bids were voided
   if (state.leader !== paddle) return 'outbid';
   if (state.status !== 'closed') return 'leading';
   return state.reserve_met === false ? 'none' : 'winning';

@@ -106,6 +106,10 @@ def test_a_void_lowers_the_price_and_strikes_out_the_bids(open_page: OpenPage, h
     expect_price(page, "11.00")
     expect(page.locator("#history li")).to_have_count(3)
     expect(page.locator("#history li").first).to_contain_text("CN¥11.00")
+    for who in ("ann", "cat"):
+        done(act(house, guid, "void", bidder=who))
+    expect(page.locator("#history li.voided")).to_have_count(3)
+    expect(page.locator("#price-label")).to_have_text("Bidding starts at")
 
 
 @pytest.mark.parametrize(

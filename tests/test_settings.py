@@ -52,6 +52,8 @@ NEEDED = {"SSE_AUCTION_WEBHOOK_URL": {"SSE_AUCTION_WEBHOOK_SECRET": SECRET}}
 WRONG = [
     ("SSE_AUCTION_WEBHOOK_URL", "ftp://shop.example"),
     ("SSE_AUCTION_WEBHOOK_URL", "https:/shop.example"),
+    ("SSE_AUCTION_WEBHOOK_URL", "https://shop.example:port/"),
+    ("SSE_AUCTION_WEBHOOK_URL", "https://\u2603.example/"),
     ("SSE_AUCTION_WEBHOOK_BIDS", "often"),
     ("SSE_AUCTION_WEBHOOK_SECRET", "x" * 31),
     ("SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", "0"),

@@ -1,0 +1,354 @@
+"""The scripts themselves: every branch is executed on a real store, and each header says what its script uses."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sse_auction import auction as auction_module
+from sse_auction import refusals, store
+from sse_auction.auction import Act, Offer
+from sse_auction.facts import StoreFacts
+from sse_auction.link import StoreUnavailable
+from sse_auction.store import Script, Store
+from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from tests.harness import StoreProcess, now_ms
+
+LUA = Path(auction_module.__file__).parent / "lua"
+NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem != "common")
+COUNTER = "the-branches-that-were-executed"
+
+
+# --- branches ------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(
+    r"--[^\n]*|'(?:\\.|[^'\\])*'|\b(?:if|elseif|then|else|end|function|for|while|repeat|until|do|and|or)\b|\n"
+)
+
+
+def instrumented(source: str, name: str) -> tuple[str, dict[str, str]]:
+    """The script with a counter at the start of every block, and an `else` where an `if` has none.
+
+    Returns it and the branches: id and the line at which each begins.
+    """
+    out: list[str] = []
+    branches: dict[str, str] = {}
+    blocks: list[str] = []  # of what is open: 'if', 'if with else', 'function', 'for', 'repeat'
+    line, at = 1, 0
+    lines = source.split("\n")
+
+    def count(kind: str) -> str:
+        branch = f"{name}:{line}:{kind}:{len(branches)}"
+        branches[branch] = f"{name}.lua {kind} at: {lines[line - 1].strip()}"
+        return f" redis.call('HINCRBY', '{COUNTER}', '{branch}', 1) "
+
+    for match in _TOKEN.finditer(source):
+        out.append(source[at : match.start()])
+        at = match.end()
+        word = match.group()
+        if word == "\n":
+            line += 1
+        if word == "if" or word == "repeat":
+            blocks.append(word)
+        elif word in ("for", "while"):
+            blocks.append("for")
+        elif word == "function":
+            blocks.append("function")
+        if word == "else":
+            blocks[-1] = "if with else"
+            out.append(word + count("else"))
+        elif word == "then":
+            out.append(word + count("then"))
+        elif word in ("do", "repeat"):
+            out.append(word + count("loop"))
+        elif word == "end":
+            if blocks.pop() == "if":
+                out.append(" else" + count("no else") + "end")
+            else:
+                out.append(word)
+        elif word == "until":
+            blocks.pop()
+            out.append(word)
+        elif not word.startswith("--"):
+            out.append(word)
+    out.append(source[at:])
+    return "".join(out), branches
+
+
+class Counted(Script):
+    """A script that counts its branches, in a database where nothing else is."""
+
+    branches: dict[str, str]
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        shared, own = (LUA / "common.lua").read_text(), (LUA / f"{name}.lua").read_text()
+        head = self.source.removesuffix(f"{shared}\n{own}")
+        assert head != self.source
+        common, self.branches = instrumented(shared, "common")
+        body, branches = instrumented(own, name)
+        self.branches |= branches
+        self.source = f"{head}{common}\n{body}"
+        self.sha = "0" * 40  # never known: always sent whole
+
+
+@pytest.fixture
+def counted(own_store: StoreProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, Store, StoreProcess]]:
+    loop = asyncio.new_event_loop()
+    made = Store(own_store.url, 10.0, StoreFacts(), "USD", "events")
+    for name in NAMES:
+        setattr(made, f"_{name}_script", Counted(name))
+    running = loop.create_task(made.run())
+    loop.run_until_complete(made.connected())
+    yield loop, made, own_store
+    running.cancel()
+    loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
+    loop.close()
+
+
+def test_every_branch_of_every_script_is_executed(
+    counted: tuple[asyncio.AbstractEventLoop, Store, StoreProcess],
+) -> None:
+    loop, made, process = counted
+    loop.run_until_complete(Walk(made, process).through_everything())
+    with process.client() as client:
+        executed = set(client.hkeys(COUNTER))
+    all_of_them: dict[str, str] = {}
+    for name in NAMES:
+        all_of_them |= getattr(made, f"_{name}_script").branches
+    assert len(all_of_them) > 100
+    missing = sorted(all_of_them[branch] for branch in all_of_them.keys() - executed)
+    assert missing == []
+
+
+class Walk:
+    """Commands of every kind, enough to go through every branch; what comes of them is for other tests to say."""
+
+    def __init__(self, made: Store, process: StoreProcess) -> None:
+        self._store = made
+        self._process = process
+        self._number = 0
+        self._guid = ""
+        self._currency = "USD"
+
+    async def create(self, **terms: Any) -> str:
+        self._number += 1
+        self._guid = terms.pop("guid", f"a{self._number}")
+        usual = {"title": "x", "start_price": "10", "closes_at": now_ms() + 3_600_000, "currency": "USD"}
+        new = new_auction(CreateRequest(**{**usual, **terms}), self._guid, "USD")
+        self._currency = new.currency
+        await self._store.create(new, "me")
+        return self._guid
+
+    async def bid(self, bidder: str, amount: int | None, kind: Any = "price", **options: Any) -> None:
+        options.setdefault("confirmed", True)
+        with suppress(StoreUnavailable):  # too late, damaged, another currency: what a script told is an answer
+            await self._store.bid(self._guid, bidder, Offer(kind, amount), self._currency, **options)
+
+    async def act(self, kind: Any, **details: Any) -> None:
+        with suppress(StoreUnavailable):  # as above
+            await self._store.act(self._guid, Act(kind, **details), "me", "because")
+
+    def poke(self, **fields: str) -> None:
+        with self._process.client() as client:
+            client.hset(f"{{AuctionMaxPrice-{self._guid}}}:auction", mapping=fields)
+
+    def set_price(self, text: str | None) -> None:
+        with self._process.client() as client:
+            if text is None:
+                client.delete(f"AuctionMaxPrice-{self._guid}")
+            else:
+                client.set(f"AuctionMaxPrice-{self._guid}", text)
+
+    async def through_everything(self) -> None:
+        await self.creating()
+        await self.bidding()
+        await self.proxies()
+        await self.acting()
+        await self.settling()
+
+    async def creating(self) -> None:
+        guid = await self.create(seller="sam", reserve="80", priority=["pia"])
+        await self.create(guid=guid)
+        await self.create(closes_at=5)
+        await self.create(opens_at=now_ms() + 10**6)
+        await self.bid("ann", 1000)
+        await self.act("close")
+
+    async def bidding(self) -> None:
+        self._guid = "nowhere"
+        await self.bid("ann", 1000)
+        await self.create()
+        self._store._timeout = -10.0
+        await self.bid("ann", 1000)
+        await self.act("pause")
+        self._store._timeout = 10.0
+        self._currency = "EUR"
+        await self.bid("ann", 1000)
+        self._currency = "USD"
+        for key, amount in (("k", 1000), ("k", 1000), ("k", 2000), (None, 1500)):
+            await self.bid("ann", amount, idempotency_key=key)
+        await self.bid("bob", 1100, idempotency_key="other")
+        await self.bid("cat", 10, confirmed=False)
+        await self.bid("cat", 10**9, confirmed=False)
+        await self.bid("cat", 2000, "max")
+        await self.bid("cat", None, "buy_now")
+        for damage in ("rubbish", "1.2345", "99999999999999999", None):
+            self.set_price(damage)
+            await self.bid("cat", 9000)
+            await self.act("pause")
+        with self._process.client() as client:
+            client.rpush(f"AuctionMaxPrice-{self._guid}", "x")
+        await self.bid("cat", 9000)
+        await self.create(aligned=True, increments="ten-percent")
+        await self.bid("ann", 1050)
+        await self.bid("ann", 1000)
+        await self.bid("bob", 1101)
+        await self.create(currency="JPY", increments=[BandRequest("0", "1"), BandRequest("5000", "100")])
+        await self.bid("ann", 10)
+        await self.bid("bob", 11)
+        modes: list[tuple[Any, int]] = [("ceiling", 40000), ("ceiling", 1500), ("until_first_bid", 40000)]
+        for mode, amount in modes:
+            await self.create(buy_now=BuyNowRequest("300", mode))
+            await self.bid("ann", amount)
+            await self.bid("bob", None, "buy_now")
+        await self.create(buy_now=BuyNowRequest("300"))
+        await self.bid("ann", None, "buy_now")
+        limits: list[dict[str, Any]] = [
+            {},
+            {"hard_close_at": now_ms() + 3_600_500},
+            {"max_extensions": 0},
+            {"max_extensions": 5},
+        ]
+        for terms in limits:  # one of them has its hard close half a second after its closing
+            await self.create(soft_close=SoftCloseSeconds(7200, 7200), **terms)
+            await self.bid("ann", 1000)
+        await self.create(soft_close=SoftCloseSeconds(60, 60))
+        await self.bid("ann", 1000)
+        self.poke(seq="", acts="")  # as an auction has it that an older release made
+
+    async def proxies(self) -> None:
+        await self.create(bidding="proxy", seller="sam", reserve="80", priority=["pia"])
+        await self.bid("sam", 1000)
+        for bidder, amount in (("ann", 5000), ("bob", 2000), ("bob", 5000), ("ann", 5000), ("ann", 6000), ("pia", 6000),
+                               ("ann", 6000), ("pia", 9000), ("ann", 9000), ("cat", 20000)):  # fmt: skip
+            await self.bid(bidder, amount, "max")
+        await self.act("void", bidder="cat")
+        await self.bid("cat", 30000, "max")
+
+    async def acting(self) -> None:
+        for kind in ("resume", "pause", "pause"):
+            await self.act(kind)
+        await self.bid("ann", 99000)
+        await self.act("extend", closes_at=now_ms() + 8_000_000)
+        await self.act("extend", closes_at=5)
+        await self.act("resume")
+        await self.act("void", bidder="nobody")
+        await self.act("void", paddle=99)
+        await self.act("edit", title="y", reserve=7000)
+        await self.act("edit", title="z")
+        await self.act("edit", reserve=9_000_000)
+        await self.act("edit", reserve=None, closes_at=now_ms() + 9_000_000)
+        await self.act("void", paddle=1)
+        await self.create(hard_close_at=now_ms() + 3_700_000, bidding="proxy")
+        await self.act("edit", reserve=5000)
+        await self.act("pause")
+        await self.act("resume")
+        await self.act("extend", closes_at=now_ms() + 3_650_000)
+        await self.act("extend", closes_at=now_ms() + 8_000_000)
+        await self.bid("ann", 2000)
+        await self.act("void", paddle=1)
+        await self.act("cancel")
+        await self.act("cancel")
+        self._guid = "nowhere"
+        self._store._currencies["nowhere"] = "USD"
+        await self.act("close")
+        await self.create()
+        self._store._currencies[self._guid] = "EUR"
+        await self.act("close")
+        await self.create(increments="flat:0.01")
+        for number in range(1100):
+            await self.bid(f"b{number % 3}", 1000 + number)
+        self._store._outbox = "bids"
+        await self.bid("ann", 9000)
+        self._store._outbox = ""
+        await self.bid("bob", 10000)
+        self._store._outbox = "events"
+        await self.act("void", bidder="b1")
+
+    async def settling(self) -> None:
+        endings: list[tuple[dict[str, Any], list[int]]] = [({}, []), ({}, [1000]), ({"reserve": "50"}, [1000])]
+        for terms, bids in endings:
+            await self.create(**terms)
+            for amount in bids:
+                await self.bid("ann", amount)
+            await self._store.settle(self._guid)
+            await self._store.settle(self._guid)
+            self.poke(closes_at=str(now_ms() - 5))
+            await self._store.settle(self._guid)
+            await self._store.settle(self._guid)
+            await self.act("close")
+        await self.create(opens_at=now_ms() + 10**6)
+        await self._store.settle(self._guid)
+        self._store._outbox = ""
+        await self.create()
+        await self._store.settle(self._guid)
+        self._store._currencies["gone"] = "USD"
+        await self._store.settle("gone")
+
+
+# --- headers -------------------------------------------------------------------------------------------------------
+
+
+def described(text: str, kind: str) -> set[int]:
+    """The numbers that a header's KEYS or ARGV lines describe; `11..` is 11 alone."""
+    header = "\n".join(line for line in text.split("\n") if line.startswith("--"))
+    found = re.search(rf"^-- {kind}\b(.*?)(?=^-- [A-Z]|\Z)", header, re.DOTALL | re.MULTILINE)
+    return (
+        {int(number) for number in re.findall(r"(?<![\w.'-])(\d{1,2})(?=\.\.|  ?[a-z'])", found[1])} if found else set()
+    )
+
+
+def used(text: str, kind: str) -> set[int]:
+    code = re.sub(r"--[^\n]*", "", text)
+    return {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", code)}
+
+
+@pytest.mark.parametrize("name", ["common", *NAMES])
+def test_a_header_describes_what_its_script_uses(name: str) -> None:
+    text = (LUA / f"{name}.lua").read_text()
+    keys, arguments = used(text, "KEYS"), used(text, "ARGV")
+    if name == "common":
+        assert "unpack(KEYS)" in text
+        assert described(text, "KEYS") == set(range(1, 8))
+        assert described(text, "ARGV") == arguments | {2, 3} == {1, 2, 3, 4}
+        return
+    assert keys == described(text, "KEYS")
+    assert arguments - {1, 2, 3, 4} <= described(text, "ARGV")
+    assert described(text, "ARGV") - arguments <= {11}, "from 11 on a loop takes them"
+
+
+def verdicts_of(name: str) -> set[str]:
+    code = re.sub(r"--[^\n]*", "", (LUA / f"{name}.lua").read_text())
+    return set(re.findall(r"(?:answer\(|return \{)'(\w+)'", code))
+
+
+@pytest.mark.parametrize("name", ["bid", "act"])
+def test_every_verdict_is_in_its_header_and_has_a_sentence(name: str) -> None:
+    text = (LUA / f"{name}.lua").read_text()
+    header = text.partition("\nlocal ")[0]
+    verdicts = verdicts_of(name) | verdicts_of("common")
+    for verdict in verdicts:
+        assert re.search(rf"\b{verdict}\b", header), verdict
+    alone = {"accepted", "done", "late", "currency", "damaged"}
+    assert verdicts - alone <= {reason.decode() for reason in store._REFUSALS}
+    assert verdicts - alone <= set(refusals._TEXTS)
+
+
+def test_every_refusal_comes_from_a_script() -> None:
+    told = set().union(*(verdicts_of(name) for name in ("common", "bid", "act")))
+    assert {reason.decode() for reason in store._REFUSALS} - told == {"plain"}, "a plain auction has no script"
