@@ -46,8 +46,8 @@ class Update:
         self._event = b"event: closed\ndata: " if self.is_final else b"event: price\ndata: "
 
     def json(self, now: int) -> bytes:
-        """The state as JSON, stamped `now` (epoch ms)."""
-        return b"%b%d}" % (self._json, now)
+        """The state as JSON, stamped `now` (epoch ms); an estimate, so never before the moment of the state itself."""
+        return b"%b%d}" % (self._json, max(now, self.state.now))
 
     @cached_property
     def _with_id(self) -> bytes:
@@ -55,11 +55,11 @@ class Update:
 
     def event(self, now: int) -> bytes:
         """The SSE event for a stream of this one auction; its id is the tag, so that a reconnect can resume."""
-        return b"%b%d}\n\n" % (self._with_id, now)
+        return b"%b%d}\n\n" % (self._with_id, max(now, self.state.now))
 
     def event_among_many(self, now: int) -> bytes:
         """The SSE event for a stream of several auctions: no id, for one id cannot resume many."""
-        return b"%b%b%d}\n\n" % (self._event, self._json, now)
+        return b"%b%b%d}\n\n" % (self._event, self._json, max(now, self.state.now))
 
 
 def retry_field(least_ms: int, most_ms: int) -> bytes:
