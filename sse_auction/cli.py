@@ -201,7 +201,7 @@ def _create_all(file: Path, url: str | None, token: str | None, as_json: bool) -
             for number, lot in enumerate(wanted):
                 try:
                     made = await client.create(lot.request, lot.guid)
-                except ClientError as error:
+                except (ClientError, StoreError) as error:
                     done = f"the {number} before it were created" if number else "nothing was created"
                     raise ClientError(f"{file} line {lot.line}: {error}; {done}") from None
                 advance()

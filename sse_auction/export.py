@@ -20,7 +20,10 @@ COLUMNS = (
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a cell for something to work out
 
-Row: TypeAlias = dict[str, str | int | bool | None]
+_AMOUNTS = ("reserve", "start_price", "buy_now")  # kept in minor units
+
+Cell: TypeAlias = str | int | bool | dict[str, str] | None
+Row: TypeAlias = dict[str, Cell]
 
 
 async def lines(
@@ -44,7 +47,11 @@ async def lines(
 def _row(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> Row:
     kind, paddle, most = fields.get("kind", "bid"), fields.get("paddle"), fields.get("max")
     is_bid = kind in ("bid", "raise")
-    rest = {name: value for name, value in fields.items() if name not in COLUMNS and value != ""}
+    rest = {
+        name: format_amount(int(value), currency) if name in _AMOUNTS else value
+        for name, value in fields.items()
+        if name not in COLUMNS and value != ""
+    }
     return {
         "id": entry_id,
         "kind": kind,
@@ -57,19 +64,21 @@ def _row(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collec
         "voided": paddle in voided if is_bid else None,
         "actor": fields.get("actor"),
         "reason": fields.get("reason"),
-        "details": msgspec.json.encode(rest).decode() if rest else None,
+        "details": rest or None,
     }
 
 
-def _csv_line(values: list[str | int | bool | None]) -> bytes:
+def _csv_line(values: list[Cell]) -> bytes:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow([_cell(value) for value in values])
     return line.getvalue().encode()
 
 
-def _cell(value: str | int | bool | None) -> str:
+def _cell(value: Cell) -> str:
     if value is None:
         return ""
+    if isinstance(value, dict):
+        value = msgspec.json.encode(value).decode()
     if isinstance(value, bool):
         return "true" if value else "false"
     text = str(value)

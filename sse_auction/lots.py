@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from sse_auction.auction import is_guid
 from sse_auction.money import AmountError
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction
 
@@ -107,6 +108,8 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
         try:
             request = make()
             guid = request.guid or str(uuid.uuid4())
+            if not is_guid(guid):
+                raise ValueError(f"guid {guid!r} cannot name an auction")
             if guid in lines_of:
                 raise ValueError(f"guid {guid!r} is that of line {lines_of[guid]} too")
             lines_of[guid] = line
@@ -130,12 +133,15 @@ def _requests(text: str, *, is_csv: bool) -> Iterator[tuple[int, Callable[[], Cr
             if line.strip():
                 yield number, lambda line=line: decode(line.encode(), CreateRequest)  # type: ignore[misc]  # bound at once
         return
-    reader = csv.reader(text.splitlines(keepends=True))
-    header = [name.strip() for name in next(reader, [])]
-    _check_header(header)
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            yield reader.line_num, lambda cells=cells: _of_cells(header, cells)  # type: ignore[misc]  # as above
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(header)
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, lambda cells=cells: _of_cells(header, cells)  # type: ignore[misc]  # as above
+    except csv.Error as error:
+        raise WrongLots(f"line {reader.line_num}: {error}") from None
 
 
 def _check_header(header: Iterable[str]) -> None:

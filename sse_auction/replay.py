@@ -45,6 +45,7 @@ class Replay:
     rev: int = 0
     seq: int = 0
     acts: int = 0
+    ending: str = ""  # what ended it before its time, if that decides the outcome
 
     def take(self, entry_id: str, fields: Fields) -> None:
         """One entry of the log; `BrokenLog` when it does not follow from those before."""
@@ -76,8 +77,15 @@ class Replay:
             **self.public,
             "price": "" if self.price is None else format_amount(self.price, self.currency),
             "leader": self.leader, "bids": str(self.standing), "seq": str(self.seq), "acts": str(self.acts),
-            "rev": str(self.rev), "reserve_met": reserve_met,
+            "rev": str(self.rev), "reserve_met": reserve_met, "voided": " ".join(sorted(self.voided)),
+            **self._expected_maximum(),
         }  # fmt: skip
+
+    def _expected_maximum(self) -> dict[str, str]:
+        """Of a proxy auction that has had a bid; others keep none."""
+        if self.public["bidding"] != "proxy" or not self.seq:
+            return {}
+        return {"max": str(self.most) if self.leader else ""}
 
     def _check(self, entry_id: str, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -89,11 +97,15 @@ class Replay:
         at, closes_at, hard = int(fields["at"]), int(self.public["closes_at"]), self.public["hard_close_at"]
         self._check(entry_id, at < closes_at, f"it was taken at {at}, and the auction closed at {closes_at}")
         bid = _Bid(fields["bidder"], fields["paddle"], int(fields["max"]), is_raise=False)
+        self._check(entry_id, at >= int(self.public["opens_at"]), f"it was taken at {at}, before the opening")
+        self._check(entry_id, self.public["paused_at"] == "", "it was taken during a pause")
+        self._check(entry_id, bid.paddle not in self.voided, "its bidder had been voided")
+        self._check(entry_id, self._is_enough(bid, fields), f"{bid.most} minor units were not enough")
         self.bids.append(bid)
         self.seq, self.rev, self.standing = self.seq + 1, self.rev + 1, self.standing + 1
         if fields.get("buy_now") == "1":
-            self.price, self.leader = bid.most, bid.paddle
-            self.public["closes_at"] = str(at)
+            self.price, self.leader, self.most = bid.most, bid.paddle, bid.most
+            self.public["closes_at"], self.ending = str(at), "bought_now"
             return
         self._place(bid)
         shown = format_amount(self.price or 0, self.currency)
@@ -104,6 +116,15 @@ class Replay:
             later = min(at + int(self.public["extend_ms"]), int(hard) if hard else MAX_MINOR_UNITS)
             if later > closes_at:
                 self.public |= {"closes_at": str(later), "extensions": str(extensions + 1)}
+
+    def _is_enough(self, bid: _Bid, fields: Fields) -> bool:
+        if fields.get("buy_now") == "1":
+            return self.public["buy_now"] == str(bid.most)
+        if self.price is None:
+            return bid.most >= int(self.public["start_price"])
+        if self.public["bidding"] == "proxy" and bid.paddle == self.leader:
+            return bid.most > self.most
+        return bid.most >= self.price + Increments.load(self.public["increments"]).step(self.price)
 
     def _place(self, bid: _Bid) -> None:
         assert self.created is not None
@@ -139,10 +160,19 @@ class Replay:
             self.bids.append(bid)
             self._place(bid)
         elif kind == "settled":
-            self.public |= {"outcome": fields["outcome"], "settled": "1"}
+            outcome = self.ending or self._outcome()
+            told = (fields["outcome"], fields["price"], fields["leader"])
+            due = (outcome, "" if self.price is None else format_amount(self.price, self.currency), self.leader)
+            self._check(entry_id, told == due, f"it settled {told}, which must be {due}")
+            self.public |= {"outcome": outcome, "settled": "1"}
         else:
             self.rev += 1
             self._operate(kind, fields)
+
+    def _outcome(self) -> str:
+        if not self.leader:
+            return "no_bids"
+        return "reserve_not_met" if self.reserve is not None and (self.price or 0) < self.reserve else "sold"
 
     def _create(self, fields: Fields) -> None:
         self.created = fields
@@ -160,6 +190,7 @@ class Replay:
         if kind in ("cancel", "close"):
             opens_at = str(min(int(self.public["opens_at"]), int(at)))
             self.public |= {"opens_at": opens_at, "closes_at": at, "paused_at": ""}
+            self.ending = "cancelled" if kind == "cancel" else ""
         elif kind == "pause":
             self.public["paused_at"] = at
         elif kind == "resume":

@@ -412,15 +412,18 @@ class Store:
     async def verify(self, guid: str) -> list[str] | Refused:
         """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
         link = self._live_link()
-        hash_of, price, newest = await link.transaction(
+        hash_of, price, newest, voided, most = await link.transaction(
             ("HGETALL", keys.auction(guid)),
             ("GET", keys.price(guid)),
             ("XREVRANGE", keys.bids(guid), "+", "-", "COUNT", 1),
+            ("SMEMBERS", keys.voided(guid)),
+            ("HGET", keys.private(guid), "max"),
         )
         if not hash_of:
             return Refused("plain" if price is not None else "unknown")
         found = {name.decode(): value.decode("utf-8", "replace") for name, value in hash_of.items()}
-        found["price"] = (price or b"").decode("utf-8", "replace")
+        found |= {"price": (price or b"").decode("utf-8", "replace"), "max": (most or b"").decode()}
+        found["voided"] = " ".join(sorted(paddle.decode() for paddle in voided))
         if not newest:
             return ["there is no log"]
         replay = Replay()

@@ -120,6 +120,9 @@ def test_every_wrong_line_is_named() -> None:
         ("title,start_price,closes_at\n", "no lots"),
         ("title,price\na,1\n", "'price' is no column"),
         ("title,title\na,b\n", "'title' is there twice"),
+        ('title,start_price,closes_at\n"a,1.00,+1h\nb,1.00,+1h\n', "line 3"),
+        ("title,start_price,closes_at\n" + "x" * 200_000 + ",1.00,+1h\n", "line 2"),
+        ("title,start_price,closes_at,guid\na,1.00,+1h,stream\n", "line 2: guid 'stream' cannot"),
     ],
 )
 def test_a_file_that_has_no_lots(text: str, said: str) -> None:

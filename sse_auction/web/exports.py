@@ -1,7 +1,8 @@
 """The log of an auction as a download: everybody the public part, operators everything."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -23,7 +24,7 @@ PIECE_BYTES = 64 * 1024  # sent at once
 class Export(Response):
     """A body that is made while it is sent. When the store fails midway it is cut, and so does not look complete."""
 
-    def __init__(self, first: bytes, rest: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]  # it is not known
         self._first = first
@@ -31,10 +32,13 @@ class Export(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        left = asyncio.create_task(_left(receive))  # nothing else tells: sending to nobody is no error
         try:
             piece = self._first
             if scope["method"] != "HEAD":
                 async for line in self._rest:
+                    if left.done():
+                        return
                     piece += line
                     if len(piece) >= PIECE_BYTES:
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -42,6 +46,15 @@ class Export(Response):
             await send({"type": "http.response.body", "body": piece})
         except StoreError as error:
             log.error("an export was cut: %s", error)
+        finally:
+            left.cancel()
+            await self._rest.aclose()
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def export_csv(request: Request) -> Response:
@@ -77,7 +90,7 @@ async def _export(request: Request, form: Format) -> Response:
     return Export(first, made, headers)
 
 
-async def _lines(store: Store, guid: str, form: Format, currency: str, everything: bool) -> AsyncIterator[bytes]:
+async def _lines(store: Store, guid: str, form: Format, currency: str, everything: bool) -> AsyncGenerator[bytes, None]:
     voided = await store.voided(guid)
     async with aclosing(store.log(guid)) as entries:
         async for line in lines(entries, form, currency=currency, voided=voided, everything=everything):
