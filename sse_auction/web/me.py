@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction import State
+from sse_auction.link import StoreError
 from sse_auction.subscriber import QueuedSubscriber
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
@@ -71,7 +72,10 @@ class StandingsResponse(Response):
         if update is None:
             return b""
         if guid not in self._paddles:
-            paddle = await self._service.store.paddle(guid, self._bidder)
+            try:
+                paddle = await self._service.store.paddle(guid, self._bidder)
+            except StoreError:
+                return b""  # asked again with whatever comes next, at the latest when prices are live again
             if paddle is None:
                 return b""
             self._paddles[guid] = paddle
