@@ -357,12 +357,12 @@ def verify(guid: str) -> int:
 def webhooks(retry: str | None) -> None:
     """List what could not be told by webhook, in the store: an auction's event a line, as JSON."""
 
-    async def look(client: Client) -> list[tuple[str, str, dict[str, str]]]:
+    async def look(client: Client) -> list[tuple[str, dict[str, str]]]:
         assert isinstance(client, StoreClient)
         return await client.dead_letters(retry)
 
-    for guid, entry_id, fields in _run(None, None, look):
-        click.echo(encode({"guid": guid, "id": f"{guid}/{entry_id}", **fields}))
+    for guid, fields in _run(None, None, look):
+        click.echo(encode({"guid": guid, **fields, "id": f"{guid}/{fields['id']}"}))
 
 
 # --- load --------------------------------------------------------------------------------------------------------

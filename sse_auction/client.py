@@ -15,12 +15,13 @@ import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction import Act, Seen, State
-from sse_auction.export import Format, lines
+from sse_auction.decisions import Created, Refused
+from sse_auction.export import Format
 from sse_auction.money import AmountError
+from sse_auction.outbox import Outbox
 from sse_auction.refusals import explain, subject_of
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
-from sse_auction.store import Created, Refused
 from sse_auction.wire import (
     AuctionReply,
     BidReply,
@@ -107,27 +108,26 @@ class StoreClient:
         return AuctionReply(TermsReply.of(result.terms), result.state)
 
     async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
-        store = self._service.store
-        currency = await store.currency_of(guid)
+        currency = await self._service.store.currency_of(guid)
         if isinstance(currency, Refused):
             raise ClientError(explain(guid, "", currency)[1])
-        voided = await store.voided(guid)
-        async with aclosing(store.log(guid)) as entries:
-            async for line in lines(entries, form, currency=currency, voided=voided, everything=True):
+        async with aclosing(self._service.log.export(guid, form, currency, everything=True)) as made:
+            async for line in made:
                 yield line
 
-    async def dead_letters(self, retry: str | None) -> list[tuple[str, str, dict[str, str]]]:
-        """What could not be told by webhook; with `retry`, that auction's is sent again."""
-        if retry is not None and not await self._service.store.revive_messages(retry):
+    async def dead_letters(self, retry: str | None) -> list[tuple[str, dict[str, str]]]:
+        """(guid, fields) of what could not be told by webhook; with `retry`, that auction's is sent again."""
+        outbox = Outbox(self._service.store)
+        if retry is not None and not await outbox.revive(retry):
             raise ClientError(f"auction {retry!r} has no dead letters")
-        return await self._service.store.dead_messages()
+        return await outbox.dead_letters()
 
     async def exists(self, guid: str) -> bool:
         return (await self._service.store.read(guid)).exists
 
     async def verify(self, guid: str) -> list[str]:
         """What the store has otherwise than the log says."""
-        result = await self._service.store.verify(guid)
+        result = await self._service.log.verify(guid)
         if isinstance(result, Refused):
             raise ClientError(explain(guid, "", result)[1])
         return result

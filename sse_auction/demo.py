@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sse_auction import keys
 from sse_auction.auction import Offer, State
+from sse_auction.lease import Lease
 from sse_auction.link import StoreError
 from sse_auction.money import parse_amount
 from sse_auction.store import Store
@@ -60,7 +61,7 @@ class Demo:
         """Run until cancelled; a store that is away is waited for."""
         while True:
             try:
-                if await self._store.hold_lease(keys.DEMO_LEASE, self._holder, int(LEASE_SECONDS * 1000)):
+                if await Lease(self._store, keys.DEMO_LEASE).hold(self._holder, LEASE_SECONDS):
                     await self._open_missing_lots()
                     await self._bid_once()
             except StoreError as error:

@@ -1,7 +1,7 @@
 """Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
 
 from sse_auction.auction import Act
-from sse_auction.store import Refused
+from sse_auction.decisions import Refused
 
 _TEXTS = {
     "unknown": ("unknown_auction", "there is no auction {guid!r}"),

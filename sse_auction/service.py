@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any, Literal
 
+from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Tokens, secret_of
 from sse_auction.demo import Demo
 from sse_auction.embedded import embedded_store
@@ -23,6 +24,7 @@ from sse_auction.facts import StoreFacts
 from sse_auction.hub import Hub
 from sse_auction.link import StoreError, StoreUnavailable
 from sse_auction.mirror import Mirror
+from sse_auction.outbox import Outbox
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
 from sse_auction.store import SETTLED_AT_ONCE, Store, check_store
@@ -68,6 +70,7 @@ class Service:
         self.store = Store(
             url, settings.store_timeout_seconds, self._facts, settings.currency, told if settings.webhook_url else ""
         )
+        self.log = AuctionLog(self.store)
         self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)
         self.hub = Hub(
             self.mirror,
@@ -91,7 +94,7 @@ class Service:
         self._own("settling", settle_always(self.store))
         if is_server and (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
             give_up_seconds = self.settings.webhook_give_up_seconds
-            self._own("webhooks", Webhooks(self.store, url, secret, give_up_seconds).run())
+            self._own("webhooks", Webhooks(Outbox(self.store), url, secret, give_up_seconds).run())
         try:
             async with asyncio.timeout(FIRST_READ_TIMEOUT_SECONDS):
                 await self.store.connected()

@@ -7,7 +7,7 @@ tried again blindly.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +17,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from sse_auction import keys
 from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
+from sse_auction.decisions import Accepted, Created, Done, NotCreated, Refusal, Refused, Standing
 from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.money import exponent_of
-from sse_auction.replay import BrokenLog, Replay, differences
 from sse_auction.wire import HistoryEntry, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)
@@ -29,64 +29,11 @@ log = logging.getLogger(__name__)
 ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
 OLDEST_VERSION = (6, 2)
 SETTLED_AT_ONCE = 100  # auctions
-LOG_PAGE = 1000  # entries
 _MOST_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
 _MOST_PAGES_PER_LISTING = 10  # of auctions filtered by status; then the cursor goes to the client
 
-Refusal: TypeAlias = Literal[
-    # of a bid
-    "unknown", "plain", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
-    "too_low", "too_high", "not_aligned", "already_leading", "key_reused",
-    # of an operator's act
-    "already_paused", "not_paused", "not_later", "reserve_raised", "no_such_bidder",
-]  # fmt: skip
-Standing: TypeAlias = Literal["leading", "outbid", "winning"]
 _REFUSALS: dict[bytes, Refusal] = {reason.encode(): reason for reason in get_args(Refusal)}
 Listing: TypeAlias = Literal["all", "upcoming", "open", "closed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A bid that counted; `replayed` when this is the first answer given again."""
-
-    seq: int
-    paddle: int
-    standing: Standing
-    state: State
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An operator's act that was carried out."""
-
-    terms: Terms
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A bid or an act that changed nothing, and the state that made it so (None where no auction is)."""
-
-    reason: Refusal
-    state: State | None = None
-    replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A new auction."""
-
-    terms: Terms
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
-class NotCreated:
-    """An auction that was not recorded: its guid is taken, or its closing time is past."""
-
-    reason: Literal["exists", "past"]
-    now: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +45,26 @@ class Page:
 
 
 class Script:
-    """One Lua file behind what all of them share, called by its hash."""
+    """One Lua file, called by its hash; one that decides about an auction stands behind what all those share."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, decides: bool = True) -> None:
         folder = files("sse_auction").joinpath("lua")
-        shared, own = (folder.joinpath(f"{each}.lua").read_text() for each in ("common", name))
-        fields = ", ".join(f"'{field}'" for field in FIELDS)
-        self.source = f"local FIELDS = {{{fields}}}\n{shared}\n{own}"
+        self.source = folder.joinpath(f"{name}.lua").read_text()
+        if decides:
+            fields = ", ".join(f"'{field}'" for field in FIELDS)
+            shared = folder.joinpath("common.lua").read_text()
+            self.source = f"local FIELDS = {{{fields}}}\n{shared}\n{self.source}"
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, link: Link, script_keys: Sequence[str], arguments: Sequence[str]) -> list[Any]:
+    async def run(self, link: Link, script_keys: Sequence[str], arguments: Sequence[str]) -> Any:
         """The script's reply. A store that does not know the script did not run it, so sending it whole is safe."""
         rest: tuple[Argument, ...] = (len(script_keys), *script_keys, *arguments)
         try:
-            reply = await link.call("EVALSHA", self.sha, *rest)
+            return await link.call("EVALSHA", self.sha, *rest)
         except CommandError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise
-            reply = await link.call("EVAL", self.source, *rest)
-        return list(reply)
+            return await link.call("EVAL", self.source, *rest)
 
 
 def version_of(info: str) -> tuple[int, ...]:
@@ -186,7 +134,8 @@ class Store:
     def is_connected(self) -> bool:
         return self._link is not None
 
-    def _live_link(self) -> Link:
+    def link(self) -> Link:
+        """The live connection; `StoreUnavailable` where there is none."""
         if self._link is None:
             STORE_ERRORS.labels("unreachable").inc()
             raise StoreUnavailable("the store is not reachable")
@@ -215,7 +164,7 @@ class Store:
             *(str(part) for field in fields.items() for part in field),
         )  # fmt: skip
         script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE)
-        match await self._create_script.run(self._live_link(), script_keys, arguments):
+        match await self._create_script.run(self.link(), script_keys, arguments):
             case [b"created", _, now, _, _, _, _, *values]:
                 return Created(*self._terms_and_state(new.guid, now, b"", values))
             case [b"exists", now]:
@@ -257,11 +206,11 @@ class Store:
             *self._shared_arguments(currency), bidder, offer.kind, _or_empty(offer.amount), "1" if confirmed else "",
             str(ANSWER_LIFE_MS) if idempotency_key else "", request,
         )  # fmt: skip
-        reply = await self._bid_script.run(self._live_link(), script_keys, arguments)
+        reply = await self._bid_script.run(self.link(), script_keys, arguments)
         match reply:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
                 _, state = self._terms_and_state(guid, now, price, values)
-                self._reindex(state)
+                self._announce(state)
                 return Accepted(int(seq), int(paddle), _STANDINGS[standing], state, replayed == b"1")
             case _:
                 return self._refusal(guid, reply)
@@ -275,25 +224,25 @@ class Store:
             *self._shared_arguments(currency), act.kind, actor, reason, _or_empty(act.closes_at), act.title or "",
             _or_empty(act.reserve), act.bidder or "", _or_empty(act.paddle),
         )  # fmt: skip
-        reply = await self._act_script.run(self._live_link(), _keys_of_decisions(guid), arguments)
+        reply = await self._act_script.run(self.link(), _keys_of_decisions(guid), arguments)
         match reply:
             case [b"done", _, now, price, _, _, _, *values]:
                 terms, state = self._terms_and_state(guid, now, price, values)
-                self._reindex(state)
+                self._announce(state)
                 return Done(terms, state)
             case _:
                 return self._refusal(guid, reply)
 
     async def settle_due(self, most: int = SETTLED_AT_ONCE) -> int:
         """Do what is due by time alone, of up to `most` auctions; how many those were. Any process may, at any time."""
-        link = self._live_link()
+        link = self.link()
         due: list[bytes] = await link.call("ZRANGE", keys.DUE, "-inf", self._facts.now(), "BYSCORE", "LIMIT", 0, most)
         await asyncio.gather(*(self.settle(guid.decode()) for guid in due))
         return len(due)
 
     async def settle(self, guid: str) -> None:
         """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once."""
-        link = self._live_link()
+        link = self.link()
         currency = await self.currency_of(guid)
         when = b""
         if not isinstance(currency, Refused):
@@ -305,7 +254,7 @@ class Store:
         else:
             await link.call("ZREM", keys.DUE, guid)
 
-    def _reindex(self, state: State) -> None:
+    def _announce(self, state: State) -> None:
         """Say elsewhere what a script has changed. Best effort: those keys are of other slots than the auction.
 
         Listings are by closing time; and whoever sends what the outbox holds should hear that there is something.
@@ -366,7 +315,7 @@ class Store:
         return Update(await self.state(guid))
 
     async def _read_many(self, guids: Sequence[str]) -> list[Record]:
-        link = self._live_link()
+        link = self.link()
         pending = [link.transaction(*read_commands(guid)) for guid in guids]
         replies = await asyncio.gather(*pending)
         return [
@@ -376,7 +325,7 @@ class Store:
 
     async def history(self, guid: str, after: int, limit: int) -> list[HistoryEntry]:
         """Up to `limit` accepted bids with `seq` above `after`, in order."""
-        link = self._live_link()
+        link = self.link()
         gone: list[bytes] = await link.call("SMEMBERS", keys.voided(guid))
         found: list[HistoryEntry] = []
         start = f"({after}-0"
@@ -389,55 +338,14 @@ class Store:
             start = f"({entries[-1][0].decode()}"
         return found[:limit]
 
-    async def log(self, guid: str, until: str = "+") -> AsyncGenerator[tuple[str, dict[str, str]], None]:
-        """Every entry of an auction's log up to the id `until`, in order; read in pages."""
-        start = "-"
-        while True:
-            page = await self._live_link().call("XRANGE", keys.bids(guid), start, until, "COUNT", LOG_PAGE)
-            for entry_id, flat in page:
-                yield entry_id.decode(), _text(flat)
-            if len(page) < LOG_PAGE:
-                return
-            start = f"({page[-1][0].decode()}"
-
     async def paddle(self, guid: str, bidder: str) -> int | None:
         """A bidder's paddle in an auction, if he has bid there."""
-        found = await self._live_link().call("HGET", keys.paddles(guid), bidder)
+        found = await self.link().call("HGET", keys.paddles(guid), bidder)
         return None if found is None else int(found)
-
-    async def voided(self, guid: str) -> frozenset[str]:
-        """The paddles whose bids are void."""
-        return frozenset(paddle.decode() for paddle in await self._live_link().call("SMEMBERS", keys.voided(guid)))
-
-    async def verify(self, guid: str) -> list[str] | Refused:
-        """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
-        link = self._live_link()
-        hash_of, price, newest, voided, most = await link.transaction(
-            ("HGETALL", keys.auction(guid)),
-            ("GET", keys.price(guid)),
-            ("XREVRANGE", keys.bids(guid), "+", "-", "COUNT", 1),
-            ("SMEMBERS", keys.voided(guid)),
-            ("HGET", keys.private(guid), "max"),
-        )
-        if not hash_of:
-            return Refused("plain" if price is not None else "unknown")
-        found = {name.decode(): value.decode("utf-8", "replace") for name, value in hash_of.items()}
-        found |= {"price": (price or b"").decode("utf-8", "replace"), "max": (most or b"").decode()}
-        found["voided"] = " ".join(sorted(paddle.decode() for paddle in voided))
-        if not newest:
-            return ["there is no log"]
-        replay = Replay()
-        try:
-            async with aclosing(self.log(guid, newest[0][0].decode())) as entries:
-                async for entry_id, fields in entries:
-                    replay.take(entry_id, fields)
-        except BrokenLog as error:
-            return [str(error)]
-        return differences(replay.expected(), found)
 
     async def list_auctions(self, status: Listing, after: str | None, limit: int) -> Page:
         """Recorded auctions by closing time (closed ones: latest first), after the auction `after`."""
-        link = self._live_link()
+        link = self.link()
         closed: int = await link.call("ZCOUNT", keys.INDEX, "-inf", self._facts.now())
         total: int = await link.call("ZCARD", keys.INDEX)
         backwards = status == "closed"
@@ -462,94 +370,11 @@ class Store:
                 return Page(found, None)
         return Page(found, last)
 
-    # --- leases and outboxes -------------------------------------------------------------------------------------
-
-    async def hold_lease(self, key: str, holder: str, life_ms: int) -> bool:
-        """Take or keep a lease that one of many processes has; whether `holder` has it."""
-        link = self._live_link()
-        taken, held = await asyncio.gather(link.call("SET", key, holder, "NX", "PX", life_ms), link.call("GET", key))
-        if held != holder.encode():
-            return False
-        if taken is None:
-            await link.call("PEXPIRE", key, life_ms)
-        return True
-
-    async def release_lease(self, key: str, holder: str) -> None:
-        """Give a lease back, if `holder` has it."""
-        link = self._live_link()
-        if await link.call("GET", key) == holder.encode():
-            await link.call("DEL", key)
-
-    async def outboxes(self) -> list[str]:
-        """Auctions that have something to tell."""
-        return [guid.decode() for guid in await self._live_link().call("SMEMBERS", keys.OUTBOXES)]
-
-    async def find_outboxes(self) -> None:
-        """Look through all recorded auctions for such: whoever wrote there may have died before he said so."""
-        link = self._live_link()
-        start = 0
-        while guids := await link.call("ZRANGE", keys.INDEX, start, start + LOG_PAGE - 1):
-            lengths = await asyncio.gather(*(link.call("XLEN", keys.outbox(guid.decode())) for guid in guids))
-            if told := [guid for guid, length in zip(guids, lengths, strict=True) if length]:
-                await link.call("SADD", keys.OUTBOXES, *told)
-            start += LOG_PAGE
-
-    async def oldest_message(self, guid: str) -> tuple[str, dict[str, str]] | None:
-        """What is to be told next of an auction; None, and it is no longer among `outboxes`, when that is nothing."""
-        link = self._live_link()
-        found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
-        if not found:
-            await link.call("SREM", keys.OUTBOXES, guid)
-            if not await link.call("XLEN", keys.outbox(guid)):
-                return None
-            await link.call("SADD", keys.OUTBOXES, guid)  # something came just then
-            found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
-            if not found:
-                return None
-        entry_id, flat = found[0]
-        return entry_id.decode(), _text(flat)
-
-    async def drop_message(self, guid: str, entry_id: str) -> None:
-        """It has been told."""
-        await self._live_link().call("XDEL", keys.outbox(guid), entry_id)
-
-    async def bury_message(self, guid: str, entry_id: str, fields: Mapping[str, str]) -> None:
-        """It could not be told: keep it apart."""
-        link = self._live_link()
-        flat = [part for field in fields.items() for part in field]
-        await link.transaction(
-            ("XADD", keys.dead(guid), entry_id, *flat), ("XDEL", keys.outbox(guid), entry_id)
-        )  # fmt: skip
-        await link.call("SADD", keys.DEAD, guid)
-
-    async def dead_messages(self) -> list[tuple[str, str, dict[str, str]]]:
-        """(guid, id, fields) of all that could not be told."""
-        link = self._live_link()
-        guids: list[bytes] = sorted(await link.call("SMEMBERS", keys.DEAD))
-        pages = await asyncio.gather(*(link.call("XRANGE", keys.dead(guid.decode()), "-", "+") for guid in guids))
-        return [
-            (guid.decode(), entry_id.decode(), _text(flat))
-            for guid, page in zip(guids, pages, strict=True)
-            for entry_id, flat in page
-        ]
-
-    async def revive_messages(self, guid: str) -> int:
-        """Have an auction's dead letters told again, after what still waits; how many those are."""
-        link = self._live_link()
-        entries = await link.call("XRANGE", keys.dead(guid), "-", "+")
-        for entry_id, flat in entries:
-            first_id = _pairs(flat).get(b"id", entry_id)  # by which a receiver knows repeats
-            again = [part for field in {**_pairs(flat), b"id": first_id}.items() for part in field]
-            await link.transaction(("XADD", keys.outbox(guid), "*", *again), ("XDEL", keys.dead(guid), entry_id))
-        await link.call("SREM", keys.DEAD, guid)
-        await link.call("SADD", keys.OUTBOXES, guid)
-        return len(entries)
+    # --- states ------------------------------------------------------------------------------------------------
 
     def now(self) -> int:
         """The store's clock, estimated, in epoch ms."""
         return self._facts.now()
-
-    # --- states ------------------------------------------------------------------------------------------------
 
     def state_of(self, record: Record, now: int | None = None) -> State:
         """The state that a record shows at `now` (the store's clock, by default as of now)."""
@@ -590,7 +415,8 @@ def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
     return dict(zip(each, each, strict=True))
 
 
-def _text(flat: Sequence[bytes]) -> dict[str, str]:
+def text_of(flat: Sequence[bytes]) -> dict[str, str]:
+    """The fields of a stream's entry."""
     return {name.decode(): value.decode() for name, value in _pairs(flat).items()}
 
 

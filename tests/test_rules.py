@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from sse_auction.auction import Act, Offer, State
+from sse_auction.auction_log import AuctionLog
+from sse_auction.decisions import Accepted, Created, Done, Refused
 from sse_auction.facts import StoreFacts
 from sse_auction.money import MAX_MINOR_UNITS
-from sse_auction.store import Accepted, Created, Done, Refused, Store
+from sse_auction.store import Store
 from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess
 from tests.rules_model import Model
@@ -336,7 +338,7 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
             """The log leads to the state, unless a test has moved the times behind its back."""
             if not self.may_move:
                 bench.do(bench.store.settle(self.both.guid))
-                assert bench.do(bench.store.verify(self.both.guid)) == []
+                assert bench.do(AuctionLog(bench.store).verify(self.both.guid)) == []
 
     return Auctions
 

@@ -13,13 +13,14 @@ from sse_auction import auction as auction_module
 from sse_auction import refusals, store
 from sse_auction.auction import Act, Offer
 from sse_auction.facts import StoreFacts
+from sse_auction.lease import Lease
 from sse_auction.link import StoreUnavailable
 from sse_auction.store import Script, Store
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(auction_module.__file__).parent / "lua"
-NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem != "common")
+NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in ("common", "lease"))  # those that decide
 COUNTER = "the-branches-that-were-executed"
 
 
@@ -301,6 +302,28 @@ class Walk:
         await self._store.settle("gone")
 
 
+def test_a_lease_is_had_by_one_at_a_time(
+    counted: tuple[asyncio.AbstractEventLoop, Store, StoreProcess],
+) -> None:
+    loop, made, process = counted
+
+    async def look() -> None:
+        lease = Lease(made, "a-lease")
+        assert not await lease.release("ann"), "nobody has it"
+        assert await lease.hold("ann", 60)
+        assert not await lease.hold("bob", 60)
+        assert not await lease.release("bob"), "only who has it can give it back"
+        assert await lease.hold("ann", 30), "who has it may keep it"
+        with process.client() as client:
+            assert 0 < client.pttl("a-lease") <= 30_000
+        assert await lease.release("ann")
+        assert await lease.hold("bob", 0.05)
+        while not await lease.hold("ann", 60):
+            pass  # until its time is up
+
+    loop.run_until_complete(look())
+
+
 # --- headers -------------------------------------------------------------------------------------------------------
 
 
@@ -318,7 +341,7 @@ def used(text: str, kind: str) -> set[int]:
     return {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", code)}
 
 
-@pytest.mark.parametrize("name", ["common", *NAMES])
+@pytest.mark.parametrize("name", ["common", "lease", *NAMES])
 def test_a_header_describes_what_its_script_uses(name: str) -> None:
     text = (LUA / f"{name}.lua").read_text()
     keys, arguments = used(text, "KEYS"), used(text, "ARGV")
@@ -328,6 +351,9 @@ def test_a_header_describes_what_its_script_uses(name: str) -> None:
         assert described(text, "ARGV") == arguments | {2, 3} == {1, 2, 3, 4}
         return
     assert keys == described(text, "KEYS")
+    if name == "lease":
+        assert arguments == described(text, "ARGV")
+        return
     assert arguments - {1, 2, 3, 4} <= described(text, "ARGV")
     assert described(text, "ARGV") - arguments <= {11}, "from 11 on a loop takes them"
 

@@ -24,9 +24,10 @@ from benchmarks.contenders.ours import SECRET
 from benchmarks.writer import state
 from sse_auction.auction import Offer
 from sse_auction.auth import InvalidToken, Tokens
+from sse_auction.decisions import Accepted, Refused
 from sse_auction.facts import StoreFacts
 from sse_auction.money import parse_amount
-from sse_auction.store import Accepted, Refused, Store
+from sse_auction.store import Store
 from sse_auction.wire import CreateRequest, new_auction
 
 # --- the usual recipe ------------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from benchmarks.contenders.base import Store as StoreProcess
 from benchmarks.processes import end
 from benchmarks.stage import Figures
 from sse_auction.auction import Act, Offer
+from sse_auction.decisions import Accepted, Done
 from sse_auction.facts import StoreFacts
 from sse_auction.link import connect
-from sse_auction.store import Accepted, Done, Store
+from sse_auction.store import Store
 from sse_auction.wire import CreateRequest, new_auction
 
 BIDS, BIDDERS = 10_000, 5_000

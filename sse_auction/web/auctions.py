@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from sse_auction.auction import Seen, is_guid
 from sse_auction.auth import Identity
+from sse_auction.decisions import Created, Refused
 from sse_auction.link import StoreError
 from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError
 from sse_auction.refusals import explain
-from sse_auction.store import Created, Listing, Refused
+from sse_auction.store import Listing
 from sse_auction.web.problems import Problem, store_unavailable
 from sse_auction.web.requests import (
     Service,

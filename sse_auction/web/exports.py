@@ -3,15 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.export import MEDIA_TYPES, Format, lines
+from sse_auction.decisions import Refused
+from sse_auction.export import MEDIA_TYPES, Format
 from sse_auction.link import StoreError
-from sse_auction.store import Refused, Store
 from sse_auction.web.auctions import refusal
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import guid_of, header_of, identity_of, service_of
@@ -69,17 +68,17 @@ async def export_ndjson(request: Request) -> Response:
 
 async def _export(request: Request, form: Format) -> Response:
     guid = guid_of(request)
-    store = service_of(request).store
+    service = service_of(request)
     everything = False
     if header_of(request, b"authorization"):
         identity = identity_of(request)
         everything = identity.role == "operator" and identity.may_enter(guid)
-    currency = await store.currency_of(guid)
+    currency = await service.store.currency_of(guid)
     if isinstance(currency, Refused):
         raise refusal(guid, "", currency) if currency.reason == "unknown" else Problem(
             "not_open", f"auction {guid!r} is kept by another system and has no log here", state=currency.state
         )  # fmt: skip
-    made = _lines(store, guid, form, currency, everything)
+    made = service.log.export(guid, form, currency, everything=everything)
     first = await anext(made, b"")  # a store that fails is told before the answer has begun
     headers = {
         "content-type": MEDIA_TYPES[form],
@@ -88,10 +87,3 @@ async def _export(request: Request, form: Format) -> Response:
         "vary": "authorization",
     }
     return Export(first, made, headers)
-
-
-async def _lines(store: Store, guid: str, form: Format, currency: str, everything: bool) -> AsyncGenerator[bytes, None]:
-    voided = await store.voided(guid)
-    async with aclosing(store.log(guid)) as entries:
-        async for line in lines(entries, form, currency=currency, voided=voided, everything=everything):
-            yield line

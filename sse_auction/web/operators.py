@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sse_auction.auction import Act
+from sse_auction.decisions import Refused
 from sse_auction.money import AmountError, parse_amount
 from sse_auction.refusals import subject_of
-from sse_auction.store import Refused
 from sse_auction.web.auctions import json_reply, refusal
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, body_of, guid_of, operator_of, service_of

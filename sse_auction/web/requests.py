@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from sse_auction import wire
 from sse_auction.auction import RESERVED_GUIDS, is_guid
+from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Identity, InvalidToken, Tokens
 from sse_auction.hub import Hub
 from sse_auction.mirror import Mirror
@@ -27,6 +28,7 @@ class Service(Protocol):
     settings: Settings
     tokens: Tokens
     store: Store
+    log: AuctionLog
     mirror: Mirror
     hub: Hub
     bid_rate: RateLimit

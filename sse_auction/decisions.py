@@ -1,0 +1,59 @@
+"""What comes of a bid, an act or a new auction: values, not exceptions, for a low bid is no error."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sse_auction.auction import State, Terms
+
+Refusal: TypeAlias = Literal[
+    # of a bid
+    "unknown", "plain", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
+    "too_low", "too_high", "not_aligned", "already_leading", "key_reused",
+    # of an operator's act
+    "already_paused", "not_paused", "not_later", "reserve_raised", "no_such_bidder",
+]  # fmt: skip
+Standing: TypeAlias = Literal["leading", "outbid", "winning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A bid that counted; `replayed` when this is the first answer given again."""
+
+    seq: int
+    paddle: int
+    standing: Standing
+    state: State
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An operator's act that was carried out."""
+
+    terms: Terms
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A bid or an act that changed nothing, and the state that made it so (None where no auction is)."""
+
+    reason: Refusal
+    state: State | None = None
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new auction."""
+
+    terms: Terms
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class NotCreated:
+    """An auction that was not recorded: its guid is taken, or its closing time is past."""
+
+    reason: Literal["exists", "past"]
+    now: int
