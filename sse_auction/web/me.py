@@ -74,10 +74,11 @@ class StandingsResponse(Response):
         if guid not in self._paddles:
             try:
                 paddle = await self._service.store.paddle(guid, self._bidder)
+                if paddle is None:
+                    return b""
+                update = await self._service.store.update(guid)  # the hub's may be from before the bid that gave it
             except StoreError:
                 return b""  # asked again with whatever comes next, at the latest when prices are live again
-            if paddle is None:
-                return b""
             self._paddles[guid] = paddle
         state, paddle = update.state, self._paddles[guid]
         standing = standing_of(state, paddle)
