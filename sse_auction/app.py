@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from sse_auction.link import StoreError
+from sse_auction.logs import REQUEST_ID_HEADER, begin_request
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
 from sse_auction.web import auctions, exports, me, operations, operators, pages, problems, streams
@@ -34,7 +35,9 @@ class Endpoint:
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name_response = (REQUEST_ID_HEADER, begin_request(scope["headers"]).encode())
         response = await self._handle(Request(scope, receive, send))
+        response.raw_headers.append(name_response)
         await response(scope, receive, send)
 
 
@@ -107,8 +110,9 @@ def _middleware(settings: Settings) -> list[Middleware]:
                 "Idempotency-Key",
                 "Last-Event-ID",
                 "If-None-Match",
+                "X-Request-ID",
             ],
-            expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed"],
+            expose_headers=["ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"],
             max_age=600,
         )
     ]

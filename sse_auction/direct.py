@@ -17,7 +17,7 @@ import time
 from typing import Protocol
 
 from sse_auction.hub import Hub
-from sse_auction.subscriber import EndReason, Item, LatestQueue, Subscriber
+from sse_auction.subscriber import RETRY, EndReason, Item, LatestQueue, Subscriber
 
 EXTENSION = "sse_auction.transport"  # in the ASGI scope's extensions: the connection's transport, where it can be had
 
@@ -37,8 +37,8 @@ class DirectStream(Subscriber, asyncio.Protocol):
 
     __slots__ = ("_connections", "_hub", "_queue", "_transport")
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__()
+    def __init__(self, hub: Hub, request: str) -> None:
+        super().__init__(request)
         self._hub = hub
         self._transport: asyncio.Transport | None = None
         self._connections: set[object] | None = None
@@ -59,6 +59,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
     def offer(self, slot: str, data: bytes) -> None:
         if self.ready is not None:
             self.ready.write(data)
+            self.events += slot != RETRY
         elif self._queue is not None and self.why_ended is None:
             self._queue.put_nowait(Item(slot, data))
 
@@ -89,7 +90,10 @@ class DirectStream(Subscriber, asyncio.Protocol):
         self._send_waiting()
 
     def _send_waiting(self, head: bytes = b"") -> None:
-        waiting = head + self._queue.take_all() if self._queue is not None else head
+        waiting = head
+        if self._queue is not None:
+            self.events += self._queue.count_events()
+            waiting += self._queue.take_all()
         self._queue = self.behind_since = None
         if self._transport is not None:
             if self.why_ended is None:

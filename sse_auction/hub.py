@@ -25,7 +25,7 @@ from typing import Literal, Protocol, TypeAlias
 from sse_auction.auction import Seen, State
 from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED
 from sse_auction.room import Room
-from sse_auction.subscriber import QueuedSubscriber, Subscriber
+from sse_auction.subscriber import RETRY, QueuedSubscriber, Subscriber
 from sse_auction.wire import Update, heartbeat_event, retry_field
 
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
@@ -37,7 +37,9 @@ SHORTEST_LIFE = 0.8  # of the longest; the rest is chance, so that a crowd that 
 RECONNECT_MS = (2000, 4000)  # after a line was lost; a crowd that lost it at once comes back spread out
 RECONNECT_AFTER_LIFE_MS = (50, 500)  # one stream's end is no crowd: its viewer should miss as little as can be
 RECONNECT_AFTER_DRAIN_MS = (500, 3000)
+CLOSING_MARGIN_SECONDS = 1.0  # after which everybody has been told that an auction is closed
 PORTION = 256  # viewers served in one turn of the loop: 2 to 3 ms
+QUIET_BEFORE_CLOSING_SECONDS = 30.0  # in which no stream ends: every viewer sees the hammer fall
 HEARTBEAT_SPREAD = 0.2  # a crowd that got a price at once does not get its heartbeats at once
 
 
@@ -73,25 +75,27 @@ class Hub:
         self._wheel: dict[int, set[Subscriber]] = {}
         self._crowds: dict[Room, float] = {}  # rooms in which some still wait for the newest state, and since when
         self._untold: dict[Subscriber, None] = {}  # who still is to hear whether prices are live
+        self._behind: set[Subscriber] = set()  # who has not taken what was sent last, and some who have by now
+        self._empty = asyncio.Event()  # told when the last viewer has left
+        self._drained_from: int | None = None  # how many viewers there were when it began to drain
         self._serves_crowds = False
         self._live = False
-        self._draining = False
 
     # --- viewers -----------------------------------------------------------------------------------------------
 
     @property
     def busy_reason(self) -> BusyReason | None:
         """Why no further stream can be opened, or None."""
-        if self._draining:
+        if self._drained_from is not None:
             return "draining"
         return "too_many_streams" if len(self._subscribers) >= self._max_streams else None
 
     @contextmanager
     def subscribe(
-        self, guids: Sequence[str], seen: Seen | None = None, *, many: bool = False
+        self, guids: Sequence[str], seen: Seen | None = None, *, many: bool = False, request: str = ""
     ) -> Iterator[QueuedSubscriber]:
-        """Watch auctions for as long as the context lasts; see `enter`."""
-        subscriber = QueuedSubscriber(self.fell_behind)
+        """Watch auctions for as long as the context lasts; see `enter`. `request` is the id of a stream's request."""
+        subscriber = QueuedSubscriber(request, self.fell_behind)
         self.enter(subscriber, guids, seen, many=many)
         try:
             yield subscriber
@@ -107,9 +111,10 @@ class Hub:
         subscriber.heartbeat_seconds = self._heartbeat_seconds * (1 - random.random() * HEARTBEAT_SPREAD)
         subscriber.ends_at = subscriber.sent_at + self._stream_life_seconds * random.uniform(SHORTEST_LIFE, 1)
         self._subscribers.add(subscriber)
+        self._empty.clear()
         STREAMS.inc()
         self._schedule(subscriber)
-        subscriber.offer("retry", retry_field(*RECONNECT_MS))
+        subscriber.offer(RETRY, retry_field(*RECONNECT_MS))
         now = self._clock()
         for guid in guids:
             self._room(guid).admit(subscriber, seen, now, many=many)
@@ -133,8 +138,11 @@ class Hub:
         self._subscribers.discard(subscriber)
         STREAMS.dec()
         STREAMS_ENDED.labels(subscriber.why_ended or "gone").inc()
+        if subscriber.request:
+            _log_end(subscriber)
         self._unschedule(subscriber)
         self._untold.pop(subscriber, None)
+        self._behind.discard(subscriber)
         for room in self._rooms_of(subscriber):
             room.dismiss(subscriber)
             if room.is_empty:
@@ -142,11 +150,19 @@ class Hub:
                 ROOMS.dec()
                 self._source.unwatch(room.guid)
         subscriber.guids = ()
+        if not self._subscribers:
+            self._empty.set()
 
     def fell_behind(self, subscriber: Subscriber) -> None:
         """A viewer has begun not to take what he is sent: look after him when his time for that is up."""
+        self._behind.add(subscriber)
         self._unschedule(subscriber)
         self._schedule(subscriber)
+
+    def count_behind(self) -> int:
+        """How many viewers have not taken what was sent to them last."""
+        self._behind = {subscriber for subscriber in self._behind if subscriber.behind_since is not None}
+        return len(self._behind)
 
     def state_of(self, guid: str) -> Update | None:
         """The newest state of a watched auction if it is live and time has not changed it since; else None."""
@@ -240,11 +256,10 @@ class Hub:
         behind_since = subscriber.behind_since
         if behind_since is not None and now - behind_since >= self._stall_seconds:
             subscriber.why_ended = "stalled"
-            log.info("a viewer of %s took nothing for %g s and is cut", _names(subscriber), now - behind_since)
             subscriber.cut()
             return
         if now >= subscriber.ends_at:
-            if self._draining or not any(room.closes_soon(self._clock()) for room in self._rooms_of(subscriber)):
+            if self._drained_from is not None or not self._closes_soon(subscriber):
                 self._end(subscriber)
             subscriber.ends_at = now + 1.0
         if now - self._heard_at(subscriber) >= subscriber.heartbeat_seconds:
@@ -252,16 +267,21 @@ class Hub:
             subscriber.sent_at = now
         self._schedule(subscriber)
 
+    def _closes_soon(self, subscriber: Subscriber) -> bool:
+        """Whether an auction that he watches is about to close: nobody's stream ends then for its age."""
+        times = (room.seconds_to_closing(self._clock()) for room in self._rooms_of(subscriber))
+        return any(seconds is not None and seconds < QUIET_BEFORE_CLOSING_SECONDS for seconds in times)
+
     def _heard_at(self, subscriber: Subscriber) -> float:
         """When a viewer was last sent anything, in monotonic seconds."""
         return max(subscriber.sent_at, *(room.sent_at for room in self._rooms_of(subscriber)))
 
     def _end(self, subscriber: Subscriber) -> None:
         """End one stream; its viewer comes back soon when it only grew old, later when this process goes away."""
-        if self._draining:
-            subscriber.end("draining", "retry", retry_field(*RECONNECT_AFTER_DRAIN_MS))
+        if self._drained_from is not None:
+            subscriber.end("draining", RETRY, retry_field(*RECONNECT_AFTER_DRAIN_MS))
         else:
-            subscriber.end("life", "retry", retry_field(*RECONNECT_AFTER_LIFE_MS))
+            subscriber.end("life", RETRY, retry_field(*RECONNECT_AFTER_LIFE_MS))
 
     def _schedule(self, subscriber: Subscriber) -> None:
         """Put a viewer into the wheel at the moment at which something may be due for him."""
@@ -282,22 +302,62 @@ class Hub:
     # --- the end -----------------------------------------------------------------------------------------------
 
     def drain(self, window_seconds: float) -> None:
-        """Take no new streams, and end those that are open at random moments within the window."""
-        self._draining = True
+        """Take no new streams, and end those that are open at random moments within the window.
+
+        None is ended in the last moments of its auction, if the window is long enough to end it before or after.
+        """
         now = time.monotonic()
-        for subscriber in self._subscribers:
+        self._drained_from = len(self._subscribers)
+        window_seconds = max(0.0, window_seconds - TICK_SECONDS)
+        for subscriber in list(self._subscribers):
             self._unschedule(subscriber)
-            subscriber.ends_at = now + random.random() * max(0.0, window_seconds - TICK_SECONDS)
+            subscriber.ends_at = now + self._drain_moment(subscriber, window_seconds)
             if subscriber.ends_at <= now:
                 self._end(subscriber)
             self._schedule(subscriber)
 
+    def _drain_moment(self, subscriber: Subscriber, window_seconds: float) -> float:
+        """How many seconds from now a viewer's stream is ended."""
+        moment = random.random() * window_seconds
+        for room in self._rooms_of(subscriber):
+            closing = room.seconds_to_closing(self._clock())
+            if closing is None or not moment <= closing < moment + QUIET_BEFORE_CLOSING_SECONDS:
+                continue
+            if closing + CLOSING_MARGIN_SECONDS <= window_seconds:
+                moment = random.uniform(closing + CLOSING_MARGIN_SECONDS, window_seconds)
+            elif closing > QUIET_BEFORE_CLOSING_SECONDS:
+                moment = random.random() * (closing - QUIET_BEFORE_CLOSING_SECONDS)
+        return moment
+
+    @property
+    def drain_progress(self) -> float:
+        """The share of the viewers who were there when draining began and who have left; 0 before."""
+        if self._drained_from is None:
+            return 0.0
+        return 1 - len(self._subscribers) / self._drained_from if self._drained_from else 1.0
+
+    async def emptied(self) -> None:
+        """Wait until the last viewer has left."""
+        if self._subscribers:
+            await self._empty.wait()
+
+    def cut_rest(self) -> None:
+        """Let everybody go at once who is still there."""
+        for subscriber in list(self._subscribers):
+            subscriber.cut()
+
     def fail(self) -> None:
         """Something here has died: end all streams, so that their viewers go to a process that works."""
-        self._draining = True
-        for subscriber in self._subscribers:
-            subscriber.end("failed", "retry", retry_field(*RECONNECT_AFTER_DRAIN_MS))
+        self._drained_from = len(self._subscribers)
+        for subscriber in list(self._subscribers):
+            subscriber.end("failed", RETRY, retry_field(*RECONNECT_AFTER_DRAIN_MS))
 
 
-def _names(subscriber: Subscriber) -> str:
-    return ", ".join(subscriber.guids[:3])
+def _log_end(subscriber: Subscriber) -> None:
+    reason, age = subscriber.why_ended or "gone", round(time.monotonic() - subscriber.opened_at, 3)
+    told = {
+        "request": subscriber.request, "auctions": subscriber.guids, "reason": reason, "age_seconds": age,
+        "events": subscriber.events,
+    }  # fmt: skip
+    names = ", ".join(subscriber.guids[:3])
+    log.info("a stream of %s ended: %s after %g s and %d events", names, reason, age, subscriber.events, extra=told)

@@ -25,6 +25,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
+from sse_auction.metrics import DEADLINES_MISSED, STORE_SECONDS
+
 log = logging.getLogger(__name__)
 
 Argument: TypeAlias = str | bytes | int
@@ -68,12 +70,16 @@ def _refusal(message: str) -> StoreError:
 class Link(asyncio.Protocol):
     """A live connection: calls go out, answers and pushes come in. Made by `connect`."""
 
-    def __init__(self, writer: asyncio.StreamWriter, timeout: float, on_push: Callable[[list[Any]], None]) -> None:
+    def __init__(
+        self, writer: asyncio.StreamWriter, timeout: float, on_push: Callable[[list[Any]], None], name: str
+    ) -> None:
         self._writer = writer  # held, for its destructor would close the transport
         self._transport = writer.transport
         self._transport.set_protocol(self)
         self._timeout = timeout
         self._on_push = on_push
+        self._seconds = STORE_SECONDS.labels(name)
+        self._missed = DEADLINES_MISSED.labels(name)
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=_refusal)
         self._outgoing: list[bytes] = []
@@ -151,7 +157,9 @@ class Link(asyncio.Protocol):
             if deadline > now:
                 self._sweep = self._loop.call_at(deadline, self._fail_overdue)
                 break
-            _fail(future, StoreTimeout(f"the store did not answer within {self._timeout:g} s"))
+            if future is not None and not future.done():
+                self._missed.inc()
+                _fail(future, StoreTimeout(f"the store did not answer within {self._timeout:g} s"))
         if self._waiting and self._waiting[0][0] <= now and now - self._heard_at >= self._timeout:
             self._give_up()
 
@@ -172,7 +180,9 @@ class Link(asyncio.Protocol):
 
     def _answer(self, reply: Reply) -> None:
         """Give a reply to the call that has waited longest."""
-        _, future = self._waiting.popleft()
+        deadline, future = self._waiting.popleft()
+        if future is not None:
+            self._seconds.observe(self._heard_at - (deadline - self._timeout))
         if not isinstance(reply, StoreError):
             if future is not None and not future.done():
                 future.set_result(reply)
@@ -204,8 +214,13 @@ def _ignore_push(push: list[Any]) -> None:
     pass
 
 
-async def connect(url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push) -> Link:
-    """Open a link to `url`, whose calls have `timeout` seconds each; `StoreUnavailable` says why it cannot be had."""
+async def connect(
+    url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push, name: str = "store"
+) -> Link:
+    """Open a link to `url`, whose calls have `timeout` seconds each; `StoreUnavailable` says why it cannot be had.
+
+    `name` is the one by which the metrics have it.
+    """
     try:
         pool = ConnectionPool.from_url(
             url,
@@ -227,18 +242,18 @@ async def connect(url: str, timeout: float, on_push: Callable[[list[Any]], None]
     # The one private attribute of redis-py in this project, held by tests of this module against every store.
     writer: asyncio.StreamWriter = connection._writer
     connection._reader = connection._writer = None  # its destructor must not close what is ours now
-    return Link(writer, timeout, on_push)
+    return Link(writer, timeout, on_push, name)
 
 
 async def dial(
-    url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push
+    url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push, name: str = "store"
 ) -> AsyncGenerator[Link, None]:
     """Links without end: a new one whenever the last is lost or was closed, after a short random pause."""
     pause = _FIRST_PAUSE_SECONDS
     complained = False
     while True:
         try:
-            link = await connect(url, timeout, on_push)
+            link = await connect(url, timeout, on_push, name)
         except StoreUnavailable as error:
             if not complained:
                 log.error("%s; trying again until it is back", error)

@@ -17,6 +17,7 @@ message for it always comes after the read before it.
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import Awaitable
@@ -68,6 +69,7 @@ class Mirror:
         self._memory_lost = False
         self._tracking = True
         self._look_again_at = 0.0  # by the loop's clock
+        self._true_at = time.monotonic()  # when everything watched last was known to be as the store had it
         self._trouble = ""  # why it is not live, as logged
         self._live = asyncio.Event()
 
@@ -79,6 +81,11 @@ class Mirror:
     async def live(self) -> None:
         """Wait until that is so."""
         await self._live.wait()
+
+    def staleness_seconds(self) -> float:
+        """Since when what is shown may differ from what the store has."""
+        unread = min((watched.dirty_since or math.inf for watched in self._due.values()), default=math.inf)
+        return time.monotonic() - min(unread, self._true_at)
 
     def publish_to(self, hub: Hub) -> None:
         """Name the hub that gets the states (it is made after its source)."""
@@ -130,7 +137,7 @@ class Mirror:
 
     async def run(self) -> None:
         """Follow the store until cancelled, whatever happens to it."""
-        async with aclosing(dial(self._url, ANSWER_TIMEOUT_SECONDS, self._on_push)) as links:
+        async with aclosing(dial(self._url, ANSWER_TIMEOUT_SECONDS, self._on_push, "mirror")) as links:
             async for link in links:
                 try:
                     await self._follow(link)
@@ -187,6 +194,7 @@ class Mirror:
     async def _read_time(self, link: Link) -> int:
         sent_at = time.monotonic()
         reply = await link.call("TIME")
+        self._true_at = max(self._true_at, sent_at)  # it would have told of changes before this answer
         return self._facts.observe_time(reply, sent_at, time.monotonic())
 
     async def _read_due(self, link: Link) -> None:
@@ -210,6 +218,7 @@ class Mirror:
             self._due.update((watched.guid, watched) for watched in batch if watched.guid in self._watched)
             raise
         MIRROR_READS.inc(len(batch))
+        self._true_at = sent_at
         for watched, (price, fields) in zip(batch, replies, strict=True):
             if self._watched.get(watched.guid) is watched:
                 self._show(watched, read_record(watched.guid, price, fields, self._plain_currency), now)

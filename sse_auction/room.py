@@ -13,8 +13,6 @@ from sse_auction.auction import Seen
 from sse_auction.subscriber import Subscriber
 from sse_auction.wire import Update
 
-QUIET_BEFORE_CLOSING_MS = 30_000  # in which no stream's life ends: every viewer sees the hammer fall
-
 
 class Room:
     """One watched auction."""
@@ -124,10 +122,12 @@ class Room:
         for subscriber in portion:  # the innermost loop of the service
             if subscriber.ready is not None:
                 subscriber.ready.write(event)
+                subscriber.events += 1
             else:
                 subscriber.offer(guid, event)
 
-    def closes_soon(self, now: int) -> bool:
-        """Whether the auction is about to close."""
-        closes_at = self.update.state.changes_at if self.update and self.update.state.status == "open" else None
-        return closes_at is not None and closes_at - now < QUIET_BEFORE_CLOSING_MS
+    def seconds_to_closing(self, now: int) -> float | None:
+        """How long an open auction still is open, as far as is known; None for others."""
+        if self.update is None or self.update.state.status != "open" or self.update.state.changes_at is None:
+            return None
+        return (self.update.state.changes_at - now) / 1000

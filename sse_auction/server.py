@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from sse_auction.app import create_app
 from sse_auction.direct import EXTENSION, DirectStream
+from sse_auction.logs import configuration
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.settings import Settings
 
@@ -39,15 +40,7 @@ _KERNEL_SHARE = [
     )
     if hasattr(socket, name)
 ]
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-8s %(name)s[%(process)d]: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"level": "INFO", "handlers": ["stderr"]},
-    "loggers": {"httpx": {"level": "WARNING"}},
-}
-SHUTDOWN_MARGIN_SECONDS = 2.0  # for streams to leave after the drain window; then they are cut
+LAST_REQUESTS_SECONDS = 1  # for what is still being answered when the streams have gone
 
 
 class ResponseWriter:
@@ -178,8 +171,9 @@ def _serve_workers(settings: Settings, host: str) -> int:
         "sse_auction.app:create_app", factory=True, workers=settings.workers, **_options(settings)  # type: ignore[arg-type]  # as above
     )  # fmt: skip
     listener = _announced(host, settings)
-    Multiprocess(config, sockets=[listener]).run()
-    return 0
+    supervisor = Multiprocess(config, sockets=[listener])
+    supervisor.run()
+    return 1 if any((worker.exitcode or 0) > 0 for worker in supervisor.processes) else 0
 
 
 def _options(settings: Settings) -> dict[str, object]:
@@ -191,10 +185,10 @@ def _options(settings: Settings) -> dict[str, object]:
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # nothing here depends on the client's address or scheme; it would cost every request
-        "log_config": LOGGING,
+        "log_config": configuration(),
         "backlog": BACKLOG,
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
-        "timeout_graceful_shutdown": int(settings.drain_seconds + SHUTDOWN_MARGIN_SECONDS + 1),
+        "timeout_graceful_shutdown": LAST_REQUESTS_SECONDS,
     }
 
 

@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from sse_auction.embedded import embedded_store
 from sse_auction.facts import StoreFacts
 from sse_auction.hub import Hub
 from sse_auction.link import StoreError, StoreUnavailable
+from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STREAMS_BEHIND
 from sse_auction.mirror import Mirror
 from sse_auction.outbox import Outbox
 from sse_auction.rate import RateLimit
@@ -33,6 +34,8 @@ from sse_auction.webhooks import Webhooks
 log = logging.getLogger(__name__)
 
 FIRST_READ_TIMEOUT_SECONDS = 5.0
+DRAIN_MARGIN_SECONDS = 0.5  # for viewers who are slow to take their ending; then they are cut
+VITAL_SIGNS_SECONDS = 0.25
 SETTLE_SECONDS = 0.8  # between looks for auctions that have closed: settled within a second or two
 
 
@@ -82,7 +85,7 @@ class Service:
         )
         self.mirror.publish_to(self.hub)
         self.failure: str | None = None
-        self.is_draining = False
+        self.is_leaving = False  # it has been told to stop
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -92,6 +95,7 @@ class Service:
         self._own("mirror", self.mirror.run())
         self._own("hub", self.hub.run())
         self._own("settling", settle_always(self.store))
+        self._own("vital signs", self._watch_vital_signs())
         if is_server and (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
             give_up_seconds = self.settings.webhook_give_up_seconds
             self._own("webhooks", Webhooks(Outbox(self.store), url, secret, give_up_seconds).run())
@@ -105,6 +109,18 @@ class Service:
         if self.settings.demo:
             self._own("demo", Demo(self.store, self.now).run())
 
+    async def _watch_vital_signs(self) -> None:
+        """Keep the gauges true that change by time alone, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + VITAL_SIGNS_SECONDS
+            await asyncio.sleep(VITAL_SIGNS_SECONDS)
+            LOOP_LAG.set(max(0.0, loop.time() - due))
+            MIRROR_STALENESS.set(self.mirror.staleness_seconds())
+            STREAMS_BEHIND.set(self.hub.count_behind())
+            DRAINING.set(self.is_draining)
+            DRAIN_PROGRESS.set(self.hub.drain_progress)
+
     async def stop(self) -> None:
         """Stop the tasks and wait until they have ended."""
         self._stopping = True
@@ -112,11 +128,28 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def drain(self) -> None:
-        """Begin to leave: take no new streams, end the open ones spread over the drain window."""
-        if not self.is_draining:
-            self.is_draining = True
-            self.hub.drain(self.settings.drain_seconds)
+    async def drain(self, *, at_once: bool = False) -> None:
+        """Leave: take no new streams, and end the open ones spread over the drain window; returns when it is over.
+
+        For all of the window `/readyz` fails, for balancers to notice; `at_once` means that there are none, and the
+        end of the last stream is the end.
+        """
+        self.is_leaving = True
+        window = self.settings.drain_seconds
+        if self.failure is None:
+            log.info("draining: streams end within %g s", window)
+            self.hub.drain(window)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(window + DRAIN_MARGIN_SECONDS):
+                if not at_once:
+                    await asyncio.sleep(window)
+                await self.hub.emptied()
+        self.hub.cut_rest()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process is on its way out."""
+        return self.is_leaving or self.failure is not None
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
@@ -129,7 +162,6 @@ class Service:
         error = None if task.cancelled() else task.exception()
         self.failure = f"the {task.get_name()} has died: {error!r}"
         log.critical("%s; this process stops", self.failure, exc_info=error)
-        self.is_draining = True
         self.hub.fail()
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -146,7 +178,7 @@ async def running_service(settings: Settings, *, is_server: bool = True) -> Asyn
         service = Service(settings, url)
         try:
             await service.start(is_server=is_server)
-            with _drain_at_signals(service) if is_server else nullcontext():
+            with _drain_before_stopping(service) if is_server else nullcontext():
                 yield service
         finally:
             await service.stop()
@@ -165,29 +197,54 @@ def _tune_garbage_collection() -> None:
 
 
 @contextmanager
-def _drain_at_signals(service: Service) -> Iterator[None]:
-    """Begin to drain when the process is told to stop, then do what the server has installed for that.
+def _drain_before_stopping(service: Service) -> Iterator[None]:
+    """When the process is told to stop, see the viewers off first; only then let the server know.
 
-    A server tells its application of a stop only when all connections are gone; but it is the application's part to
-    end the streams.
+    A server closes its listener as soon as it hears of it, so that nobody could see that `/readyz` fails; and it tells
+    its application only when all connections are gone, but it is the application's part to end the streams. Whoever
+    says it twice does not want to wait.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals can be had in the main thread only; whoever runs us elsewhere calls `drain` himself
         return
     loop = asyncio.get_running_loop()
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    leaving: list[asyncio.Task[None]] = []
+    server_knows = threading.Event()
 
-    def drain_first(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(service.drain)
+    async def leave(number: int) -> None:
+        try:
+            await service.drain(at_once=number == signal.SIGINT)
+        finally:
+            if not server_knows.is_set():
+                pass_on(number, None)
+
+    def begin(number: int) -> None:
+        leaving.append(asyncio.create_task(leave(number), name="leaving"))
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        server_knows.set()
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
+        elif handler == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if service.is_leaving:
+            pass_on(number, frame)
+        else:
+            service.is_leaving = True
+            loop.call_soon_threadsafe(begin, number)
 
     for each in before:
-        signal.signal(each, drain_first)
+        signal.signal(each, on_signal)
     try:
         yield
     finally:
         for each, handler in before.items():
-            if signal.getsignal(each) is drain_first:
+            if signal.getsignal(each) is on_signal:
                 signal.signal(each, handler)
+        for task in leaving:
+            task.cancel()

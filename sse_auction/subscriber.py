@@ -10,6 +10,9 @@ from sse_auction.metrics import STATES_CONFLATED
 EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"]
 
 
+RETRY = "retry"  # the slot of what is no event: how soon to come back
+
+
 class Item(NamedTuple):
     """What waits for a viewer: SSE bytes, and the slot they replace (a guid, or a kind of event)."""
 
@@ -35,6 +38,10 @@ class LatestQueue(asyncio.Queue[Item]):
         """The bytes of all that waits, maybe none."""
         return b"".join(self.get_nowait().data for _ in range(self.qsize()))
 
+    def count_events(self) -> int:
+        """How many events wait; a retry field is none."""
+        return len(self._queue) - (RETRY in self._queue)
+
 
 class Writer(Protocol):
     """What takes bytes at once, such as a transport."""
@@ -45,13 +52,18 @@ class Writer(Protocol):
 class Subscriber:
     """One viewer's stream; the two ways to deliver are its subclasses."""
 
-    __slots__ = ("behind_since", "ends_at", "guids", "heartbeat_seconds", "ready", "sent_at", "tick", "why_ended")
+    __slots__ = (
+        "behind_since", "ends_at", "events", "guids", "heartbeat_seconds", "opened_at", "ready", "request", "sent_at",
+        "tick", "why_ended",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, request: str) -> None:
+        self.request = request  # the id of the request that opened a stream; empty for whoever waits in another way
         self.guids: tuple[str, ...] = ()  # of the auctions that he watches
         # Takes what comes next for him at once; None where he is behind, or has ended: then it must be offered.
         self.ready: Writer | None = None
-        self.sent_at = time.monotonic()  # of what went to him alone; the room knows what went to everybody
+        self.opened_at = self.sent_at = time.monotonic()  # sent: to him alone; the room knows what went to everybody
+        self.events = 0  # that were sent to him
         self.behind_since: float | None = None  # since when he has not taken what was sent last
         self.why_ended: EndReason | None = None
         self.heartbeat_seconds = self.ends_at = 0.0  # the hub sets these, and finds him in its wheel by the tick
@@ -79,8 +91,8 @@ class QueuedSubscriber(Subscriber):
 
     __slots__ = ("_fell_behind", "cut_by", "queue")
 
-    def __init__(self, fell_behind: Callable[[Subscriber], None]) -> None:
-        super().__init__()
+    def __init__(self, request: str, fell_behind: Callable[[Subscriber], None]) -> None:
+        super().__init__(request)
         self.queue = LatestQueue()
         self.cut_by: Callable[[], object] = _nobody
         self._fell_behind = fell_behind
@@ -108,6 +120,7 @@ class QueuedSubscriber(Subscriber):
             raise StopAsyncIteration
         first = await self.queue.get()
         self.behind_since = None
+        self.events += (first.slot != RETRY) + self.queue.count_events()
         return first.data + self.queue.take_all()
 
 

@@ -179,6 +179,17 @@ class Server:
     def log(self) -> str:
         return self.log_path.read_text()
 
+    def log_lines(self, **fields: Any) -> list[dict[str, Any]]:
+        """What it has logged, a JSON object a line; only lines with these fields."""
+        text = self.log()
+        whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be on its way
+        lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in whole if line.startswith("{")]
+        return [line for line in lines if fields.items() <= line.items()]
+
+    def workers(self) -> list[int]:
+        """The process ids of all workers that ever came into service."""
+        return [line["process"] for line in self.log_lines(message="Application startup complete.")]
+
     def send_signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)

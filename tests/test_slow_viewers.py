@@ -51,7 +51,7 @@ def test_a_viewer_who_takes_nothing_is_cut_and_others_notice_nothing(
                 while (await other.next("price")).data["price"] != last:
                     pass
         if kind == "serve":  # plain uvicorn shows its own log lines only
-            assert server.log().count("took nothing for 1") == 1
+            assert server.log().count("ended: stalled") == 1
 
     with running_server(directory, kind, **settings) as server:
         run(look(server))

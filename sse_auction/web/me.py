@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction import State
 from sse_auction.link import StoreError
+from sse_auction.logs import current_request
 from sse_auction.subscriber import QueuedSubscriber
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
@@ -46,14 +47,19 @@ class StandingsResponse(Response):
         self._guids = guids
         self._paddles: dict[str, int] = {}
         self._told: dict[str, str] = {}  # by guid, the standing that he knows
+        self.raw_headers = []  # besides the usual ones
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._service.hub.subscribe(self._guids, many=True) as subscriber, suppress(TimeoutError):
+        with (
+            self._service.hub.subscribe(self._guids, many=True, request=current_request()) as subscriber,
+            suppress(TimeoutError),
+        ):
             async with asyncio.timeout(None) as patience:
                 subscriber.cut_by = partial(patience.reschedule, 0)
                 events = self._events(subscriber)
                 headers = {**HEADERS, "cache-control": "no-store, no-transform"}
                 response = EventSourceResponse(events, headers=headers, media_type="text/event-stream", ping=0)
+                response.raw_headers.extend(self.raw_headers)
                 await response(scope, receive, send)
 
     async def _events(self, subscriber: QueuedSubscriber) -> AsyncIterator[bytes]:

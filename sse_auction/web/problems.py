@@ -10,6 +10,7 @@ from starlette.routing import Match, Route
 
 from sse_auction.auction import State
 from sse_auction.link import CommandError, StoreNotReady, StoreTimeout
+from sse_auction.logs import current_request
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.wire import ProblemReply, encode
 
@@ -71,6 +72,8 @@ class Problem(Exception):
             retry_after=self.retry_after,
         )
         headers = {"cache-control": "no-store", **self.headers}
+        if request_id := current_request():
+            headers["x-request-id"] = request_id
         if self.retry_after is not None:
             headers["retry-after"] = str(self.retry_after)
         if status == HTTPStatus.UNAUTHORIZED:

@@ -20,7 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction import Seen
 from sse_auction.direct import EXTENSION, DirectStream, ReleasableConnection
-from sse_auction.hub import BusyReason
+from sse_auction.hub import RECONNECT_AFTER_DRAIN_MS, BusyReason
+from sse_auction.logs import current_request
 from sse_auction.metrics import STREAMS_REFUSED
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, checked_guid, guid_of, query_of, service_of
@@ -69,41 +70,48 @@ class WatchResponse(Response):
         self._guids = guids
         self._seen = seen
         self._many = many
+        self._request = current_request()
+        self.raw_headers = []  # of whatever it turns out to be
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = scope.get("extensions", {}).get(EXTENSION)
         if self._hub.busy_reason is not None:
-            await self._busy(self._hub.busy_reason)(scope, receive, send)
+            await self._send(self._busy(self._hub.busy_reason), scope, receive, send)
         elif transport is not None and scope["method"] == "GET":
             await self._send_directly(transport, scope, receive, send)
         else:
             await self._send_portably(scope, receive, send)
 
     async def _send_directly(self, transport: asyncio.Transport, scope: Scope, receive: Receive, send: Send) -> None:
-        stream = DirectStream(self._hub)
+        stream = DirectStream(self._hub, self._request)
         self._hub.enter(stream, self._guids, self._seen, many=self._many)
         with ExitStack() as until_handed_over:
             until_handed_over.callback(self._hub.leave, stream)
             if other := await self._other_response():
-                await other(scope, receive, send)
+                await self._send(other, scope, receive, send)
                 return
             connection = cast(ReleasableConnection | None, transport.get_protocol())
             if connection is None:
                 return  # the viewer left while the first state was waited for
             connection.end_body_with_connection()
-            await send({"type": "http.response.start", "status": 200, "headers": RAW_HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": RAW_HEADERS + self.raw_headers})
             if not transport.is_closing():
                 until_handed_over.pop_all()
                 connection.hand_over(stream)
 
     async def _send_portably(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._hub.subscribe(self._guids, self._seen, many=self._many) as subscriber, suppress(TimeoutError):
+        subscribed = self._hub.subscribe(self._guids, self._seen, many=self._many, request=self._request)
+        with subscribed as subscriber, suppress(TimeoutError):
             async with asyncio.timeout(None) as patience:
                 subscriber.cut_by = partial(patience.reschedule, 0)  # a time that is past: at once
                 response = await self._other_response() or EventSourceResponse(
                     subscriber, headers=HEADERS, media_type="text/event-stream", ping=0
                 )
-                await response(scope, receive, send)
+                await self._send(response, scope, receive, send)
+
+    async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        response.raw_headers.extend(self.raw_headers)
+        await response(scope, receive, send)
 
     async def _other_response(self) -> Response | None:
         """What to send instead of a stream, if anything."""
@@ -124,5 +132,6 @@ class WatchResponse(Response):
 def busy_response(service: Service, reason: BusyReason) -> Response:
     """A stream that ends at once and says when to come back."""
     STREAMS_REFUSED.labels(reason).inc()
-    body = retry_field(*RECONNECT_WHEN_BUSY_MS) + busy_event(service.now(), reason)
+    window_ms = RECONNECT_AFTER_DRAIN_MS if reason == "draining" else RECONNECT_WHEN_BUSY_MS
+    body = retry_field(*window_ms) + busy_event(service.now(), reason)
     return Response(body, headers=HEADERS)

@@ -1,0 +1,115 @@
+"""What is logged, and how: for people on a terminal, as one JSON object a line anywhere else.
+
+Every line that a request causes has the request's id, which its response has too (`X-Request-ID`); one that comes
+with the request is kept, so that a line here can be found by what a proxy has logged. A trouble that repeats itself
+is logged once in ten seconds, with how often it was met.
+
+A leaf: it imports nothing of this project.
+"""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import msgspec
+
+REPEATS_SECONDS = 10.0
+_MOST_REMEMBERED = 1000  # troubles
+REQUEST_ID_HEADER = b"x-request-id"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")  # what cannot be anything but an id, in a header or in a log
+
+_current_request: ContextVar[str] = ContextVar("request_id", default="")
+_prefix = secrets.token_hex(4)  # of this process's requests
+_numbers = count(1)
+
+
+def begin_request(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id of the request that begins, from its header or new; lines logged in this context have it from now on."""
+    request_id = ""
+    for name, value in headers:
+        if name == REQUEST_ID_HEADER and _REQUEST_ID.fullmatch(value):
+            request_id = value.decode()
+    request_id = request_id or f"{_prefix}-{next(_numbers):x}"
+    _current_request.set(request_id)
+    return request_id
+
+
+def current_request() -> str:
+    """The id of the request that is served in this context; empty outside of one."""
+    return _current_request.get()
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339), level, logger, process, message, and whatever a line has besides."""
+
+    _usual = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        if request_id := _current_request.get():
+            line["request"] = request_id
+        line |= {name: value for name, value in record.__dict__.items() if name not in self._usual}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line, enc_hook=repr).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-8s %(name)s[%(process)d]: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base class's name for it
+        request_id = getattr(record, "request", "") or _current_request.get()
+        return super().formatMessage(record) + (f" [{request_id}]" if request_id else "")
+
+
+class Repeats(logging.Filter):
+    """Lets one trouble through once in a while, with how often it was met since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._met: dict[str, tuple[float, int]] = {}  # by message: when it was let through, how often it came since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or record.exc_info:
+            return True
+        message, now = record.getMessage(), time.monotonic()
+        let_through_at, times = self._met.get(message, (float("-inf"), 0))
+        if now - let_through_at < REPEATS_SECONDS:
+            self._met[message] = let_through_at, times + 1
+            return False
+        if len(self._met) >= _MOST_REMEMBERED:
+            self._met.clear()
+        self._met[message] = now, 0
+        if times:
+            record.msg, record.args = f"{message} (and {times} times more before)", ()
+        return True
+
+
+def configuration() -> dict[str, Any]:
+    """How a server of this service logs, for `logging.config.dictConfig`."""
+    formatter = TextFormatter if sys.stderr.isatty() else JSONFormatter
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": formatter}},
+        "filters": {"repeats": {"()": Repeats}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}},
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+        "loggers": {"httpx": {"level": "WARNING"}},  # which tells of every webhook
+    }
