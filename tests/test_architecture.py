@@ -68,6 +68,10 @@ def is_web(name: str) -> bool:
     return f"{name}.".startswith("sse_auction.web.")
 
 
+def is_command_line(name: str) -> bool:
+    return f"{name}.".startswith("sse_auction.cli.")
+
+
 def test_no_import_leads_back() -> None:
     list(TopologicalSorter(OURS).static_order())  # raises CycleError, which names the cycle
 
@@ -90,7 +94,7 @@ def test_the_hub_knows_neither_store_nor_http() -> None:
 
 
 def test_nothing_below_the_web_knows_of_it() -> None:
-    tops = {"sse_auction.app", "sse_auction.cli", "sse_auction.server", "sse_auction.__main__"}
+    tops = {"sse_auction.app", "sse_auction.server", "sse_auction.__main__", *filter(is_command_line, MODULES)}
     for name, found in OURS.items():
         if not is_web(name) and name not in tops:
             assert not {each for each in found if is_web(each) or each in tops}, name
@@ -105,7 +109,7 @@ def test_each_foreign_package_has_its_place() -> None:
     assert {each for each in users("starlette") if not each.startswith("web.")} <= {"app", "server", "service"}
     assert {each for each in users("sse_starlette") if not each.startswith("web.")} == set()
     assert users("redis") == users("hiredis") == {"link"}
-    assert users("click") == {"cli"}
+    assert {each for each in users("click") if not each.startswith("cli.")} == {"cli"}
     assert users("rich") == {"terminal", "load.screen"}
     assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer", "webhooks"}
     assert users("httpx_sse") == {"client", "load.viewer"}
@@ -126,8 +130,14 @@ def test_the_domain_is_below_everything_and_the_command_line_above() -> None:
     assert all_below("sse_auction.metrics") == set(), "every layer may count, so counting needs no layer"
     for name in ("store", "mirror", "hub"):
         assert not {each for each in all_below(f"sse_auction.{name}") if is_web(each)}
-    importers = {name for name, found in OURS.items() if "sse_auction.cli" in found}
-    assert importers == {"sse_auction.__main__"}
+    importers = {name for name, found in OURS.items() if any(map(is_command_line, found))}
+    assert {name for name in importers if not is_command_line(name)} == {"sse_auction.__main__"}
+
+
+def test_a_subject_of_the_command_line_knows_no_other() -> None:
+    for name in filter(is_command_line, MODULES):
+        if name != "sse_auction.cli":
+            assert set(filter(is_command_line, OURS[name])) <= {"sse_auction.cli.options"}, name
 
 
 def declared() -> dict[str, list[str]]:

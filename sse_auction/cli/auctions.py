@@ -1,0 +1,152 @@
+"""What sellers, bidders and watchers do: `create`, `bid`, `price`, `watch`.
+
+What is asked for is a request as HTTP has it, whether it goes to a service elsewhere or straight into the store. What
+an auction allows is decided there; here only wrong usage is told.
+"""
+
+import sys
+import uuid
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sse_auction import lots
+from sse_auction.cli.options import auction_guid, guid_argument, moment, parsed_by, run, service_options
+from sse_auction.client import Client, ClientError
+from sse_auction.link import StoreError
+from sse_auction.settings import Settings
+from sse_auction.terminal import describe, progress, show_live
+from sse_auction.wire import BidRequest, CreateRequest, encode
+
+
+@click.command()
+@click.argument("title", required=False)
+@click.option("--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A file of auctions instead, .csv or .ndjson: all of them are created, or none.")  # fmt: skip
+@click.option("--start-price", help="The least first bid, such as 10.00.")
+@click.option("--closes", "closes_at", callback=moment, help="+90s, +10m, +2h, +3d, or epoch ms.")
+@click.option("--opens", "opens_at", callback=moment, help="The same; at once when left out.")
+@click.option("--currency", default="", help="ISO 4217 code. [SSE_AUCTION_CURRENCY, CNY]")
+@click.option(
+    "--increments", default="flat:1", show_default=True, callback=parsed_by(lots.increments),
+    help="flat:N, ten-percent, ebay-us, yahoo-jp, or a table such as 0:1.00,100:5.00.",
+)  # fmt: skip
+@click.option("--guid", callback=auction_guid, help="The auction's name in URLs and keys; a UUID when left out.")
+@click.option("--seller", help="The bidder's id that must not bid.")
+@click.option("--bidding", type=click.Choice(["manual", "proxy"]), default="manual", show_default=True,
+              help="Whether a bid is its price, or a secret maximum.")  # fmt: skip
+@click.option("--aligned", is_flag=True, help="Bids are whole steps above the price.")
+@click.option("--reserve", help="The least price at which it is sold; nobody is told.")
+@click.option("--buy-now", callback=parsed_by(lots.buy_now),
+              help="A price at which it can be bought; 300.00:ceiling by any such bid.")  # fmt: skip
+@click.option("--soft-close", default="usual", show_default=True, callback=parsed_by(lots.soft_close),
+              help="usual (120 s), live (30 s), judicial (300 s), WINDOW:EXTEND in seconds, or none.")  # fmt: skip
+@click.option("--hard-close", "hard_close_at", callback=moment, help="No extension goes beyond this.")
+@click.option("--max-extensions", type=click.IntRange(0), help="How many extensions at most.")
+@click.option("--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id who wins ties.")
+@service_options
+@click.pass_context
+def create(
+    context: click.Context, /, title: str | None, file: Path | None, guid: str | None, url: str | None,
+    token: str | None, as_json: bool, **terms: Any,
+) -> None:  # fmt: skip
+    """Create an auction with TITLE, or all those of a file."""
+    if file is not None:
+        given = [name for name in ("title", "guid", *terms) if _is_given(context, name)]
+        if given:
+            raise click.UsageError(f"--from takes all terms from the file, so leave out {', '.join(given)}.")
+        _create_all(file, url, token, as_json)
+        return
+    missing = {"TITLE": title, "--start-price": terms["start_price"], "--closes": terms["closes_at"]}
+    if absent := [name for name, value in missing.items() if value is None]:
+        raise click.UsageError(f"Missing {', '.join(absent)}; or give a file with --from.")
+    request = CreateRequest(title=title or "", **terms)
+    made = run(url, token, lambda client: client.create(request, guid or str(uuid.uuid4())))
+    click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _create_all(file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+    if file.suffix not in (".csv", ".ndjson"):
+        raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")
+    try:
+        text = file.read_text("utf-8-sig")  # a spreadsheet begins its files with a mark
+        wanted = lots.read_lots(text, is_csv=file.suffix == ".csv", currency=Settings.from_environment().currency)
+    except (lots.WrongLots, UnicodeDecodeError) as error:
+        raise ClientError(f"{file} cannot be taken, and nothing was created:\n{error}") from None
+
+    async def make(client: Client) -> None:
+        there = [lot for lot in wanted if lot.request.guid and await client.exists(lot.guid)]
+        taken = [f"line {lot.line}: auction {lot.guid!r} exists already" for lot in there]
+        if taken:
+            raise ClientError(f"{file} cannot be taken, and nothing was created:\n" + "\n".join(taken))
+        with progress(len(wanted)) as advance:
+            for number, lot in enumerate(wanted):
+                try:
+                    made = await client.create(lot.request, lot.guid)
+                except (ClientError, StoreError) as error:
+                    done = f"the {number} before it were created" if number else "nothing was created"
+                    raise ClientError(f"{file} line {lot.line}: {error}; {done}") from None
+                advance()
+                click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
+
+    run(url, token, make)
+
+
+@click.command()
+@guid_argument
+@click.argument("price", required=False)
+@click.option("--max", "maximum", help="In a proxy auction: the most you would pay, which nobody is told.")
+@click.option("--buy-now", is_flag=True, help="Buy at the buy-now price.")
+@click.option("--bidder", help="Who bids, when bidding straight into the store; with --url the token says it.")
+@click.option("--confirm", is_flag=True, help="You mean an amount over a hundred times the next bid.")
+@click.option("--key", help="Idempotency key: the same bid sent again with it counts once.")
+@service_options
+def bid(
+    guid: str, price: str | None, maximum: str | None, buy_now: bool, bidder: str | None, confirm: bool,
+    key: str | None, url: str | None, token: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Bid PRICE (or --max, or --buy-now) in auction GUID."""
+    if url is None and not bidder:
+        raise click.UsageError("Say who bids with --bidder, or where the service is with --url.")
+    request = BidRequest(price=price, max=maximum, buy_now=buy_now, confirm=confirm)
+    made = run(url, token, lambda client: client.bid(guid, request, key), bidder or "")
+    told = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
+    click.echo(encode(made) if as_json else told)
+
+
+@click.command()
+@guid_argument
+@service_options
+def price(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Print the state of auction GUID once."""
+    state = run(url, token, lambda client: client.price(guid))
+    click.echo(encode(state) if as_json else describe(state))
+
+
+@click.command()
+@guid_argument
+@service_options
+def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
+    """Follow auction GUID live until it ends or you press Ctrl-C.
+
+    With --json, or when the output is no terminal, it is one line per state.
+    """
+
+    async def follow(client: Client) -> None:
+        async with aclosing(client.watch(guid)) as states:
+            if sys.stdout.isatty() and not as_json:
+                await show_live(states)
+                return
+            async for state in states:
+                if state is not None:
+                    click.echo(encode(state) if as_json else describe(state))
+                elif not as_json:
+                    click.echo("not live")
+
+    run(url, token, follow)

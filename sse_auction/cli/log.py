@@ -1,0 +1,57 @@
+"""What was kept of an auction: `export` writes its log, `verify` tries it, `webhooks` lists what nobody could be told.
+
+`verify` and `webhooks` look into the store and take no --url: a service has no route for either.
+"""
+
+from contextlib import aclosing
+from typing import IO, Any
+
+import click
+
+from sse_auction.cli.options import auction_guid, guid_argument, run, token_option, url_option
+from sse_auction.client import Client, StoreClient
+from sse_auction.wire import encode
+
+
+@click.command()
+@guid_argument
+@click.option("--format", "form", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
+@click.option("--out", type=click.File("wb"), default="-", help="A file; stdout when left out.")
+@url_option
+@token_option
+def export(guid: str, form: Any, out: IO[bytes], url: str | None, token: str | None) -> None:
+    """Write the log of auction GUID: every bid, every operator's act. With --url, what the token may see."""
+
+    async def write(client: Client) -> None:
+        async with aclosing(client.export(guid, form)) as pieces:
+            async for piece in pieces:
+                out.write(piece)
+
+    run(url, token, write)
+
+
+@click.command()
+@guid_argument
+def verify(guid: str) -> int:
+    """Go through the log of auction GUID, in the store, and say what the store has otherwise."""
+
+    async def look(client: Client) -> list[str]:
+        assert isinstance(client, StoreClient)
+        return await client.verify(guid)
+
+    found = run(None, None, look)
+    click.echo("\n".join(found) if found else f"auction {guid} is what its log says")
+    return 1 if found else 0
+
+
+@click.command()
+@click.option("--retry", callback=auction_guid, metavar="GUID", help="Send this auction's again.")
+def webhooks(retry: str | None) -> None:
+    """List what could not be told by webhook, in the store: an auction's event a line, as JSON."""
+
+    async def look(client: Client) -> list[tuple[str, dict[str, str]]]:
+        assert isinstance(client, StoreClient)
+        return await client.dead_letters(retry)
+
+    for guid, fields in run(None, None, look):
+        click.echo(encode({"guid": guid, **fields, "id": f"{guid}/{fields['id']}"}))

@@ -1,0 +1,63 @@
+"""What commands share: arguments and options that mean the same everywhere, and the way to the chosen service.
+
+An option's text is read here, before anything is opened, so wrong usage is told as such and costs no connection.
+No command is defined here.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from sse_auction import lots
+from sse_auction.auction import is_guid
+from sse_auction.client import Client, open_client
+from sse_auction.settings import Settings
+
+_T = TypeVar("_T")
+
+
+def auction_guid(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The callback of what names an auction."""
+    if value is not None and not is_guid(value):
+        raise click.BadParameter(f"{value!r} cannot name an auction: 1 to 64 of A-Z a-z 0-9 _ - are needed.")
+    return value
+
+
+def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """An option's callback that reads its text with `parse`."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return read
+
+
+moment = parsed_by(lots.moment)
+
+guid_argument = click.argument("guid", callback=auction_guid)
+url_option = click.option("--url", envvar="SSE_AUCTION_URL", help="A service elsewhere. [SSE_AUCTION_URL; the store]")
+token_option = click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token there. [SSE_AUCTION_TOKEN]")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose the service, and --json; without --url it is the store itself."""
+    return url_option(token_option(json_option(command)))
+
+
+def run(url: str | None, token: str | None, act: Callable[[Client], Coroutine[Any, Any, _T]], bidder: str = "") -> _T:
+    """Do `act` with a client of the chosen service."""
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="sse-auction: %(message)s")
+
+    async def connected() -> _T:
+        async with open_client(url, token, bidder, Settings.from_environment()) as client:
+            return await act(client)
+
+    return asyncio.run(connected())
