@@ -239,8 +239,9 @@ class Record:
         if self.terms is None or self.damage is not None:
             return self._plain_state(now, memory, plain_currency)
         terms = self.terms
-        is_over = now >= terms.closes_at and not self.paused
-        phase = (now >= terms.opens_at) + is_over
+        # What has an outcome, or bids, is over, or open, also when the store's clock has been set back since.
+        is_over = self.outcome is not None or (now >= terms.closes_at and not self.paused)
+        phase = (is_over or now >= terms.opens_at or self.bids > 0) + is_over
         status: Status = ("upcoming", "open", "closed")[phase]
         if self.outcome == "cancelled":
             status = "cancelled"

@@ -90,7 +90,10 @@ end
 
 local function is_paused(auction) return (auction.paused_at or '') ~= '' end
 
-local function is_closed(auction) return now >= tonumber(auction.closes_at) and not is_paused(auction) end
+-- What has an outcome stays closed, should the store's clock be set back.
+local function is_closed(auction)
+  return (auction.outcome or '') ~= '' or (now >= tonumber(auction.closes_at) and not is_paused(auction))
+end
 
 -- The price key's text and its minor units; or what is wrong with it.
 local function price_of(auction)
