@@ -39,6 +39,7 @@ DRAIN_PROGRESS = Gauge(
 LOOP_LAG = Gauge(
     "sse_auction_loop_lag_seconds", "How late the event loop last was to do what was due", multiprocess_mode="livemax"
 )
+TASKS = Gauge("sse_auction_tasks", "Tasks of the event loop", multiprocess_mode="livesum")
 MIRROR_STALENESS = Gauge(
     "sse_auction_mirror_staleness_seconds",
     "Since when the mirror may differ from the store: about 1 s at most while prices are live",

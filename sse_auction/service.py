@@ -23,7 +23,7 @@ from sse_auction.embedded import embedded_store
 from sse_auction.facts import StoreFacts
 from sse_auction.hub import Hub
 from sse_auction.link import StoreError, StoreUnavailable
-from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STREAMS_BEHIND
+from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STREAMS_BEHIND, TASKS
 from sse_auction.mirror import Mirror
 from sse_auction.outbox import Outbox
 from sse_auction.rate import RateLimit
@@ -117,6 +117,7 @@ class Service:
             await asyncio.sleep(VITAL_SIGNS_SECONDS)
             LOOP_LAG.set(max(0.0, loop.time() - due))
             MIRROR_STALENESS.set(self.mirror.staleness_seconds())
+            TASKS.set(len(asyncio.all_tasks()))
             STREAMS_BEHIND.set(self.hub.count_behind())
             DRAINING.set(self.is_draining)
             DRAIN_PROGRESS.set(self.hub.drain_progress)

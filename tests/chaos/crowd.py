@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,7 +158,9 @@ class Client:
         except httpx.TransportError as error:
             self.notes.counts["requests without an answer"] += 1
             if isinstance(error, httpx.ReadTimeout):
-                self.notes.violations.append(f"{self.name}: {method} {path} was not answered within {GIVE_UP_SECONDS} s")
+                self.notes.violations.append(
+                    f"{self.name}: {method} {path} was not answered within {GIVE_UP_SECONDS} s"
+                )
             return None
         took = time.monotonic() - started
         self.notes.slowest_seconds = max(self.notes.slowest_seconds, took - patience)
@@ -203,18 +206,19 @@ class Bidder(Client):
         super().__init__(name, notes, rng, base_url, guid)
         self.history: list[Operation] = []
         self._headers = bidder(name)
+        self._number = 0  # of the bid, for its key
 
     async def bid(self, stopping: asyncio.Event, pause_seconds: float) -> None:
         """Bid until told to stop."""
-        number = 0
         while not stopping.is_set():
-            number += 1
+            self._number += 1
+            key = f"{self.name}-{self._number}"
             wanted = self._wanted()
-            answer = await self.place(wanted, f"{self.name}-{number}")
+            answer = await self.place(wanted, key)
             while isinstance(answer, Unknown) and not stopping.is_set() and self.rng.random() < 0.9:
                 await pause(stopping, self.rng.uniform(0.05, 0.6))
                 self.notes.counts["bids sent again"] += 1
-                answer = await self.place(wanted, f"{self.name}-{number}")
+                answer = await self.place(wanted, key)
             await pause(stopping, self.rng.expovariate(1 / pause_seconds))
 
     def _wanted(self) -> str:
@@ -264,10 +268,8 @@ def minor_units(price: str) -> int:
 
 async def pause(stopping: asyncio.Event, seconds: float) -> None:
     """Wait so long, or until told to stop."""
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        pass
 
 
 class Crowd:
@@ -289,6 +291,9 @@ class Crowd:
     def start(self) -> None:
         """Let everybody in."""
         self._watching = [asyncio.create_task(watcher.watch(self._port)) for watcher in self.watchers]
+        self._start_asking()
+
+    def _start_asking(self) -> None:
         self._tasks = [
             *(asyncio.create_task(poller.poll(self._stopping, 0.15)) for poller in self.pollers),
             *(asyncio.create_task(bidder.bid(self._stopping, 0.1)) for bidder in self.bidders),
@@ -297,12 +302,21 @@ class Crowd:
     @property
     def history(self) -> list[Operation]:
         """What all bidders asked and were answered."""
-        return [operation for bidder in self.bidders for operation in bidder.history]
+        return [operation for each in self.bidders for operation in each.history]
 
     async def stop_asking(self) -> None:
         """Let pollers and bidders finish; watchers stay."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
+
+    def begin_anew(self) -> None:
+        """Let pollers and bidders begin with another auction of the same name; what was before does not count."""
+        for client in (*self.pollers, *self.bidders):
+            client.last = None
+        for each in self.bidders:
+            each.history.clear()
+        self._stopping.clear()
+        self._start_asking()
 
     async def leave(self) -> None:
         """Send everybody home."""

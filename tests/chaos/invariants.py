@@ -6,9 +6,8 @@ Each check returns sentences that say what is violated; none when all is well.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
-
-import redis
 
 from sse_auction.auction import Increments
 from tests.chaos.crowd import Watcher, minor_units
@@ -28,7 +27,7 @@ class Entry:
     at: int
 
 
-def log_of(site: redis.Redis, guid: str) -> tuple[list[Entry], list[dict[str, str]]]:
+def log_of(site: Any, guid: str) -> tuple[list[Entry], list[dict[str, str]]]:
     """(bids, everything else) in an auction's log, read as any program could."""
     bids, rest = [], []
     for identity, fields in site.xrange(f"{{AuctionMaxPrice-{guid}}}:bids"):
@@ -44,7 +43,7 @@ def of_the_log(entries: list[Entry], history: list[Operation]) -> Iterator[str]:
     """Each accepted bid is in the log exactly once, in order; and nothing else is."""
     if [entry.seq for entry in entries] != list(range(1, len(entries) + 1)):
         yield f"the log's numbers are not 1 to {len(entries)}: {[entry.seq for entry in entries]}"
-    for before, after in zip(entries, entries[1:], strict=False):
+    for before, after in pairwise(entries):
         if after.price < before.price + STEP or after.bidder == before.bidder:
             yield f"the log has {after} after {before}"
     by_seq = {entry.seq: entry for entry in entries}
@@ -75,7 +74,7 @@ def of_the_history(entries: list[Entry], history: list[Operation]) -> Iterator[s
         yield f"not linearizable: {verdict.contradiction}"
 
 
-def at_rest(site: redis.Redis, guid: str, watchers: list[Watcher], entries: list[Entry]) -> Iterator[str]:
+def at_rest(site: Any, guid: str, watchers: list[Watcher], entries: list[Entry]) -> Iterator[str]:
     """Every viewer's last state is what the store has."""
     price = site.get(f"AuctionMaxPrice-{guid}")
     if entries and (price is None or minor_units(str(price)) != entries[-1].price):
@@ -104,4 +103,6 @@ def of_the_ending(watchers: list[Watcher], entries: list[Entry], rest: list[dict
 
 
 def _verdict(final: dict[str, Any] | None) -> tuple[Any, ...]:
-    return () if final is None else tuple(final[name] for name in ("status", "outcome", "price", "leader", "bids", "rev"))
+    return (
+        () if final is None else tuple(final[name] for name in ("status", "outcome", "price", "leader", "bids", "rev"))
+    )

@@ -5,14 +5,14 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
-import redis
 
 from tests.chaos import invariants
 from tests.chaos.crowd import Crowd
@@ -36,10 +36,16 @@ class Size:
     calm_seconds: float  # before, between and after faults
     rounds: int  # of faults
     freeze_seconds: float
+    throng: int  # streams in great numbers
+    window_seconds: float  # for draining
 
 
-FULL = Size(watchers=40, pollers=6, bidders=10, calm_seconds=1.5, rounds=3, freeze_seconds=15)
-SHORT = Size(watchers=10, pollers=3, bidders=5, calm_seconds=0.4, rounds=1, freeze_seconds=3.5)
+FULL = Size(
+    watchers=40, pollers=6, bidders=10, calm_seconds=1.5, rounds=3, freeze_seconds=15, throng=5000, window_seconds=10
+)
+SHORT = Size(
+    watchers=10, pollers=3, bidders=5, calm_seconds=0.4, rounds=1, freeze_seconds=3.5, throng=500, window_seconds=4
+)
 
 
 @dataclass
@@ -48,6 +54,9 @@ class Report:
 
     counts: dict[str, float] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+
+
+Scenario: TypeAlias = Callable[[int, Size, Path], Coroutine[Any, Any, Report]]  # of a seed and a directory
 
 
 @dataclass
@@ -94,12 +103,25 @@ class Stage:
             await asyncio.sleep(0.01)
         return True
 
-    async def all_live(self, since: float, within: float, what: str) -> None:
-        """Wait until every watcher is told that prices are live; how long after `since` is measured and claimed."""
+    async def more_unavailable(self, number: int, why: str) -> None:
+        """Wait until that many more requests were answered 503."""
+        before = self.crowd.notes.counts["answered 503"]
+        await self.until(lambda: self.crowd.notes.counts["answered 503"] >= before + number, f"a 503 because {why}")
+
+    async def all_live(self, since: float, within: float, what: str, *, noticed: bool = False) -> None:
+        """Wait until every watcher is told that prices are live; how long after `since` is measured and claimed.
+
+        `noticed` says that each must have been told first that they are not.
+        """
+        if noticed:
+            await self.until(partial(self._all_told, since), f"the news of {what}")
         await self.until(lambda: all(each.is_live for each in self.crowd.watchers), f"live prices after {what}")
         took = max(each.live_changes[-1][0] for each in self.crowd.watchers) - since
         self.measure(f"longest until live after {what} (s)", max(0.0, took))
         self.claim(took <= within + SLACK_SECONDS, f"a watcher was live {took:.2f} s after {what}")
+
+    def _all_told(self, since: float) -> bool:
+        return all(watcher.first_change(live=False, after=since) is not None for watcher in self.crowd.watchers)
 
     def claim_told(self, since: float, what: str) -> None:
         """Claim that every watcher was told in time that prices are not live."""
@@ -113,6 +135,15 @@ class Stage:
     async def ready(self) -> None:
         """Wait until the service is ready."""
         await asyncio.to_thread(until, lambda: is_ready(self.server), "readiness")
+
+    async def until_metric(self, name: str, value: float) -> None:
+        """Wait until a metric has a value."""
+        deadline = time.monotonic() + AT_REST_WITHIN_SECONDS
+        while (shown := await self.metric(name)) != value:
+            if time.monotonic() > deadline:
+                self.violations.append(f"{name} is {shown} and not {value}")
+                return
+            await asyncio.sleep(0.05)
 
     async def metric(self, name: str, **labels: str) -> float:
         return await asyncio.to_thread(lambda: self.server.metric(name, **labels))
@@ -163,7 +194,7 @@ class Stage:
 @asynccontextmanager
 async def staged(
     seed: int, size: Size, directory: Path, *, behind_proxy: bool = False, store_options: tuple[str, ...] = (),
-    server: Server | None = None, **environment: str,
+    server: Server | None = None, workers: int = 1, **environment: str,
 ) -> AsyncIterator[Stage]:  # fmt: skip
     """Start everything; the crowd is inside when this gives the stage, and out again when it is left."""
     rng = random.Random(seed)
@@ -176,16 +207,20 @@ async def staged(
             path = directory / "proxy.sock"
             proxy = await stack.enter_async_context(running_proxy(rng, path, directory / "store.sock"))
             url = f"unix://{path}"
-        settings = {"REDIS_URL": url, "SSE_AUCTION_HEARTBEAT_SECONDS": "2", **environment}
+        settings = {
+            "REDIS_URL": url,
+            "SSE_AUCTION_HEARTBEAT_SECONDS": "2",
+            "WEB_CONCURRENCY": str(workers),
+            **environment,
+        }
         server = server_process(directory, **settings) if server is None else server
         server.environment = {**server.environment, **settings}
         stack.callback(_stop, server)
         await asyncio.to_thread(server.start)
+        await asyncio.to_thread(until, lambda: len(server.workers()) == workers, "all workers")
         guid = f"chaos-{seed}"
         await asyncio.to_thread(create, server, guid)
-        crowd = Crowd(
-            rng, server.port, guid, watchers=size.watchers, pollers=size.pollers, bidders=size.bidders
-        )
+        crowd = Crowd(rng, server.port, guid, watchers=size.watchers, pollers=size.pollers, bidders=size.bidders)
         stage = Stage(seed, size, directory, rng, store, server, crowd, proxy)
         crowd.start()
         stack.push_async_callback(crowd.leave)
@@ -215,8 +250,3 @@ def memory_kib(pid: int) -> int:
 def descriptors(pid: int) -> int:
     """How many files a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def foreign(store: StoreProcess) -> redis.Redis:
-    """A client of the store that is none of ours."""
-    return store.client()

@@ -1,0 +1,100 @@
+"""Processes that are killed: the service, the store, one worker of several; parts of the service that die of a bug."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from tests.chaos.crowd import Watcher
+from tests.chaos.stage import BACK_WITHIN_SECONDS, SLACK_SECONDS, TRUE_WITHIN_SECONDS, Report, Scenario, Size, staged
+from tests.harness import server_process
+
+
+async def service_killed(seed: int, size: Size, directory: Path) -> Report:
+    """`kill -9` of the service; it is started again where its clients look for it."""
+    async with staged(seed, size, directory) as stage:
+        for _ in range(size.rounds):
+            await asyncio.to_thread(stage.server.stop, signal.SIGKILL)
+            await asyncio.sleep(stage.rng.uniform(0, 0.5))
+            await asyncio.to_thread(stage.server.restart_on_same_port)
+            await stage.all_live(time.monotonic(), BACK_WITHIN_SECONDS, "the service's return")
+            await stage.calm()
+        await stage.rest()
+        return stage.report()
+
+
+async def store_killed(seed: int, size: Size, directory: Path) -> Report:
+    """`kill -9` of a store that syncs every write; it is started again on the same files."""
+    async with staged(seed, size, directory) as stage:
+        endings = _endings(stage.crowd.watchers)
+        for _ in range(size.rounds):
+            killed_at = time.monotonic()
+            await asyncio.to_thread(stage.store.stop)
+            await asyncio.sleep(stage.rng.uniform(0.5, 3))
+            await asyncio.to_thread(stage.store.start)
+            await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the store's return")
+            stage.claim_told(killed_at, "the store was killed")
+            await stage.calm()
+        stage.claim(_endings(stage.crowd.watchers) == endings, "a stream ended because the store was away")
+        stage.claim(stage.crowd.notes.counts["answered 503"] > 0, "nobody asked while the store was away")
+        await stage.rest()
+        return stage.report()
+
+
+def _endings(watchers: list[Watcher]) -> int:
+    return sum(len(watcher.endings) for watcher in watchers)
+
+
+async def worker_killed(seed: int, size: Size, directory: Path) -> Report:
+    """`kill -9` of one worker of four: the others go on, and another takes its place."""
+    async with staged(seed, size, directory, workers=4) as stage:
+        for number in range(size.rounds):
+            victim = stage.server.workers()[number]
+            os.kill(victim, signal.SIGKILL)
+            in_place = partial(lambda expected: len(stage.server.workers()) == expected, 5 + number)
+            await stage.until(in_place, "a worker in its place")
+            await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers))
+            await stage.calm()
+        longest = max(watcher.longest_outage_seconds for watcher in stage.crowd.watchers)
+        stage.claim(longest < BACK_WITHIN_SECONDS + SLACK_SECONDS, f"a watcher was without live prices for {longest} s")
+        await stage.rest()
+        return stage.report()
+
+
+def part_dies(part: str) -> Scenario:
+    """The mirror, the hub's sweep or the settling dies of a planted bug."""
+
+    async def scenario(seed: int, size: Size, directory: Path) -> Report:
+        server = server_process(directory)
+        server.command = [sys.executable, "-m", "tests.chaos.mortal", part, "serve", "--port", "0"]
+        async with staged(seed, size, directory, server=server, SSE_AUCTION_DRAIN_SECONDS="1") as stage:
+            stage.allowed_errors = ("PlantedBug",)
+            assert server.process is not None
+            server.send_signal(signal.SIGUSR1)
+            died_at = time.monotonic()
+            await stage.until(lambda: any(watcher.endings for watcher in stage.crowd.watchers), "the streams' end")
+            async with httpx.AsyncClient(base_url=server.url) as client:
+                for probe in ("/livez", "/readyz"):
+                    reply = await client.get(probe)
+                    stage.claim(reply.status_code == 503, f"{probe} was answered {reply.status_code} after a death")
+                    stage.claim(part in reply.text, f"{probe} says {reply.text}")
+            code = await asyncio.to_thread(server.process.wait, 10)
+            stage.measure("longest until the exit (s)", time.monotonic() - died_at)
+            stage.claim(code == 1, f"the exit code is {code}")
+            for watcher in stage.crowd.watchers:
+                stage.claim(bool(watcher.retry_ms), f"{watcher.name} was not told when to come back")
+            stage.claim(stage.logged("a stream of"), "no line tells of a stream's end")
+            stage.claim(bool(server.log_lines(reason="failed")), "no line says that streams ended for the failure")
+            server.process = None
+            server.command = server_process(directory).command
+            await asyncio.to_thread(server.restart_on_same_port)
+            await stage.all_live(time.monotonic(), BACK_WITHIN_SECONDS, "the supervisor's restart")
+            await stage.rest()
+            return stage.report()
+
+    return scenario
