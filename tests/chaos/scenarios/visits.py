@@ -80,7 +80,10 @@ async def _until_left(stage: Stage, base: Left, guids: list[str]) -> None:
     """Wait until no more is held than before; the store forgets what was watched when it changes."""
     await _forget(stage, guids)
     deadline = time.monotonic() + AT_REST_WITHIN_SECONDS
-    while any(now > before for now, before in zip(left := await _left(stage), base, strict=True)):
+    while True:
+        left = await _left(stage)
+        if all(now <= before for now, before in zip(left, base, strict=True)):
+            return
         if time.monotonic() > deadline:
             stage.violations.append(f"{left} is left; before it was {base}")
             return
