@@ -23,7 +23,7 @@ types: $(VENV)/dev  ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(VENV)/dev   ## the tests alone
-	@scripts/install-system-packages.sh chromium redis-server nginx
+	@scripts/install-system-packages.sh chromium redis-server nginx faketime
 	$(BIN)/pytest $(ARGS)
 
 bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes docs/benchmarks.md

@@ -65,10 +65,10 @@ class Service:
 
     def __init__(self, settings: Settings, url: str) -> None:
         self.settings = settings
-        self.tokens = Tokens(secret_of(settings))
-        self.bid_rate = RateLimit(settings.bid_rate)
         self._facts = StoreFacts()
         self.now = self._facts.now
+        self.tokens = Tokens(secret_of(settings), self.now)
+        self.bid_rate = RateLimit(settings.bid_rate)
         told: Literal["", "events", "bids"] = "bids" if settings.webhook_bids else "events"
         self.store = Store(
             url, settings.store_timeout_seconds, self._facts, settings.currency, told if settings.webhook_url else ""

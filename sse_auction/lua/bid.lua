@@ -9,7 +9,7 @@ local answer_key, bidder, kind, amount = KEYS[8], ARGV[5], ARGV[6], tonumber(ARG
 local confirmed, answer_life, request = ARGV[8] == '1', ARGV[9], ARGV[10]
 
 local auction = fields_of(auction_key)
-if now > tonumber(ARGV[1]) then return {'late'} end
+if now > tonumber(ARGV[1]) then return {'late'} end -- before any stored answer: he was told that there is none
 if answer_life ~= '' then
   local stored = redis.call('GET', answer_key)
   if stored then
@@ -31,7 +31,7 @@ local function answer(verdict, seq, paddle, standing)
   return reply
 end
 
-if now < tonumber(auction.opens_at) or is_closed(auction) then return answer('not_open') end
+if not is_opened(auction) or is_closed(auction) then return answer('not_open') end
 if is_paused(auction) then return answer('paused') end
 local private = fields_of(private_key)
 if private.seller == bidder then return answer('own_auction') end

@@ -90,6 +90,9 @@ end
 
 local function is_paused(auction) return (auction.paused_at or '') ~= '' end
 
+-- What has bids has opened, should the store's clock be set back.
+local function is_opened(auction) return now >= tonumber(auction.opens_at) or auction.bids ~= '0' end
+
 -- What has an outcome stays closed, should the store's clock be set back.
 local function is_closed(auction)
   return (auction.outcome or '') ~= '' or (now >= tonumber(auction.closes_at) and not is_paused(auction))

@@ -17,7 +17,7 @@ import httpx
 from tests.chaos import invariants
 from tests.chaos.crowd import Crowd
 from tests.chaos.proxy import Proxy, running_proxy
-from tests.harness import OPERATOR, Server, StoreProcess, create, server_process, store_process, until
+from tests.harness import OPERATOR, Server, StoreProcess, bidder, create, server_process, store_process, until
 
 BACK_WITHIN_SECONDS = 5.0  # every watcher, after the service's return
 NOT_LIVE_WITHIN_SECONDS = 3.0  # of a store's silence
@@ -162,7 +162,7 @@ class Stage:
             watchers = self.crowd.watchers
             await self.until(lambda: not any(invariants.at_rest(site, self.guid, watchers, entries)), "rest")
             self.violations += invariants.at_rest(site, self.guid, watchers, entries)
-            await self._close()
+            await self.act("close", reason="the end of the scenario")
             await self.until(lambda: all(watcher.is_closed for watcher in watchers), "the end of every stream")
             entries, rest = invariants.log_of(site, self.guid)
         history = self.crowd.history
@@ -173,11 +173,22 @@ class Stage:
         self.counts["bids found in the log"] = len(entries)
         self.claim(len(entries) > 0, "no bid was accepted, so nothing was tried")
 
-    async def _close(self) -> None:
-        """Let the hammer fall."""
+    async def act(self, kind: str, **body: Any) -> None:
+        """Do what operators do to the crowd's auction."""
         async with httpx.AsyncClient(base_url=self.server.url, headers=OPERATOR) as client:
-            reply = await client.post(f"/auctions/{self.guid}/close", json={"reason": "the end of the scenario"})
-            self.claim(reply.status_code == 200, f"closing was answered {reply.status_code}: {reply.text}")
+            reply = await client.post(f"/auctions/{self.guid}/{kind}", json=body)
+            self.claim(reply.status_code == 200, f"{kind} was answered {reply.status_code}: {reply.text}")
+
+    async def poll(self, guid: str) -> dict[str, Any]:
+        """The state of any auction."""
+        async with httpx.AsyncClient(base_url=self.server.url) as client:
+            state: dict[str, Any] = (await client.get(f"/auctions/{guid}/price")).json()
+            return state
+
+    async def bid(self, guid: str, price: str) -> httpx.Response:
+        """One bid in any auction, by somebody who is not of the crowd."""
+        async with httpx.AsyncClient(base_url=self.server.url, headers=bidder("stranger")) as client:
+            return await client.post(f"/auctions/{guid}/bids", json={"price": price})
 
     def report(self) -> Report:
         """What was counted and violated."""
@@ -193,13 +204,14 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    seed: int, size: Size, directory: Path, *, behind_proxy: bool = False, store_options: tuple[str, ...] = (),
+    seed: int, size: Size, directory: Path, *, behind_proxy: bool = False, store_prefix: tuple[str, ...] = (),
     server: Server | None = None, workers: int = 1, **environment: str,
 ) -> AsyncIterator[Stage]:  # fmt: skip
     """Start everything; the crowd is inside when this gives the stage, and out again when it is left."""
     rng = random.Random(seed)
     async with AsyncExitStack() as stack:
-        store = store_process("valkey", directory, *store_options)
+        store = store_process("valkey", directory)
+        store.command = [*store_prefix, *store.command]
         stack.callback(store.stop)
         await asyncio.to_thread(store.start)
         url, proxy = store.url, None

@@ -12,11 +12,23 @@ TAIL_BYTES = 700  # of what came last: a state and a retry field
 class Viewer(asyncio.Protocol):
     """One open stream."""
 
-    __slots__ = ("closed_at", "ended_at", "events", "guid", "is_counted", "opened_at", "tail", "throng", "transport")
+    __slots__ = (
+        "closed_at",
+        "ended_at",
+        "events",
+        "first",
+        "guid",
+        "is_counted",
+        "opened_at",
+        "tail",
+        "throng",
+        "transport",
+    )
 
     def __init__(self, throng: "Throng", guid: str) -> None:
         self.throng = throng
         self.guid = guid
+        self.first = b""  # what came first
         self.tail = b""
         self.events = 0
         self.opened_at = time.monotonic()
@@ -36,6 +48,7 @@ class Viewer(asyncio.Protocol):
             self.closed_at = time.monotonic()
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         if not self.is_counted:
+            self.first = data
             self.is_counted = True
             self.throng.answered += 1
 

@@ -1,6 +1,6 @@
 """All scenarios, by name; one module per kind of fault."""
 
-from tests.chaos.scenarios import data, leaving, network, processes, visits
+from tests.chaos.scenarios import clock, data, leaving, network, processes, visits
 from tests.chaos.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -25,5 +25,7 @@ SCENARIOS: dict[str, Scenario] = {
     "read-only-replica": data.read_only_replica,
     "scripts-flushed": data.scripts_flushed,
     "tracking-forbidden": data.tracking_forbidden,
+    "service-clock-set": clock.service_clock_set,
+    "store-clock-set": clock.store_clock_set,
     "visits": visits.visits,
 }
