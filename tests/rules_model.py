@@ -65,6 +65,9 @@ class Model:
     def is_over(self, now: int) -> bool:
         return self.outcome in ("cancelled", "bought_now", "hammer") or (now >= self.closes_at and not self.is_paused)
 
+    def is_opened(self, now: int) -> bool:
+        return now >= self.opens_at or self.bids > 0 or self.outcome is not None
+
     @property
     def is_paused(self) -> bool:
         return self.paused_at is not None
@@ -80,7 +83,7 @@ class Model:
     def shown(self, now: int) -> dict[str, Any]:
         """The public state, without tag and clock."""
         over, price, currency = self.is_over(now), self.contest.price, self.terms.currency
-        status = "open" if now >= self.opens_at else "upcoming"
+        status = "open" if self.is_opened(now) else "upcoming"
         outcome = None
         if over:
             status = "cancelled" if self.outcome == "cancelled" else "closed"
@@ -95,7 +98,7 @@ class Model:
             "opens_at": self.opens_at, "closes_at": self.closes_at, "extensions": self.extensions,
             "reserve_met": self.reserve_met, "outcome": outcome, "paused": self.is_paused,
             "buy_now": None if sale is None else format_amount(sale, currency),
-            "rev": self.rev + (now >= self.opens_at) + over,
+            "rev": self.rev + self.is_opened(now) + over,
         }  # fmt: skip
 
     def sale_price(self) -> int | None:
@@ -109,7 +112,7 @@ class Model:
     def bid(self, now: int, bidder: str, offer: Offer, *, confirmed: bool) -> str:
         """The verdict; of an accepted bid its standing."""
         paddle = self.paddles.get(bidder)
-        if self.is_over(now) or now < self.opens_at:
+        if self.is_over(now) or not self.is_opened(now):
             return "not_open"
         if self.is_paused:
             return "paused"

@@ -5,7 +5,7 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -205,7 +205,7 @@ class Stage:
 @asynccontextmanager
 async def staged(
     seed: int, size: Size, directory: Path, *, behind_proxy: bool = False, store_prefix: tuple[str, ...] = (),
-    server: Server | None = None, workers: int = 1, **environment: str,
+    server: Server | None = None, workers: int = 1, environment: Mapping[str, str] | None = None, **settings: str,
 ) -> AsyncIterator[Stage]:  # fmt: skip
     """Start everything; the crowd is inside when this gives the stage, and out again when it is left."""
     rng = random.Random(seed)
@@ -219,14 +219,9 @@ async def staged(
             path = directory / "proxy.sock"
             proxy = await stack.enter_async_context(running_proxy(rng, path, directory / "store.sock"))
             url = f"unix://{path}"
-        settings = {
-            "REDIS_URL": url,
-            "SSE_AUCTION_HEARTBEAT_SECONDS": "2",
-            "WEB_CONCURRENCY": str(workers),
-            **environment,
-        }
-        server = server_process(directory, **settings) if server is None else server
-        server.environment = {**server.environment, **settings}
+        usual = {"REDIS_URL": url, "WEB_CONCURRENCY": str(workers), "SSE_AUCTION_HEARTBEAT_SECONDS": "2"}
+        server = server or server_process(directory)
+        server.environment = {**server.environment, **usual, **(environment or {}), **settings}
         stack.callback(_stop, server)
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(until, lambda: len(server.workers()) == workers, "all workers")

@@ -12,18 +12,7 @@ TAIL_BYTES = 700  # of what came last: a state and a retry field
 class Viewer(asyncio.Protocol):
     """One open stream."""
 
-    __slots__ = (
-        "closed_at",
-        "ended_at",
-        "events",
-        "first",
-        "guid",
-        "is_counted",
-        "opened_at",
-        "tail",
-        "throng",
-        "transport",
-    )
+    __slots__ = ("closed_at", "ended_at", "events", "first", "guid", "is_counted", "tail", "throng", "transport")
 
     def __init__(self, throng: "Throng", guid: str) -> None:
         self.throng = throng
@@ -31,7 +20,6 @@ class Viewer(asyncio.Protocol):
         self.first = b""  # what came first
         self.tail = b""
         self.events = 0
-        self.opened_at = time.monotonic()
         self.ended_at: float | None = None
         self.closed_at: float | None = None
         self.is_counted = False

@@ -43,7 +43,7 @@ class Clock:
 async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
     """The clock of the service's machine is set forth and back: nobody notices."""
     clock = Clock(directory / "clock")
-    async with staged(seed, size, directory, **clock.environment) as stage:
+    async with staged(seed, size, directory, environment=clock.environment) as stage:
         throng = Throng(stage.server.port, stage.rng)
         ending_in = 2.0 + 2 * size.rounds
         closing, opening = f"{stage.guid}-closing", f"{stage.guid}-opening"
