@@ -37,6 +37,7 @@ SHORTEST_LIFE = 0.8  # of the longest; the rest is chance, so that a crowd that 
 RECONNECT_MS = (2000, 4000)  # after a line was lost; a crowd that lost it at once comes back spread out
 RECONNECT_AFTER_LIFE_MS = (50, 500)  # one stream's end is no crowd: its viewer should miss as little as can be
 RECONNECT_AFTER_DRAIN_MS = (500, 3000)
+DRAIN_SHARE = 0.9  # of the window; the rest is for those who are slow to take their ending
 CLOSING_MARGIN_SECONDS = 1.0  # after which everybody has been told that an auction is closed
 PORTION = 256  # viewers served in one turn of the loop: 2 to 3 ms
 QUIET_BEFORE_CLOSING_SECONDS = 30.0  # in which no stream ends: every viewer sees the hammer fall
@@ -308,7 +309,7 @@ class Hub:
         """
         now = time.monotonic()
         self._drained_from = len(self._subscribers)
-        window_seconds = max(0.0, window_seconds - TICK_SECONDS)
+        window_seconds *= DRAIN_SHARE
         for subscriber in list(self._subscribers):
             self._unschedule(subscriber)
             subscriber.ends_at = now + self._drain_moment(subscriber, window_seconds)

@@ -23,6 +23,7 @@ from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.settings import Settings
 
 BACKLOG = 4096  # connections that wait while the loop is busy; the kernel's own limit may be lower
+ACCEPTS_PER_TURN = 8  # a rush of newcomers keeps those waiting little who are there; the kernel holds the rest
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common proxies, so that they and not we close an idle connection
 # What the kernel may hold back per viewer; accepted connections inherit it from the listening socket. A platform
 # without an option goes without it. Why no SO_SNDBUF: the first option bounds what is stale, and a small buffer would
@@ -146,6 +147,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _many(listener: socket.socket) -> list[socket.socket]:
+    """The same listener several times: the event loop accepts one connection per listener in each turn."""
+    return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
+
+
 def address_of(listener: socket.socket) -> str:
     """The URL of a listening socket, as one types it."""
     host, port = listener.getsockname()[:2]
@@ -161,7 +167,7 @@ def _serve_alone(settings: Settings, host: str) -> int:
     # uvicorn raises the signals that it got once more when it is done; a clean stop is to end with exit code 0.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, _nothing_more)
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=_many(listener))
     service = getattr(app.state, "service", None)
     return 0 if service is not None and service.failure is None else 1
 
@@ -171,7 +177,7 @@ def _serve_workers(settings: Settings, host: str) -> int:
         "sse_auction.app:create_app", factory=True, workers=settings.workers, **_options(settings)  # type: ignore[arg-type]  # as above
     )  # fmt: skip
     listener = _announced(host, settings)
-    supervisor = Multiprocess(config, sockets=[listener])
+    supervisor = Multiprocess(config, sockets=_many(listener))
     supervisor.run()
     return 1 if any((worker.exitcode or 0) > 0 for worker in supervisor.processes) else 0
 

@@ -7,12 +7,14 @@ the process is told to stop, for its supervisor to start a new one.
 import asyncio
 import gc
 import logging
+import multiprocessing
 import os
 import random
+import resource
 import signal
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from sse_auction.auth import Tokens, secret_of
 from sse_auction.demo import Demo
 from sse_auction.embedded import embedded_store
 from sse_auction.facts import StoreFacts
+from sse_auction.gate import Gate
 from sse_auction.hub import Hub
 from sse_auction.link import StoreError, StoreUnavailable
 from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STREAMS_BEHIND, TASKS
@@ -35,8 +38,17 @@ log = logging.getLogger(__name__)
 
 FIRST_READ_TIMEOUT_SECONDS = 5.0
 DRAIN_MARGIN_SECONDS = 0.5  # for viewers who are slow to take their ending; then they are cut
+STREAMS_SHARE_OF_DESCRIPTORS = 0.95  # the rest is for bids, polls and probes
 VITAL_SIGNS_SECONDS = 0.25
+POLLS_PER_TURN = 32  # 2 ms of work
+MOST_WAITING_POLLS = 4000  # some KB each
 SETTLE_SECONDS = 0.8  # between looks for auctions that have closed: settled within a second or two
+
+
+def most_streams() -> int:
+    """How many streams this process may hold and still have descriptors for bids and polls."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return int(limit * STREAMS_SHARE_OF_DESCRIPTORS)
 
 
 async def settle_always(store: Store) -> None:
@@ -69,6 +81,7 @@ class Service:
         self.now = self._facts.now
         self.tokens = Tokens(secret_of(settings), self.now)
         self.bid_rate = RateLimit(settings.bid_rate)
+        self.polls = Gate(POLLS_PER_TURN, MOST_WAITING_POLLS)
         told: Literal["", "events", "bids"] = "bids" if settings.webhook_bids else "events"
         self.store = Store(
             url, settings.store_timeout_seconds, self._facts, settings.currency, told if settings.webhook_url else ""
@@ -80,12 +93,13 @@ class Service:
             self.now,
             heartbeat_seconds=settings.heartbeat_seconds,
             stream_life_seconds=settings.stream_life_seconds,
-            max_streams=settings.max_streams,
+            max_streams=min(settings.max_streams, most_streams()),
             stall_seconds=settings.stall_seconds,
         )
         self.mirror.publish_to(self.hub)
         self.failure: str | None = None
         self.is_leaving = False  # it has been told to stop
+        self._drain_seconds = settings.drain_seconds
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -136,7 +150,7 @@ class Service:
         end of the last stream is the end.
         """
         self.is_leaving = True
-        window = self.settings.drain_seconds
+        window = self._drain_seconds
         if self.failure is None:
             log.info("draining: streams end within %g s", window)
             self.hub.drain(window)
@@ -161,10 +175,18 @@ class Service:
         if self._stopping:
             return
         error = None if task.cancelled() else task.exception()
-        self.failure = f"the {task.get_name()} has died: {error!r}"
-        log.critical("%s; this process stops", self.failure, exc_info=error)
+        self._fail(f"the {task.get_name()} has died: {error!r}", error)
+
+    def _fail(self, failure: str, error: BaseException | None = None) -> None:
+        self.failure = failure
+        log.critical("%s; this process stops", failure, exc_info=error)
         self.hub.fail()
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_orphaned(self) -> None:
+        """The supervisor of this worker was killed: make room at once for those of the next one."""
+        self._drain_seconds = 0.0
+        self._fail("the supervisor has died")
 
 
 @asynccontextmanager
@@ -179,10 +201,33 @@ async def running_service(settings: Settings, *, is_server: bool = True) -> Asyn
         service = Service(settings, url)
         try:
             await service.start(is_server=is_server)
-            with _drain_before_stopping(service) if is_server else nullcontext():
+            with ExitStack() as until_stopped:
+                if is_server:
+                    until_stopped.enter_context(_drain_before_stopping(service))
+                    until_stopped.enter_context(_noticing_orphanage(service))
                 yield service
         finally:
             await service.stop()
+
+
+@contextmanager
+def _noticing_orphanage(service: Service) -> Iterator[None]:
+    """Notice that this is a worker whose supervisor has gone: it would serve on with nobody to stop it."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def on_end() -> None:
+        loop.remove_reader(supervisor.sentinel)
+        service.on_orphaned()
+
+    loop.add_reader(supervisor.sentinel, on_end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(supervisor.sentinel)
 
 
 def _tune_garbage_collection() -> None:

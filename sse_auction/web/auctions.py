@@ -18,7 +18,7 @@ from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError
 from sse_auction.refusals import explain
 from sse_auction.store import Listing
-from sse_auction.web.problems import Problem, store_unavailable
+from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import (
     Service,
     admit,
@@ -83,6 +83,8 @@ async def price(request: Request) -> Response:
     wait = whole_number(request, "wait", 0, 0, LONGEST_WAIT_SECONDS)
     service = service_of(request)
     known = _known_tags(request)
+    if not await service.polls.enter():
+        raise Problem("overloaded", "too many poll at once; wait", retry_after=RETRY_AFTER_SECONDS)
     update = await _current(service, guid)
     if wait and _is_known(update, known) and not update.is_final:
         update = await _changed(service, guid, update, wait)

@@ -34,6 +34,7 @@ STATUS_OF_CODE = {
     "too_large": 413,
     "rate_limited": 429,
     "internal": 500,
+    "overloaded": 503,
     "store_unavailable": 503,
 }
 

@@ -10,6 +10,7 @@ from sse_auction import wire
 from sse_auction.auction import RESERVED_GUIDS, is_guid
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Identity, InvalidToken, Tokens
+from sse_auction.gate import Gate
 from sse_auction.hub import Hub
 from sse_auction.mirror import Mirror
 from sse_auction.rate import RateLimit
@@ -32,6 +33,7 @@ class Service(Protocol):
     mirror: Mirror
     hub: Hub
     bid_rate: RateLimit
+    polls: Gate
 
     @property
     def failure(self) -> str | None:

@@ -39,13 +39,18 @@ def log_of(site: Any, guid: str) -> tuple[list[Entry], list[dict[str, str]]]:
     return bids, rest
 
 
-def of_the_log(entries: list[Entry], history: list[Operation]) -> Iterator[str]:
-    """Each accepted bid is in the log exactly once, in order; and nothing else is."""
+def in_order(entries: list[Entry]) -> Iterator[str]:
+    """The log counts its bids, each is higher than the one before, and nobody outbids himself."""
     if [entry.seq for entry in entries] != list(range(1, len(entries) + 1)):
         yield f"the log's numbers are not 1 to {len(entries)}: {[entry.seq for entry in entries]}"
     for before, after in pairwise(entries):
         if after.price < before.price + STEP or after.bidder == before.bidder:
             yield f"the log has {after} after {before}"
+
+
+def of_the_log(entries: list[Entry], history: list[Operation]) -> Iterator[str]:
+    """Each accepted bid is in the log exactly once, in order; and nothing else is."""
+    yield from in_order(entries)
     by_seq = {entry.seq: entry for entry in entries}
     for operation in history:
         answer, bid = operation.answer, operation.request

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,13 +39,36 @@ class Size:
     freeze_seconds: float
     throng: int  # streams in great numbers
     window_seconds: float  # for draining
+    rush_streams: int  # and half as many polls, a fifth as many bids a second
+    rush_seconds: float
+    is_timed: bool  # whether the machine is ours, and latencies mean something
 
 
 FULL = Size(
-    watchers=40, pollers=6, bidders=10, calm_seconds=1.5, rounds=3, freeze_seconds=15, throng=5000, window_seconds=10
+    watchers=40,
+    pollers=6,
+    bidders=10,
+    calm_seconds=1.5,
+    rounds=3,
+    freeze_seconds=15,
+    throng=5000,
+    window_seconds=10,
+    rush_streams=10_000,
+    rush_seconds=8,
+    is_timed=True,
 )
 SHORT = Size(
-    watchers=10, pollers=3, bidders=5, calm_seconds=0.4, rounds=1, freeze_seconds=3.5, throng=500, window_seconds=4
+    watchers=10,
+    pollers=3,
+    bidders=5,
+    calm_seconds=0.4,
+    rounds=1,
+    freeze_seconds=3.5,
+    throng=500,
+    window_seconds=4,
+    rush_streams=1000,
+    rush_seconds=4,
+    is_timed=False,
 )
 
 
@@ -238,7 +262,8 @@ async def staged(
 
 def _stop(server: Server) -> None:
     if server.process is not None:
-        server.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)  # its workers too
         server.process.wait()
 
 

@@ -1,12 +1,13 @@
 """All scenarios, by name; one module per kind of fault."""
 
-from tests.chaos.scenarios import clock, data, leaving, network, processes, visits
+from tests.chaos.scenarios import clock, crush, data, leaving, network, processes, visits
 from tests.chaos.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
     "service-killed": processes.service_killed,
     "store-killed": processes.store_killed,
     "worker-killed": processes.worker_killed,
+    "supervisor-killed": processes.supervisor_killed,
     "terminated": leaving.terminated(1),
     "four-workers-terminated": leaving.terminated(4),
     "mirror-dies": processes.part_dies("mirror"),
@@ -27,5 +28,6 @@ SCENARIOS: dict[str, Scenario] = {
     "tracking-forbidden": data.tracking_forbidden,
     "service-clock-set": clock.service_clock_set,
     "store-clock-set": clock.store_clock_set,
+    "crush": crush.crush,
     "visits": visits.visits,
 }

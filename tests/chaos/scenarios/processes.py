@@ -66,6 +66,29 @@ async def worker_killed(seed: int, size: Size, directory: Path) -> Report:
         return stage.report()
 
 
+async def supervisor_killed(seed: int, size: Size, directory: Path) -> Report:
+    """`kill -9` of the supervisor of four workers: they go too, and make room for the next one's."""
+    async with staged(seed, size, directory, workers=4) as stage:
+        for number in range(size.rounds):
+            await asyncio.to_thread(stage.server.stop, signal.SIGKILL)
+            gone = partial(all_gone, stage.server.workers()[-4:])
+            await stage.until(gone, "the end of its workers", BACK_WITHIN_SECONDS)
+            await asyncio.to_thread(stage.server.restart_on_same_port)
+            returned_at = time.monotonic()
+            in_place = partial(lambda expected: len(stage.server.workers()) == expected, 8 + 4 * number)
+            await stage.until(in_place, "four new workers")
+            await stage.all_live(returned_at, BACK_WITHIN_SECONDS, "the service's return")
+            await stage.calm()
+        stage.claim(bool(stage.server.log_lines(reason="failed")), "no stream was ended politely")
+        await stage.rest()
+        return stage.report()
+
+
+def all_gone(pids: list[int]) -> bool:
+    """Whether none of these processes is left."""
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
 def part_dies(part: str) -> Scenario:
     """The mirror, the hub's sweep or the settling dies of a planted bug."""
 
