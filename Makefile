@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint types unit bench bench-quick screenshots clean help
+.PHONY: run test lint types unit bench bench-quick chaos screenshots clean help
 
 help:               ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -33,6 +33,10 @@ bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes 
 bench-quick: $(VENV)/dev  ## the main rows in two minutes; prints them
 	@scripts/install-benchmark-peers.sh
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+chaos: $(VENV)/dev  ## every fault, many times with other seeds, in under 20 minutes
+	@scripts/install-system-packages.sh faketime
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
 	@scripts/install-system-packages.sh chromium

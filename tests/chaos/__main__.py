@@ -17,6 +17,7 @@ from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.stage import Report
 
 AT_ONCE = 3  # on two cores: most of a scenario is waiting
+ALONE = {"crush", "terminated", "four-workers-terminated"}  # which need all of the machine
 
 
 def plays(names: list[str], first_seed: int | None, minutes: float) -> Iterator[tuple[str, int]]:
@@ -35,16 +36,24 @@ def run(waiting: Iterator[tuple[str, int]], *, short: bool) -> dict[str, dict[in
     """Run them, some at once; reports by scenario and seed."""
     reports: dict[str, dict[int, Report]] = {}
     running: dict[Future[Report], tuple[str, int]] = {}
+    upcoming = next(waiting, None)
     with ProcessPoolExecutor(AT_ONCE, max_tasks_per_child=1) as pool:
-        while True:
-            for name, seed in itertools.islice(waiting, AT_ONCE - len(running)):
-                running[pool.submit(play, name, seed, short=short)] = name, seed
-            if not running:
-                return reports
+        while upcoming or running:
+            if upcoming and _has_room(upcoming[0], [name for name, _ in running.values()]):
+                running[pool.submit(play, *upcoming, short=short)] = upcoming
+                upcoming = next(waiting, None)
+                continue
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 name, seed = running.pop(done)
                 reports.setdefault(name, {})[seed] = report = done.result()
                 show(name, seed, report)
+    return reports
+
+
+def _has_room(name: str, running: list[str]) -> bool:
+    if not running:
+        return True
+    return len(running) < AT_ONCE and not ALONE & {name, *running}
 
 
 def show(name: str, seed: int, report: Report) -> None:

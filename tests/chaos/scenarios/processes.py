@@ -5,13 +5,23 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import httpx
 
 from tests.chaos.crowd import Watcher
-from tests.chaos.stage import BACK_WITHIN_SECONDS, SLACK_SECONDS, TRUE_WITHIN_SECONDS, Report, Scenario, Size, staged
+from tests.chaos.stage import (
+    BACK_WITHIN_SECONDS,
+    SLACK_SECONDS,
+    TRUE_WITHIN_SECONDS,
+    Report,
+    Scenario,
+    Size,
+    descriptors,
+    staged,
+)
 from tests.harness import server_process
 
 
@@ -54,16 +64,21 @@ async def worker_killed(seed: int, size: Size, directory: Path) -> Report:
     """`kill -9` of one worker of four: the others go on, and another takes its place."""
     async with staged(seed, size, directory, workers=4) as stage:
         for number in range(size.rounds):
-            victim = stage.server.workers()[number]
+            victim = max(_alive(stage.server.workers()), key=descriptors)  # which has streams
             os.kill(victim, signal.SIGKILL)
             in_place = partial(lambda expected: len(stage.server.workers()) == expected, 5 + number)
             await stage.until(in_place, "a worker in its place")
             await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers))
             await stage.calm()
+        stage.claim(stage.crowd.notes.counts["reconnects"] > 0, "no stream was on a worker that was killed")
         longest = max(watcher.longest_outage_seconds for watcher in stage.crowd.watchers)
         stage.claim(longest < BACK_WITHIN_SECONDS + SLACK_SECONDS, f"a watcher was without live prices for {longest} s")
         await stage.rest()
         return stage.report()
+
+
+def _alive(pids: list[int]) -> Iterator[int]:
+    return (pid for pid in pids if not all_gone([pid]))
 
 
 async def supervisor_killed(seed: int, size: Size, directory: Path) -> Report:

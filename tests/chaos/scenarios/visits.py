@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.stage import AT_REST_WITHIN_SECONDS, Report, Size, Stage, descriptors, memory_kib, staged
+from tests.chaos.throng import Throng
 from tests.harness import create, price_key
 
 VISITS, AUCTIONS, AT_ONCE = 10_000, 50, 300
-WARM_UP_VISITS = 6_000  # after which Python's own pools have their size
+WARM_UP_VISITS = 10_000  # after which Python's own pools have their size
 BASE_SAMPLES = 40
 MOST_GROWTH = 0.05
 
@@ -32,6 +33,7 @@ async def visits(seed: int, size: Size, directory: Path) -> Report:
         guids = [f"{stage.guid}-{number}" for number in range(AUCTIONS)]
         for guid in guids:
             await asyncio.to_thread(create, stage.server, guid)
+        await _fill(stage, guids)
         await _visit_all(stage, WARM_UP_VISITS, guids)
         base = await _base(stage, guids)
         assert stage.server.process is not None
@@ -45,6 +47,14 @@ async def visits(seed: int, size: Size, directory: Path) -> Report:
         stage.claim(growth < MOST_GROWTH, f"memory has grown by {growth:.1%}")
         await stage.rest()
         return stage.report()
+
+
+async def _fill(stage: Stage, guids: list[str]) -> None:
+    """Have more streams open at once than the visits will: what memory a crowd takes is not what is left of it."""
+    throng = Throng(stage.server.port, stage.rng)
+    await throng.come([guids[number % len(guids)] for number in range(5 * AT_ONCE)])
+    await stage.until(lambda: throng.answered == len(throng.viewers), "a full house")
+    throng.leave()
 
 
 async def _left(stage: Stage) -> Left:

@@ -1,0 +1,21 @@
+"""A short form of every scenario of faults; `make chaos` runs the long ones many times.
+
+A seed that failed is tried again by `CHAOS_SEED=<seed> pytest tests/test_chaos.py -k <scenario>`.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.stage import SHORT
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_what_must_hold_holds(name: str, directory: Path) -> None:
+    report = asyncio.run(SCENARIOS[name](SEED, SHORT, directory))
+    assert not report.violations, "\n".join([*report.violations, str(report.counts)])
