@@ -322,7 +322,9 @@ class Hub:
         moment = random.random() * window_seconds
         for room in self._rooms_of(subscriber):
             closing = room.seconds_to_closing(self._clock())
-            if closing is None or not moment <= closing < moment + QUIET_BEFORE_CLOSING_SECONDS:
+            if closing is None:
+                continue
+            if not moment - CLOSING_MARGIN_SECONDS < closing < moment + QUIET_BEFORE_CLOSING_SECONDS:
                 continue
             if closing + CLOSING_MARGIN_SECONDS <= window_seconds:
                 moment = random.uniform(closing + CLOSING_MARGIN_SECONDS, window_seconds)

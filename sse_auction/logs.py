@@ -12,7 +12,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
@@ -81,14 +81,15 @@ class TextFormatter(logging.Formatter):
 class Repeats(logging.Filter):
     """Lets one trouble through once in a while, with how often it was met since."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._clock = clock
         self._met: dict[str, tuple[float, int]] = {}  # by message: when it was let through, how often it came since
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.exc_info:
             return True
-        message, now = record.getMessage(), time.monotonic()
+        message, now = record.getMessage(), self._clock()
         let_through_at, times = self._met.get(message, (float("-inf"), 0))
         if now - let_through_at < REPEATS_SECONDS:
             self._met[message] = let_through_at, times + 1

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -174,6 +176,31 @@ def test_draining_turns_newcomers_away_and_ends_everybody(run: Callable[..., Any
         await asyncio.gather(sweep, return_exceptions=True)
 
     run(look())
+
+
+def test_no_stream_is_ended_in_the_last_moments_of_its_auction_if_the_window_allows() -> None:
+    """Of closings at every second from now: within the window, soon after it, and far away."""
+
+    async def look() -> None:
+        window = 60.0
+        for closes_in in range(0, 120, 3):
+            hub, _ = make_hub()
+            terms = replace(TERMS, closes_at=1000 + closes_in * 1000)
+            with ExitStack() as stack:
+                viewers = [stack.enter_context(hub.subscribe(["g"])) for _ in range(50)]
+                hub.publish(Record("g", terms, "1.00", rev=1).state(1000, "memory", "CNY"))
+                began_at = time.monotonic()
+                hub.drain(window)
+                ends = [viewer.ends_at - began_at for viewer in viewers]
+            assert all(0 <= end <= window for end in ends)
+            if closes_in == 30:
+                continue  # the quiet begins now and ends half-way: what is left of the window is after the closing
+            in_its_last_moments = [end for end in ends if closes_in - 30 < end < closes_in + 0.9]
+            assert not in_its_last_moments or closes_in > 54 - 1, (closes_in, in_its_last_moments)
+            if closes_in > 85:
+                assert max(ends) - min(ends) > window / 3, "spread over the window"
+
+    asyncio.run(look())
 
 
 def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live(run: Callable[..., Any]) -> None:

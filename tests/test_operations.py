@@ -254,6 +254,69 @@ def _ready(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["serve", "uvicorn"])
+def test_readiness_fails_before_the_streams_end_and_the_listener_closes(
+    valkey: StoreProcess, directory: Path, guid: str, kind: str, run: Callable[..., Any]
+) -> None:
+    async def look(server: Server) -> None:
+        create(server, guid)
+        async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
+            await stream.next()
+            server.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(until, lambda: httpx.get(f"{server.url}/readyz").status_code == 503, "its failure")
+            assert await asyncio.to_thread(lambda: httpx.get(f"{server.url}/livez").status_code) == 200
+            assert server.metric("sse_auction_streams") == 1, "it is open still"
+            until(lambda: server.metric("sse_auction_draining") == 1, "the gauge")
+            reply = await asyncio.to_thread(bid, server, guid, "ann", "10.00")
+            assert reply.status_code == 201, "bids are taken until the end"
+            async with open_stream(f"{server.url}/auctions/{guid}/stream") as newcomer:
+                (event,) = await newcomer.rest()
+            assert (event.name, event.data["reason"]) == ("busy", "draining")
+            assert max(newcomer.retry_ms) <= 3000, "another process may have room at once"
+            await stream.rest()
+            assert 500 <= stream.retry_ms[-1] <= 3000
+
+    with running_server(directory, kind, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="3") as server:
+        run(look(server))
+        server.stop()
+
+
+def test_whoever_stops_it_twice_does_not_wait(valkey: StoreProcess, directory: Path) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="500") as server:
+        server.send_signal(signal.SIGTERM)
+        until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, "its draining")
+        assert server.stop(signal.SIGTERM) == 0
+
+
+def test_ctrl_c_without_streams_ends_at_once(valkey: StoreProcess, directory: Path) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="500") as server:
+        assert server.stop(signal.SIGINT) == 0
+
+
+def test_a_frozen_store_shows_in_the_gauges(directory: Path, guid: str, run: Callable[..., Any]) -> None:
+    async def look(store: StoreProcess, server: Server) -> None:
+        create(server, guid)
+        async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
+            await stream.next()
+            assert server.metric("sse_auction_mirror_staleness_seconds") < 3
+            missed = server.metric("sse_auction_deadlines_missed_total")
+            with store.frozen():
+                reply = await asyncio.to_thread(bid, server, guid, "ann", "10.00")
+                assert reply.status_code == 503
+                until(lambda: server.metric("sse_auction_mirror_staleness_seconds") > 3, "staleness")
+            assert server.metric("sse_auction_deadlines_missed_total", connection="store") >= 1
+            assert server.metric("sse_auction_deadlines_missed_total") > missed
+            until(lambda: server.metric("sse_auction_mirror_staleness_seconds") < 1.5, "freshness")
+            assert server.metric("sse_auction_store_seconds_count", connection="store") > 0
+            assert server.metric("sse_auction_store_seconds_count", connection="mirror") > 0
+
+    with (
+        running_store("valkey", directory) as store,
+        running_server(directory, REDIS_URL=store.url, SSE_AUCTION_STORE_TIMEOUT_SECONDS="0.5") as server,
+    ):
+        run(look(store, server))
+
+
+@pytest.mark.parametrize("kind", ["serve", "uvicorn"])
 def test_a_clean_stop_says_nothing_of_errors(valkey: StoreProcess, directory: Path, guid: str, kind: str) -> None:
     with running_server(directory, kind, REDIS_URL=valkey.url) as server:
         create(server, guid)

@@ -16,6 +16,8 @@ from tests.harness import (
     SECRET,
     Server,
     free_port,
+    running_server,
+    running_store,
 )
 
 
@@ -82,6 +84,26 @@ def test_a_store_that_is_too_old_is_one_sentence_with_its_version_and_exit_code_
     result = attempt(old_redis, directory, "sse_auction", *command)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "sse-auction: the store is Redis 6.0.16; 6.2 or newer, or Valkey, is needed\n"
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
+def test_a_store_that_may_drop_auctions_is_refused_with_its_policy(kind: str, policy: str, directory: Path) -> None:
+    with running_store(kind, directory, "--maxmemory-policy", policy) as store:
+        result = attempt(store.url, directory, "sse_auction", "serve", "--port", "0")
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert f"maxmemory-policy is {policy}" in line
+    assert "noeviction" in line, "it says what to do"
+
+
+def test_a_store_that_may_forget_answers_is_warned_of(directory: Path) -> None:
+    with (
+        running_store("valkey", directory, "--maxmemory-policy", "volatile-lru") as store,
+        running_server(directory, REDIS_URL=store.url) as server,
+    ):
+        warnings = server.log_lines(level="WARNING")
+        assert any("maxmemory-policy is volatile-lru" in line["message"] for line in warnings)
 
 
 def test_something_else_than_a_store_is_one_sentence_and_exit_code_1(server: Server, directory: Path) -> None:

@@ -177,7 +177,7 @@ _PROBLEMS = {
     413: "The body is larger than 16 KB",
     422: "The request is wrong, and the detail says where",
     429: "Too often; Retry-After says when again",
-    503: "The store does not answer; Retry-After says when again",
+    503: "The store does not answer, or too much is asked at once; Retry-After says when again",
 }
 
 

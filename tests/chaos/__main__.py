@@ -17,6 +17,11 @@ from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.stage import Report
 
 AT_ONCE = 3  # on two cores: most of a scenario is waiting
+SUMS = {
+    "bids tried": "bids tried", "unknown": "bids unknown", "in the log": "bids found in the log",
+    "states seen": "states seen by watchers", "reconnects": "reconnects", "503s": "answered 503",
+}  # fmt: skip
+WORST = {"longest not live, s": "longest not live (s)", "slowest answer, s": "slowest answer (s)"}
 ALONE = {"crush", "terminated", "four-workers-terminated"}  # which need all of the machine
 
 
@@ -66,6 +71,21 @@ def show(name: str, seed: int, report: Report) -> None:
         click.echo(f"    again: python -m tests.chaos {name} --seed {seed}")
 
 
+def table(reports: dict[str, dict[int, Report]]) -> str:
+    """Everything counted, as Markdown: sums, and the worst of what is a time."""
+    head = ("scenario", "runs", "seeds", "held", *SUMS, *WORST)
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    for name in filter(reports.__contains__, SCENARIOS):
+        runs = reports[name]
+        counts = [report.counts for report in runs.values()]
+        seeds = ", ".join(map(str, sorted(runs)))
+        held = sum(not report.violations for report in runs.values())
+        sums = (f"{sum(each.get(what, 0) for each in counts):,.0f}" for what in SUMS.values())
+        worst = (f"{max(each.get(what, 0) for each in counts):.1f}" for what in WORST.values())
+        lines.append(" | ".join((name, str(len(runs)), seeds, str(held), *sums, *worst)))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
 def main() -> int:
     """Run until the time is up; exit code 1 when anything was violated."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -83,6 +103,7 @@ def main() -> int:
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(reports)))
     runs = [report for seeds in reports.values() for report in seeds.values()]
     failed = sum(bool(report.violations) for report in runs)
+    click.echo(table(reports))
     click.echo(f"{len(runs)} runs of {len(reports)} scenarios, {failed} with a violation")
     return 1 if failed else 0
 
