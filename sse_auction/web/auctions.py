@@ -5,7 +5,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -87,7 +87,7 @@ async def price(request: Request) -> Response:
         raise Problem("overloaded", "too many poll at once; wait", retry_after=RETRY_AFTER_SECONDS)
     update = await _current(service, guid)
     if wait and _is_known(update, known) and not update.is_final:
-        update = await _changed(service, guid, update, wait)
+        update = await _changed(request, guid, update, wait)
     if update.state.status == "unknown":
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
     return _price_response(service, update, known)
@@ -112,18 +112,21 @@ async def _current(service: Service, guid: str) -> Update:
     return update
 
 
-async def _changed(service: Service, guid: str, update: Update, wait: int) -> Update:
-    """The next state that differs from `update`, or `update` when the time is up or the process goes away.
+async def _changed(request: Request, guid: str, update: Update, wait: int) -> Update:
+    """The next state that differs from `update`, or `update` when the time is up, or the poller or the process leaves.
 
     Refused as soon as the store is lost: nobody could say then that nothing has changed.
     """
+    service = service_of(request)
     seen = Seen.of_tag(update.state.tag)
     if service.hub.busy_reason is not None:
         await asyncio.sleep(min(wait, WAIT_WHEN_BUSY_SECONDS))  # else the poller would be back in a millisecond
         return await _current(service, guid)
     with service.hub.subscribe([guid], seen) as subscriber:
+        leaving = asyncio.create_task(_gone(request))
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(wait) as patience:
+                leaving.add_done_callback(partial(_lose, patience))
                 async for _ in subscriber:
                     newer = service.hub.state_of(guid)
                     if newer is None and not service.mirror.is_live:
@@ -132,7 +135,20 @@ async def _changed(service: Service, guid: str, update: Update, wait: int) -> Up
                         return newer
         except TimeoutError:
             pass
+        finally:
+            leaving.cancel()
     return update
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the other end has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _lose(patience: asyncio.Timeout, leaving: asyncio.Task[None]) -> None:
+    if not leaving.cancelled():
+        patience.reschedule(0)  # a time that is past: at once
 
 
 def _price_response(service: Service, update: Update, known: frozenset[str]) -> Response:

@@ -12,6 +12,8 @@ from tests.chaos.throng import Throng
 from tests.harness import create, price_key
 
 VISITS, AUCTIONS, AT_ONCE = 10_000, 50, 300
+FULL_HOUSE = 1000  # at once: more than the visits ever are
+HELD = "If-None-Match: *\r\n"  # a header of a poll that waits, whatever the state is, until it changes
 WARM_UP_VISITS = 10_000  # after which Python's own pools have their size
 BASE_SAMPLES = 40
 MOST_GROWTH = 0.05
@@ -50,10 +52,16 @@ async def visits(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def _fill(stage: Stage, guids: list[str]) -> None:
-    """Have more streams open at once than the visits will: what memory a crowd takes is not what is left of it."""
+    """Have more streams and held polls at once than the visits will: what a crowd takes is not what is left of it."""
     throng = Throng(stage.server.port, stage.rng)
-    await throng.come([guids[number % len(guids)] for number in range(5 * AT_ONCE)])
+    await throng.come([guids[number % len(guids)] for number in range(FULL_HOUSE)])
     await stage.until(lambda: throng.answered == len(throng.viewers), "a full house")
+    for _ in range(3):
+        held = [await _ask(stage.server.port, f"{guids[0]}/price?wait=30", HELD) for _ in range(FULL_HOUSE)]
+        await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers) + 2 * FULL_HOUSE)
+        for _, writer in held:
+            writer.transport.abort()
+        await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers) + FULL_HOUSE)
     throng.leave()
 
 
@@ -111,23 +119,36 @@ async def _visit_all(stage: Stage, number: int, guids: list[str]) -> None:
 
 
 async def _visit(port: int, rng: random.Random, guids: list[str]) -> None:
-    """Come in one of several ways, stay for the first state or not, and leave without a word or with a reset."""
+    """Come in one of several ways, stay until something was answered, and leave without a word or with a reset."""
     guid = rng.choice(guids)
-    ways = (
-        (f"{guid}/stream", b"event: price"),
-        (f"{guid}/stream", b"event: price"),
-        (f"{guid}/stream", b""),
-        (f"stream?guid={guid}&guid={rng.choice(guids)}", b"event: price"),
-        (f"{guid}/price?wait=30", b""),
+    path, wanted = rng.choice(
+        (
+            (f"{guid}/stream", b"event: price"),
+            (f"{guid}/stream", b"event: price"),
+            (f"{guid}/stream", b"HTTP/1.1 200"),
+            (f"stream?guid={guid}&guid={rng.choice(guids)}", b"event: price"),
+            (f"{guid}/price", b"HTTP/1.1 200"),
+        )
     )
-    path, wanted = rng.choice(ways)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    is_held = rng.random() < 1 / 5  # a poll besides, which is not answered before its poller leaves
+    held = await _ask(port, f"{guid}/price?wait=30", HELD) if is_held else None
+    reader, writer = await _ask(port, path)
     try:
-        writer.write(f"GET /auctions/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        if wanted:
-            await reader.readuntil(wanted)
-        if rng.random() < 1 / 3:
-            linger = b"\x01\0\0\0\0\0\0\0"  # on, 0 seconds: the kernel sends a reset
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await reader.readuntil(wanted)
     finally:
-        writer.transport.abort()
+        _leave(writer, rng)
+        if held is not None:
+            _leave(held[1], rng)
+
+
+async def _ask(port: int, path: str, header: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /auctions/{path} HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
+    return reader, writer
+
+
+def _leave(writer: asyncio.StreamWriter, rng: random.Random) -> None:
+    if rng.random() < 1 / 3:
+        linger = b"\x01\0\0\0\0\0\0\0"  # on, 0 seconds: the kernel sends a reset
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
