@@ -280,6 +280,17 @@ def test_readiness_fails_before_the_streams_end_and_the_listener_closes(
         server.stop()
 
 
+@pytest.mark.parametrize("kind", ["serve", "uvicorn"])
+def test_a_held_poll_ends_when_its_poller_leaves(valkey: StoreProcess, directory: Path, guid: str, kind: str) -> None:
+    with running_server(directory, kind, REDIS_URL=valkey.url) as server:
+        create(server, guid)
+        with socket.create_connection(("127.0.0.1", server.port)) as poller:
+            held = f"GET /auctions/{guid}/price?wait=30 HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n"
+            poller.sendall(held.encode())
+            until(lambda: server.metric("sse_auction_rooms") == 1, "the poll to be held")
+        until(lambda: server.metric("sse_auction_rooms") == 0, "its end, which by itself would come in 30 s")
+
+
 def test_whoever_stops_it_twice_does_not_wait(valkey: StoreProcess, directory: Path) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="500") as server:
         server.send_signal(signal.SIGTERM)
