@@ -196,7 +196,7 @@ def test_no_stream_is_ended_in_the_last_moments_of_its_auction_if_the_window_all
             if closes_in == 30:
                 continue  # the quiet begins now and ends half-way: what is left of the window is after the closing
             in_its_last_moments = [end for end in ends if closes_in - 30 < end < closes_in + 0.9]
-            assert not in_its_last_moments or closes_in > 54 - 1, (closes_in, in_its_last_moments)
+            assert not in_its_last_moments or closes_in > 48 - 1, (closes_in, in_its_last_moments)
             if closes_in > 85:
                 assert max(ends) - min(ends) > window / 3, "spread over the window"
 

@@ -291,6 +291,27 @@ def test_a_held_poll_ends_when_its_poller_leaves(valkey: StoreProcess, directory
         until(lambda: server.metric("sse_auction_rooms") == 0, "its end, which by itself would come in 30 s")
 
 
+def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
+    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    """With a pace of ten seconds, the process that the stream is watched by shows an old state for long."""
+
+    async def look(server: Server) -> None:
+        create(server, guid)
+        async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream, httpx.AsyncClient() as client:
+            await stream.next()
+            for who, price in (("ann", "10.00"), ("bob", "20.00"), ("ann", "30.00")):
+                reply = await asyncio.to_thread(bid, server, guid, who, price)
+            told = reply.json()["state"]
+            url = f"{server.url}/auctions/{guid}/price"
+            assert (await client.get(url)).json()["rev"] < told["rev"], "it is behind"
+            known = {"If-None-Match": f'"{told["tag"]}"'}
+            assert (await client.get(url, headers=known)).status_code == 304
+
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_RATE="0.1") as server:
+        run(look(server))
+
+
 def test_whoever_stops_it_twice_does_not_wait(valkey: StoreProcess, directory: Path) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="500") as server:
         server.send_signal(signal.SIGTERM)

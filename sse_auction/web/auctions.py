@@ -86,6 +86,8 @@ async def price(request: Request) -> Response:
     if not await service.polls.enter():
         raise Problem("overloaded", "too many poll at once; wait", retry_after=RETRY_AFTER_SECONDS)
     update = await _current(service, guid)
+    if known and _is_behind(update, known):
+        update = await service.store.update(guid)
     if wait and _is_known(update, known) and not update.is_final:
         update = await _changed(request, guid, update, wait)
     if update.state.status == "unknown":
@@ -102,6 +104,12 @@ def _known_tags(request: Request) -> frozenset[str]:
 
 def _is_known(update: Update, known: frozenset[str]) -> bool:
     return update.state.tag in known or "*" in known
+
+
+def _is_behind(update: Update, known: frozenset[str]) -> bool:
+    """Whether the poller has seen a later revision: by another process, which read it some milliseconds before us."""
+    seen = filter(None, map(Seen.of_tag, known))
+    return any(each.epoch == update.seen.epoch and each.rev > update.seen.rev for each in seen)
 
 
 async def _current(service: Service, guid: str) -> Update:
