@@ -15,6 +15,7 @@ from tests.chaos.stage import SHORT
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 
 
+@pytest.mark.timeout(300)  # ten thousand visits, on a machine that does three other things
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_what_must_hold_holds(name: str, directory: Path) -> None:
     report = asyncio.run(SCENARIOS[name](SEED, SHORT, directory))

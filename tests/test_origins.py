@@ -60,7 +60,7 @@ def test_a_page_of_an_allowed_origin_may_bid(embedded_elsewhere: Server) -> None
     assert "access-control-allow-origin" not in refused.headers
     seen = httpx.post(url, headers={"Origin": SHOP}, json={})
     exposed = {name.strip() for name in seen.headers["access-control-expose-headers"].split(",")}
-    assert exposed == {"ETag", "Location", "Retry-After", "Idempotent-Replayed"}
+    assert exposed == {"ETag", "Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"}
 
 
 def test_any_origin_never_comes_with_credentials(valkey: StoreProcess, directory: Path, guid: str) -> None:

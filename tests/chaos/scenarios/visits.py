@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.stage import AT_REST_WITHIN_SECONDS, Report, Size, Stage, descriptors, memory_kib, staged
-from tests.chaos.throng import Throng
 from tests.harness import create, price_key
 
 VISITS, AUCTIONS, AT_ONCE = 10_000, 50, 300
-FULL_HOUSE = 1000  # at once: more than the visits ever are
+FULL_HOUSE = 800  # at once: more than the visits ever are
 HELD = "If-None-Match: *\r\n"  # a header of a poll that waits, whatever the state is, until it changes
-WARM_UP_VISITS = 10_000  # after which Python's own pools have their size
+WARM_UP_VISITS = 5_000  # after which Python's own pools have their size
 BASE_SAMPLES = 40
 MOST_GROWTH = 0.05
 
@@ -31,7 +30,7 @@ class Left(NamedTuple):
 
 async def visits(seed: int, size: Size, directory: Path) -> Report:
     """Visits of all kinds and lengths; then no more is held than before."""
-    async with staged(seed, size, directory, SSE_AUCTION_STREAM_LIFE_SECONDS="4") as stage:
+    async with staged(seed, size, directory, SSE_AUCTION_STREAM_LIFE_SECONDS="20") as stage:
         guids = [f"{stage.guid}-{number}" for number in range(AUCTIONS)]
         for guid in guids:
             await asyncio.to_thread(create, stage.server, guid)
@@ -52,17 +51,12 @@ async def visits(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def _fill(stage: Stage, guids: list[str]) -> None:
-    """Have more streams and held polls at once than the visits will: what a crowd takes is not what is left of it."""
-    throng = Throng(stage.server.port, stage.rng)
-    await throng.come([guids[number % len(guids)] for number in range(FULL_HOUSE)])
-    await stage.until(lambda: throng.answered == len(throng.viewers), "a full house")
-    for _ in range(3):
-        held = [await _ask(stage.server.port, f"{guids[0]}/price?wait=30", HELD) for _ in range(FULL_HOUSE)]
-        await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers) + 2 * FULL_HOUSE)
-        for _, writer in held:
-            writer.transport.abort()
-        await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers) + FULL_HOUSE)
-    throng.leave()
+    """Have more held polls at once than the visits will: what a crowd takes is not what is left of it."""
+    held = [await _ask(stage.server.port, f"{guids[0]}/price?wait=30", HELD) for _ in range(FULL_HOUSE)]
+    await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers) + FULL_HOUSE)
+    for _, writer in held:
+        writer.transport.abort()
+    await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers))
 
 
 async def _left(stage: Stage) -> Left:
