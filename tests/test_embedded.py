@@ -317,6 +317,7 @@ def test_a_store_that_is_stopped_is_explained_in_a_sentence_and_gets_no_rival(
     assert_one_sentence(command(data_dir, "price", guid), "embedded store", "does not answer; is it stopped?")
     assert the_store_in(data_dir) == store
     os.kill(store, signal.SIGCONT)
+    until(server.is_ready, "the service to have found it again")
     create(server, guid)
     server.stop()
     assert_nothing_is_left(data_dir)
