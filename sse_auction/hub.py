@@ -74,6 +74,7 @@ class Hub:
         self._rooms: dict[str, Room] = {}
         self._subscribers: set[Subscriber] = set()
         self._wheel: dict[int, set[Subscriber]] = {}
+        self._tick = 0  # the slot that was swept last
         self._crowds: dict[Room, float] = {}  # rooms in which some still wait for the newest state, and since when
         self._untold: dict[Subscriber, None] = {}  # who still is to hear whether prices are live
         self._behind: set[Subscriber] = set()  # who has not taken what was sent last, and some who have by now
@@ -245,11 +246,11 @@ class Hub:
 
     async def run(self) -> None:
         """Turn the wheel until cancelled."""
-        tick = int(time.monotonic() / TICK_SECONDS)
+        self._tick = int(time.monotonic() / TICK_SECONDS)
         while True:
-            await asyncio.sleep((tick + 1) * TICK_SECONDS - time.monotonic())
-            tick += 1
-            for subscriber in self._wheel.pop(tick, ()):
+            await asyncio.sleep((self._tick + 1) * TICK_SECONDS - time.monotonic())
+            self._tick += 1
+            for subscriber in self._wheel.pop(self._tick, ()):
                 self._look_after(subscriber, time.monotonic())
 
     def _look_after(self, subscriber: Subscriber, now: float) -> None:
@@ -290,7 +291,8 @@ class Hub:
         due = min(heard_at + subscriber.heartbeat_seconds, subscriber.ends_at)
         if subscriber.behind_since is not None:
             due = min(due, subscriber.behind_since + self._stall_seconds)
-        subscriber.tick = int(max(due, time.monotonic()) / TICK_SECONDS) + 1
+        # Never in the slot that was swept last: timers wake up to a millisecond early, before its time by this clock.
+        subscriber.tick = max(int(max(due, time.monotonic()) / TICK_SECONDS), self._tick) + 1
         self._wheel.setdefault(subscriber.tick, set()).add(subscriber)
 
     def _unschedule(self, subscriber: Subscriber) -> None:
