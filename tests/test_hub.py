@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from sse_auction.auction import Increments, Record, Seen, State, Terms
-from sse_auction.hub import Hub
+from sse_auction.hub import TICK_SECONDS, Hub
 from sse_auction.subscriber import LatestQueue, Subscriber
 
 TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), 0, 10**9, created_at=0, original_closes_at=10**9)
@@ -174,6 +174,20 @@ def test_draining_turns_newcomers_away_and_ends_everybody(run: Callable[..., Any
                 assert viewer.why_ended == "draining"
         sweep.cancel()
         await asyncio.gather(sweep, return_exceptions=True)
+
+    run(look())
+
+
+def test_nobody_is_put_into_a_slot_of_the_wheel_that_was_swept(run: Callable[..., Any]) -> None:
+    """A timer that woke early has swept a slot before its time by the clock; who came just then was forgotten."""
+
+    async def look() -> None:
+        hub, _ = make_hub(heartbeat=0.1)
+        hub._tick = int(time.monotonic() / TICK_SECONDS) + 1
+        with hub.subscribe(["g"]) as viewer:
+            assert viewer.tick > hub._tick
+            hub.drain(0.1)
+            assert viewer.tick > hub._tick
 
     run(look())
 

@@ -15,7 +15,7 @@ def _probe(trouble: str | None) -> Response:
 
 
 async def livez(request: Request) -> Response:
-    """Whether the process works: 503 when mirror, hub or store connection has died of a bug."""
+    """Whether the process works: 503 when a part of it has died of a bug, or its supervisor."""
     return _probe(service_of(request).failure)
 
 

@@ -68,35 +68,33 @@ async def wrong_types(seed: int, size: Size, directory: Path) -> Report:
 async def memory_full(seed: int, size: Size, directory: Path) -> Report:
     """The store's memory is full, and its policy `noeviction`: nothing can be written, everything read."""
     async with staged(seed, size, directory) as stage:
-        for _ in range(size.rounds):
-            with stage.store.client() as site:
-                site.config_set("maxmemory", "1mb")
-                await _bids_are_refused(stage, "OOM")
-                site.config_set("maxmemory", "0")
-            await stage.calm()
-        stage.claim(all(watcher.is_live for watcher in stage.crowd.watchers), "prices are not live, though readable")
-        await stage.rest()
-        return stage.report()
+        full, free = ("CONFIG", "SET", "maxmemory", "1mb"), ("CONFIG", "SET", "maxmemory", "0")
+        return await _refusing_writes(stage, full, free, "OOM")
 
 
 async def read_only_replica(seed: int, size: Size, directory: Path) -> Report:
     """The store becomes somebody's replica, and then a master again."""
     async with staged(seed, size, directory) as stage:
-        for _ in range(size.rounds):
-            with stage.store.client() as site:
-                site.slaveof("127.0.0.1", "1")
-                await _bids_are_refused(stage, "READONLY")
-                site.slaveof()
+        replica, master = ("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")
+        return await _refusing_writes(stage, replica, master, "READONLY")
+
+
+async def _refusing_writes(stage: Stage, begin: tuple[str, ...], end: tuple[str, ...], words: str) -> Report:
+    """Between two commands the store takes no writes, and says so in these words: bids get 503, prices stay live."""
+    with stage.store.client() as site:
+        for _ in range(stage.size.rounds):
+            site.execute_command(*begin)
+            await stage.more_unavailable(3, words)
             await stage.calm()
-        await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the promotion")
-        await stage.rest()
-        return stage.report()
-
-
-async def _bids_are_refused(stage: Stage, words: str) -> None:
-    await stage.more_unavailable(3, words)
-    await stage.calm()
+            stage.claim(
+                all(watcher.is_live for watcher in stage.crowd.watchers), "prices are not live, though readable"
+            )
+            site.execute_command(*end)
+            await stage.calm()
     stage.claim(stage.logged(words), f"no line of the log has {words}")
+    await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the store's taking writes again")
+    await stage.rest()
+    return stage.report()
 
 
 async def scripts_flushed(seed: int, size: Size, directory: Path) -> Report:

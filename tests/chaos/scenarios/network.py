@@ -14,10 +14,8 @@ async def store_frozen(seed: int, size: Size, directory: Path) -> Report:
             await asyncio.sleep(size.freeze_seconds)
         await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the thaw")
         stage.claim_told(frozen_at, "the store was frozen")
-        _claim_streams_stayed(stage)
         await stage.calm()
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
 async def store_paused(seed: int, size: Size, directory: Path) -> Report:
@@ -30,9 +28,7 @@ async def store_paused(seed: int, size: Size, directory: Path) -> Report:
             await asyncio.sleep(milliseconds / 1000)
             await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the pause")
             await stage.calm()
-        _claim_streams_stayed(stage)
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
 async def clients_killed(seed: int, size: Size, directory: Path) -> Report:
@@ -44,9 +40,7 @@ async def clients_killed(seed: int, size: Size, directory: Path) -> Report:
                 killed_at = time.monotonic()
                 await stage.all_live(killed_at, TRUE_WITHIN_SECONDS, "CLIENT KILL", noticed=True)
                 await asyncio.sleep(stage.rng.uniform(0, 0.5))
-        _claim_streams_stayed(stage)
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
 async def connection_cut(seed: int, size: Size, directory: Path) -> Report:
@@ -59,10 +53,8 @@ async def connection_cut(seed: int, size: Size, directory: Path) -> Report:
             await stage.until(lambda: proxy.replies_before_cut is None, "a cut")
             await asyncio.sleep(stage.rng.uniform(0, 0.3))
         await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the last cut")
-        _claim_streams_stayed(stage)
         stage.measure("connections cut", proxy.cuts)
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
 async def half_open(seed: int, size: Size, directory: Path) -> Report:
@@ -76,9 +68,7 @@ async def half_open(seed: int, size: Size, directory: Path) -> Report:
             await stage.all_live(silenced_at, within, "the silence", noticed=True)
             stage.claim_told(silenced_at, "connections were half-open")
             await stage.calm()
-        _claim_streams_stayed(stage)
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
 async def answers_lost(seed: int, size: Size, directory: Path) -> Report:
@@ -94,9 +84,7 @@ async def answers_lost(seed: int, size: Size, directory: Path) -> Report:
             await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the loss of answers")
             stage.claim_told(lost_at, "answers were lost")
             await stage.calm()
-        _claim_streams_stayed(stage)
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
 async def slow_network(seed: int, size: Size, directory: Path) -> Report:
@@ -107,11 +95,12 @@ async def slow_network(seed: int, size: Size, directory: Path) -> Report:
         await asyncio.sleep(2 + 2 * size.rounds)
         stage.proxy.delay_seconds, stage.proxy.splits = 0.0, False
         await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the slowness")
-        _claim_streams_stayed(stage)
-        await stage.rest()
-        return stage.report()
+        return await _at_rest(stage)
 
 
-def _claim_streams_stayed(stage: Stage) -> None:
+async def _at_rest(stage: Stage) -> Report:
+    """The end of each of these scenarios: no stream has ended for what is between service and store."""
     ended = sum(len(watcher.endings) for watcher in stage.crowd.watchers)
     stage.claim(ended == 0, f"{ended} streams ended because of what is between service and store")
+    await stage.rest()
+    return stage.report()
