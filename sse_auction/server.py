@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -41,7 +42,6 @@ _KERNEL_SHARE = [
     )
     if hasattr(socket, name)
 ]
-LAST_REQUESTS_SECONDS = 1  # for what is still being answered when the streams have gone
 
 
 class ResponseWriter:
@@ -194,7 +194,9 @@ def _options(settings: Settings) -> dict[str, object]:
         "log_config": configuration(),
         "backlog": BACKLOG,
         "timeout_keep_alive": KEEP_ALIVE_SECONDS,
-        "timeout_graceful_shutdown": LAST_REQUESTS_SECONDS,
+        # For what is still being answered when the streams have gone: as long as the store may take to answer, lest a
+        # bid be cut that it has taken.
+        "timeout_graceful_shutdown": math.ceil(settings.store_timeout_seconds),
     }
 
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from tests.described import described_client, problem
 from tests.harness import (
     OPERATOR,
+    PATIENCE_SECONDS,
     Server,
     StoreProcess,
     bid,
@@ -310,6 +311,34 @@ def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
 
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_RATE="0.1") as server:
         run(look(server))
+
+
+def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
+    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    """At any moment until the listener closes, held ones too; nothing is cut with an error of ours."""
+
+    async def look(server: Server) -> None:
+        tag = create(server, guid)["state"]["tag"]
+        held, path = {"If-None-Match": f'"{tag}"'}, f"/auctions/{guid}"
+        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
+
+            async def ask(after_seconds: float) -> tuple[int, int] | None:
+                await asyncio.sleep(after_seconds)
+                with suppress(httpx.TransportError):  # the listener has been closed
+                    poll = client.get(f"{path}/price?wait=25", headers=held)
+                    low = client.post(f"{path}/bids", json={"price": "1.00"}, headers=bidder("ann"))
+                    answers = await asyncio.gather(poll, low)
+                    return answers[0].status_code, answers[1].status_code
+                return None
+
+            server.send_signal(signal.SIGTERM)
+            asked = await asyncio.gather(*(ask(number / 10) for number in range(12)))
+        assert set(asked) - {None} == {(304, 409)}
+
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="1") as server:
+        run(look(server))
+        assert server.stop() == 0
 
 
 def test_whoever_stops_it_twice_does_not_wait(valkey: StoreProcess, directory: Path) -> None:

@@ -47,6 +47,7 @@ from sse_auction.wire import (
 
 LONGEST_WAIT_SECONDS = 30
 WAIT_WHEN_BUSY_SECONDS = 2.0
+WAIT_WHEN_LEAVING_SECONDS = 0.5  # shorter than the server waits for its last requests
 MOST_PER_PAGE = 200
 LONGEST_IDEMPOTENCY_KEY = 128
 
@@ -128,7 +129,8 @@ async def _changed(request: Request, guid: str, update: Update, wait: int) -> Up
     service = service_of(request)
     seen = Seen.of_tag(update.state.tag)
     if service.hub.busy_reason is not None:
-        await asyncio.sleep(min(wait, WAIT_WHEN_BUSY_SECONDS))  # else the poller would be back in a millisecond
+        longest = WAIT_WHEN_LEAVING_SECONDS if service.is_draining else WAIT_WHEN_BUSY_SECONDS
+        await asyncio.sleep(min(wait, longest))  # else the poller would be back in a millisecond
         return await _current(service, guid)
     with service.hub.subscribe([guid], seen) as subscriber:
         leaving = asyncio.create_task(_gone(request))
