@@ -99,6 +99,12 @@ class StreamProtocol(HttpToolsProtocol):
         if self.cycle is not cycle:
             self.cycle.transport = ResponseWriter(self.transport)  # type: ignore[assignment]  # all that a cycle needs
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn does this only when the other end closed; after a reset its timer would keep all of this, some 8 KB,
+        # until the connection's 75 s are over.
+        self._unset_keepalive_if_required()
+
     def end_body_with_connection(self) -> None:
         """Send the coming response without chunking; the end of the connection is the end of the body."""
         self.cycle.chunked_encoding = False
