@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -102,7 +103,8 @@ def test_everything_that_happens_is_told_in_order_and_signed(
         with own_store.client() as client:
             assert client.xlen(f"{{AuctionMaxPrice-{guid}}}:outbox") == 0
         assert server.metric("sse_auction_webhooks_total", result="sent") == len(expected)
-    told = b" ".join(body for _, body in receiver.bodies)
+    bodies = b" ".join(body for _, body in receiver.bodies)
+    told = re.sub(rb"[0-9]{13}|" + guid.encode(), b"", bodies)  # moments and guids have every digit sooner or later
     assert not [secret for secret in (b"88.88", b"8888", b"99.99", b"95.55", b"9555", b"ann-the") if secret in told]
     for header, body in receiver.bodies:
         stamp, _, proof = header.removeprefix("t=").partition(",v1=")
