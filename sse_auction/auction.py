@@ -225,6 +225,7 @@ class Record:
     reserve_met: bool | None = None
     outcome: Outcome | None = None  # as recorded: of an auction that was settled, cancelled or bought
     paused: bool = False
+    seq: int = 0  # of the last bid, void or not
 
     @property
     def exists(self) -> bool:
@@ -239,9 +240,9 @@ class Record:
         if self.terms is None or self.damage is not None:
             return self._plain_state(now, memory, plain_currency)
         terms = self.terms
-        # What has an outcome, or bids, is over, or open, also when the store's clock has been set back since.
+        # What has an outcome is over, and what has had a bid has opened, though the store's clock was set back since.
         is_over = self.outcome is not None or (now >= terms.closes_at and not self.paused)
-        phase = (is_over or now >= terms.opens_at or self.bids > 0) + is_over
+        phase = (is_over or now >= terms.opens_at or self.seq > 0) + is_over
         status: Status = ("upcoming", "open", "closed")[phase]
         if self.outcome == "cancelled":
             status = "cancelled"
@@ -305,7 +306,7 @@ FIELDS_OF_TERMS = (
     "title", "currency", "start_price", "increments", "opens_at", "closes_at", "created_at", "original_closes_at",
     "bidding", "aligned", "buy_now", "buy_now_mode", "window_ms", "extend_ms", "hard_close_at", "max_extensions",
 )  # fmt: skip
-FIELDS = (*FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met", "outcome", "paused_at")
+FIELDS = (*FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met", "outcome", "paused_at", "seq")
 Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None where the hash has no such field, or is not there
 
 
@@ -319,7 +320,7 @@ def read_record(guid: str, price: bytes | Exception | None, values: Values | Exc
         return Record(guid, None, shown, damage)
     if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):
         damage = shown  # more decimals than the currency of this recorded auction can hold
-    rev, count, leader, extensions, reserve_met, outcome, paused_at = values[len(FIELDS_OF_TERMS) :]
+    rev, count, leader, extensions, reserve_met, outcome, paused_at, seq = values[len(FIELDS_OF_TERMS) :]
     bids = int(count or 0)
     if shown is None and damage is None and bids:
         damage = ""  # bids were taken, so a missing price is a loss and not a beginning
@@ -335,6 +336,7 @@ def read_record(guid: str, price: bytes | Exception | None, values: Values | Exc
         reserve_met=reserve_met == b"1" if reserve_met else None,
         outcome=outcome.decode() if outcome else None,  # type: ignore[arg-type]  # what our scripts write
         paused=bool(paused_at),
+        seq=int(seq or count or 0),  # auctions of before the acts kept none
     )
 
 

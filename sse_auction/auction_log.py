@@ -1,12 +1,13 @@
 """The log of an auction, as the scripts wrote it: read whole, and held against what the store says."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from sse_auction import keys
 from sse_auction.decisions import Refused
 from sse_auction.export import Format, lines
-from sse_auction.replay import BrokenLog, Replay, differences
+from sse_auction.replay import BrokenLog, Replay
 from sse_auction.store import Store, text_of
 
 PAGE = 1000  # entries read at once
@@ -42,19 +43,22 @@ class AuctionLog:
 
     async def verify(self, guid: str) -> list[str] | Refused:
         """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
-        link = self._store.link()
-        hash_of, price, newest, voided, most = await link.transaction(
+        unlisted = await self._unlisted(guid)  # before the rest: settling it takes it off what is due
+        commands = (
             ("HGETALL", keys.auction(guid)),
+            ("HGETALL", keys.private(guid)),
             ("GET", keys.price(guid)),
-            ("XREVRANGE", keys.bids(guid), "+", "-", "COUNT", 1),
             ("SMEMBERS", keys.voided(guid)),
-            ("HGET", keys.private(guid), "max"),
+            ("HGETALL", keys.paddles(guid)),
+            ("XREVRANGE", keys.bids(guid), "+", "-", "COUNT", 1),
         )
-        if not hash_of:
+        replies = await self._store.link().transaction(*commands)
+        refused = [(command[1], reply) for command, reply in zip(commands, replies, strict=True) if _is_refused(reply)]
+        if refused:
+            return [f"{key} cannot be read: {reply}" for key, reply in refused]
+        public, private, price, voided, paddles, newest = replies
+        if not public and not newest:
             return Refused("plain" if price is not None else "unknown")
-        found = {name.decode(): value.decode("utf-8", "replace") for name, value in hash_of.items()}
-        found |= {"price": (price or b"").decode("utf-8", "replace"), "max": (most or b"").decode()}
-        found["voided"] = " ".join(sorted(paddle.decode() for paddle in voided))
         if not newest:
             return ["there is no log"]
         replay = Replay()
@@ -64,4 +68,50 @@ class AuctionLog:
                     replay.take(entry_id, fields)
         except BrokenLog as error:
             return [str(error)]
-        return differences(replay.expected(), found)
+        found = {**_texts(public), **_texts(private), "price": _text(price or b"")}
+        found["voided"] = " ".join(sorted(map(_text, voided)))
+        expected = replay.expected()
+        is_settled = expected["settled"] == "1"
+        listed = [sentence for name, sentence in unlisted.items() if name == keys.INDEX or not is_settled]
+        return differences(expected, found) + wrong_paddles(replay.paddles, _texts(paddles)) + listed
+
+    async def _unlisted(self, guid: str) -> dict[str, str]:
+        """Of the lists of all auctions that this one must be in: those in which it is not, and what that means."""
+        link = self._store.link()
+        needed = {
+            keys.INDEX: "it is not in the index, and so in no listing",
+            keys.DUE: "it is not among what is due, and so will not be settled",
+        }
+        scores = await asyncio.gather(*(link.call("ZSCORE", key, guid) for key in needed))
+        return {key: needed[key] for key, score in zip(needed, scores, strict=True) if score is None}
+
+
+def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """What the log says and the store does not, in words; empty when they agree."""
+    return [
+        f"{name} must be {value!r} by the log, and is {found.get(name, '')!r}"
+        for name, value in expected.items()
+        if found.get(name, "") != value
+    ]
+
+
+def wrong_paddles(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The same of the bidders' paddles, of which there must be no others."""
+    differing = [(bidder, expected.get(bidder), found.get(bidder)) for bidder in sorted(expected.keys() | found.keys())]
+    return [
+        f"the paddle of {bidder!r} must be {due or 'none'} by the log, and is {held or 'none'}"
+        for bidder, due, held in differing
+        if due != held
+    ]
+
+
+def _is_refused(reply: object) -> bool:
+    return isinstance(reply, Exception)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _texts(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in fields.items()}

@@ -22,7 +22,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a 
 
 _AMOUNTS = ("reserve", "start_price", "buy_now")  # kept in minor units
 
-Cell: TypeAlias = str | int | bool | dict[str, str] | None
+Cell: TypeAlias = str | int | bool | dict[str, str | None] | None
 Row: TypeAlias = dict[str, Cell]
 
 
@@ -47,10 +47,12 @@ async def lines(
 def _row(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> Row:
     kind, paddle, most = fields.get("kind", "bid"), fields.get("paddle"), fields.get("max")
     is_bid = kind in ("bid", "raise")
-    rest = {
-        name: format_amount(int(value), currency) if name in _AMOUNTS else value
+    rest: dict[str, str | None] = {
+        name: format_amount(int(value), currency) if name in _AMOUNTS and value else value or None
         for name, value in fields.items()
-        if name not in COLUMNS and value != ""
+        if name not in COLUMNS
+        and not (is_bid and name == "leader")
+        and (value != "" or kind == "edit")  # an edit removes what it makes empty
     }
     return {
         "id": entry_id,

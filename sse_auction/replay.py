@@ -1,7 +1,8 @@
 """What a log says that an auction has come to: an account of its own, to hold the store's against.
 
 Pure, and written in another way than the scripts: they keep a running state, this goes through the whole log. It takes
-entries one by one, so that a log of any length is read in pages.
+entries one by one, so that a log of any length is read in pages. An entry must be one that the rules allow after those
+before it; of the store's clock it only knows what the entries say, and so takes it as it was, set back or forth.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from sse_auction.auction import Increments
 from sse_auction.money import MAX_MINOR_UNITS, format_amount
 
 Fields = Mapping[str, str]
+_PRIVATE = ("seller", "reserve", "priority")
+_LATEST_MS = 253402300799999  # the end of the year 9999
 
 
 class BrokenLog(ValueError):
@@ -21,24 +24,28 @@ class BrokenLog(ValueError):
 
 @dataclass
 class _Bid:
+    seq: int
     bidder: str
     paddle: str
     most: int
     is_raise: bool
+    is_told: bool  # whether the entry says who leads after it; those of older releases do not
 
 
 @dataclass
 class Replay:
-    """`take` every entry in order, then `expected` is what the auction's hash and price must say."""
+    """`take` every entry in order, then `expected` and `paddles` are what the store must say."""
 
     created: Fields | None = None
     currency: str = ""
     price: int | None = None
     leader: str = ""
+    leading: _Bid | None = None  # the leader's own last bid
     most: int = 0
     leader_wins_ties: bool = False
     bids: list[_Bid] = field(default_factory=list)
     standing: int = 0
+    paddles: dict[str, str] = field(default_factory=dict)  # of each bidder
     voided: set[str] = field(default_factory=set)
     public: dict[str, str] = field(default_factory=dict)
     reserve: int | None = None
@@ -52,24 +59,22 @@ class Replay:
         major, _, minor = entry_id.partition("-")
         kind = fields.get("kind", "bid")
         try:
-            if self.created is None and kind != "created":
-                raise BrokenLog(f"entry {entry_id}: a log begins with the auction's creation")
+            _check((self.created is None) == (kind == "created"), "a log begins with the auction's creation")
+            _check(0 < int(fields["at"]) <= _LATEST_MS, f"at {fields['at']} is no moment")
             if kind == "bid":
-                self._check(entry_id, int(major) == self.seq + 1 and minor == "0", "a bid is missing before it")
-                self._take_bid(entry_id, fields)
+                _check(int(major) == self.seq + 1 and minor == "0", "a bid is missing before it")
+                self._take_bid(fields)
             else:
                 self.acts += 1
-                self._check(
-                    entry_id, (int(major), int(minor)) == (self.seq, self.acts), "an entry is missing before it"
-                )
-                self._take_act(entry_id, kind, fields)
+                _check((int(major), int(minor)) == (self.seq, self.acts), "an entry is missing before it")
+                self._take_act(kind, fields)
+        except BrokenLog as error:
+            raise BrokenLog(f"entry {entry_id}: {error}") from None
         except (KeyError, ValueError) as error:
-            if isinstance(error, BrokenLog):
-                raise
             raise BrokenLog(f"entry {entry_id} cannot be read: {error!r}") from None
 
     def expected(self) -> dict[str, str]:
-        """Fields of the auction's hash, and `price`: what they must be."""
+        """Fields of the auction's two hashes, and `price` and `voided`: what they must be."""
         if self.created is None:
             return {}
         reserve_met = "" if self.reserve is None else str(int((self.price or 0) >= self.reserve))
@@ -78,64 +83,86 @@ class Replay:
             "price": "" if self.price is None else format_amount(self.price, self.currency),
             "leader": self.leader, "bids": str(self.standing), "seq": str(self.seq), "acts": str(self.acts),
             "rev": str(self.rev), "reserve_met": reserve_met, "voided": " ".join(sorted(self.voided)),
+            **{name: self.created[name] for name in _PRIVATE},
+            "reserve": "" if self.reserve is None else str(self.reserve),
             **self._expected_maximum(),
         }  # fmt: skip
 
     def _expected_maximum(self) -> dict[str, str]:
-        """Of a proxy auction that has had a bid; others keep none."""
-        if self.public["bidding"] != "proxy" or not self.seq:
-            return {}
-        return {"max": str(self.most) if self.leader else ""}
-
-    def _check(self, entry_id: str, holds: bool, otherwise: str) -> None:
-        if not holds:
-            raise BrokenLog(f"entry {entry_id}: {otherwise}")
+        """What is kept of the leader's maximum in a proxy auction; others keep nothing."""
+        if self.public["bidding"] != "proxy" or not self.leader:
+            return {"max": "", "priority_leads": "", "leader_seq": ""}
+        kept = {"max": str(self.most), "priority_leads": "1" if self.leader_wins_ties else ""}
+        return {**kept, "leader_seq": str(self.leading.seq)} if self.leading and self.leading.is_told else kept
 
     # --- bids ----------------------------------------------------------------------------------------------------
 
-    def _take_bid(self, entry_id: str, fields: Fields) -> None:
-        at, closes_at, hard = int(fields["at"]), int(self.public["closes_at"]), self.public["hard_close_at"]
-        self._check(entry_id, at < closes_at, f"it was taken at {at}, and the auction closed at {closes_at}")
-        bid = _Bid(fields["bidder"], fields["paddle"], int(fields["max"]), is_raise=False)
-        self._check(entry_id, at >= int(self.public["opens_at"]), f"it was taken at {at}, before the opening")
-        self._check(entry_id, self.public["paused_at"] == "", "it was taken during a pause")
-        self._check(entry_id, bid.paddle not in self.voided, "its bidder had been voided")
-        self._check(entry_id, self._is_enough(bid, fields), f"{bid.most} minor units were not enough")
-        self.bids.append(bid)
+    def _take_bid(self, fields: Fields) -> None:
+        self._check_moment(int(fields["at"]))
+        self._check_bidder(fields)
+        bid = self._read(self.seq + 1, fields)
         self.seq, self.rev, self.standing = self.seq + 1, self.rev + 1, self.standing + 1
         if fields.get("buy_now") == "1":
-            self.price, self.leader, self.most = bid.most, bid.paddle, bid.most
-            self.public["closes_at"], self.ending = str(at), "bought_now"
-            return
-        self._place(bid)
+            self._buy(bid, fields["at"])
+        else:
+            self._place(bid)
+            self._extend(int(fields["at"]))
         shown = format_amount(self.price or 0, self.currency)
-        self._check(entry_id, shown == fields["price"], f"it made the price {fields['price']}, which must be {shown}")
-        window, most = self.public["window_ms"], self.public["max_extensions"]
-        extensions = int(self.public["extensions"])
-        if window and closes_at - at < int(window) and not (most and extensions >= int(most)):
-            later = min(at + int(self.public["extend_ms"]), int(hard) if hard else MAX_MINOR_UNITS)
-            if later > closes_at:
-                self.public |= {"closes_at": str(later), "extensions": str(extensions + 1)}
+        _check(shown == fields["price"], f"it made the price {fields['price']}, which must be {shown}")
+        leads = fields.get("leader", self.leader)
+        _check(leads == self.leader, f"paddle {leads} leads after it, which must be {self.leader}")
+
+    def _read(self, seq: int, fields: Fields) -> _Bid:
+        is_raise = "kind" in fields
+        bid = _Bid(seq, fields["bidder"], fields["paddle"], int(fields["max"]), is_raise, "leader" in fields)
+        _check(self._is_enough(bid, fields), f"{bid.most} minor units were not enough")
+        self.bids.append(bid)
+        return bid
+
+    def _check_moment(self, at: int) -> None:
+        """As the rules have it, whatever the clock did: open from its first bid on, until an outcome or its closing."""
+        _check(not self.public["outcome"], "it comes after the outcome")
+        _check(self.public["paused_at"] == "", "it was taken during a pause")
+        closes_at, opens_at = int(self.public["closes_at"]), int(self.public["opens_at"])
+        _check(at < closes_at, f"it was taken at {at}, and the auction closed at {closes_at}")
+        _check(at >= opens_at or self.seq > 0, f"it was taken at {at}, before the opening")
+
+    def _check_bidder(self, fields: Fields) -> None:
+        bidder, paddle = fields["bidder"], fields["paddle"]
+        due = self.paddles.setdefault(bidder, str(len(self.paddles) + 1))
+        _check(paddle == due, f"{bidder!r} has paddle {paddle} there, which must be {due}")
+        _check(paddle not in self.voided, "its bidder had been voided")
+        _check(self.created is not None and bidder != self.created["seller"], "its bidder is the seller")
 
     def _is_enough(self, bid: _Bid, fields: Fields) -> bool:
         if fields.get("buy_now") == "1":
             return self.public["buy_now"] == str(bid.most)
-        if self.price is None:
-            return bid.most >= int(self.public["start_price"])
-        if self.public["bidding"] == "proxy" and bid.paddle == self.leader:
-            return bid.most > self.most
-        return bid.most >= self.price + Increments.load(self.public["increments"]).step(self.price)
+        is_proxy = self.public["bidding"] == "proxy"
+        base = int(self.public["start_price"]) if self.price is None else self.price
+        step = Increments.load(self.public["increments"]).step(base)
+        if self.public["aligned"] == "1" and (bid.most - base) % step:
+            return False
+        if self.price is not None and bid.paddle == self.leader:
+            return is_proxy and bid.most > self.most
+        return bid.most >= (base if self.price is None else base + step)
+
+    def _buy(self, bid: _Bid, at: str) -> None:
+        self.price, self.leader, self.most, self.leading = bid.most, bid.paddle, bid.most, bid
+        self._end_at(at)
+        self.ending = "bought_now"
 
     def _place(self, bid: _Bid) -> None:
         assert self.created is not None
         favoured = bid.bidder in msgspec.json.decode(self.created["priority"], type=list[str])
         rules = Increments.load(self.public["increments"])
         if self.public["bidding"] != "proxy":
-            self.price, self.leader, self.most = bid.most, bid.paddle, bid.most
+            self._lead(bid, bid.most, favoured)
         elif self.price is None:
             self._lead(bid, int(self.public["start_price"]), favoured)
         elif bid.paddle == self.leader:
             self.most = max(self.most, bid.most)
+            if not bid.is_raise:
+                self.leading = bid
         elif bid.most > self.most or (bid.most == self.most and favoured and not self.leader_wins_ties):
             self._lead(bid, max(self.price, min(bid.most, self.most + rules.step(self.most))), favoured)
         else:
@@ -144,74 +171,119 @@ class Replay:
 
     def _lead(self, bid: _Bid, price: int, favoured: bool) -> None:
         self.price, self.leader, self.most, self.leader_wins_ties = price, bid.paddle, bid.most, favoured
+        self.leading = bid
 
     def _meet_reserve(self) -> None:
         if self.reserve is not None and self.price is not None and self.price < self.reserve <= self.most:
             self.price = self.reserve
 
+    def _extend(self, at: int) -> None:
+        window, most, hard = self.public["window_ms"], self.public["max_extensions"], self.public["hard_close_at"]
+        closes_at, extensions = int(self.public["closes_at"]), int(self.public["extensions"])
+        if not window or closes_at - at >= int(window) or (most and extensions >= int(most)):
+            return
+        later = min(at + int(self.public["extend_ms"]), int(hard) if hard else MAX_MINOR_UNITS)
+        if later > closes_at:
+            self.public |= {"closes_at": str(later), "extensions": str(extensions + 1)}
+
     # --- everything else -----------------------------------------------------------------------------------------
 
-    def _take_act(self, entry_id: str, kind: str, fields: Fields) -> None:
+    def _take_act(self, kind: str, fields: Fields) -> None:
         if kind == "created":
             self._create(fields)
         elif kind == "raise":
-            bid = _Bid(fields["bidder"], fields["paddle"], int(fields["max"]), is_raise=True)
-            self._check(entry_id, bid.paddle == self.leader and bid.most > self.most, "it raises no leader's maximum")
-            self.bids.append(bid)
-            self._place(bid)
+            self._raise(fields)
         elif kind == "settled":
-            outcome = self.ending or self._outcome()
-            told = (fields["outcome"], fields["price"], fields["leader"])
-            due = (outcome, "" if self.price is None else format_amount(self.price, self.currency), self.leader)
-            self._check(entry_id, told == due, f"it settled {told}, which must be {due}")
-            self.public |= {"outcome": outcome, "settled": "1"}
+            self._settle(fields)
         else:
             self.rev += 1
             self._operate(kind, fields)
+
+    def _create(self, fields: Fields) -> None:
+        self.created = fields
+        self.currency = fields["currency"]
+        self.reserve = int(fields["reserve"]) if fields["reserve"] else None
+        private = ("kind", "at", "actor", *_PRIVATE)
+        self.public = {name: value for name, value in fields.items() if name not in private}
+        self.public |= {
+            "created_at": fields["at"], "original_closes_at": fields["closes_at"], "extensions": "0", "paused_at": "",
+            "outcome": "", "settled": "",
+        }  # fmt: skip
+        first = max(int(fields["at"]), int(fields["opens_at"]))
+        _check(first < int(fields["closes_at"]), "it closes before it is created or opens")
+
+    def _raise(self, fields: Fields) -> None:
+        self._check_moment(int(fields["at"]))
+        self._check_bidder(fields)
+        _check(fields["paddle"] == self.leader, "only the leader's maximum can be raised")
+        price = self.price
+        self._place(self._read(self.seq, fields))
+        _check(self.price == price, "it moves the price, and is no bid")
+
+    def _settle(self, fields: Fields) -> None:
+        at, closes_at = int(fields["at"]), int(self.public["closes_at"])
+        _check(not self.public["outcome"], "it has an outcome already")
+        _check(not self.public["paused_at"], "it was settled during a pause")
+        _check(at >= closes_at, f"it was settled at {at}, before the closing at {closes_at}")
+        outcome = self.ending or self._outcome()
+        told = (fields["outcome"], fields["price"], fields["leader"])
+        due = (outcome, "" if self.price is None else format_amount(self.price, self.currency), self.leader)
+        _check(told == due, f"it settled {told}, which must be {due}")
+        self.public |= {"outcome": outcome, "settled": "1"}
 
     def _outcome(self) -> str:
         if not self.leader:
             return "no_bids"
         return "reserve_not_met" if self.reserve is not None and (self.price or 0) < self.reserve else "sold"
 
-    def _create(self, fields: Fields) -> None:
-        self.created = fields
-        self.currency = fields["currency"]
-        self.reserve = int(fields["reserve"]) if fields["reserve"] else None
-        private = ("kind", "at", "actor", "seller", "reserve", "priority")
-        self.public = {name: value for name, value in fields.items() if name not in private}
-        self.public |= {
-            "created_at": fields["at"], "original_closes_at": fields["closes_at"], "extensions": "0", "paused_at": "",
-            "outcome": "",
-        }  # fmt: skip
+    def _end_at(self, at: str) -> None:
+        opens_at = str(min(int(self.public["opens_at"]), int(at)))
+        self.public |= {"opens_at": opens_at, "closes_at": at, "paused_at": ""}
 
     def _operate(self, kind: str, fields: Fields) -> None:
-        at = fields["at"]
+        at = int(fields["at"])
+        is_over = bool(self.public["outcome"]) or (at >= int(self.public["closes_at"]) and not self.public["paused_at"])
+        _check(not is_over, f"{kind} at {at} comes after the end")
         if kind in ("cancel", "close"):
-            opens_at = str(min(int(self.public["opens_at"]), int(at)))
-            self.public |= {"opens_at": opens_at, "closes_at": at, "paused_at": ""}
+            self._end_at(fields["at"])
             self.ending = "cancelled" if kind == "cancel" else ""
         elif kind == "pause":
-            self.public["paused_at"] = at
+            _check(not self.public["paused_at"], "it is paused already")
+            self.public["paused_at"] = fields["at"]
         elif kind == "resume":
-            lost = max(0, int(at) - max(int(self.public["paused_at"]), int(self.public["opens_at"])))
-            self.public |= {"closes_at": str(int(self.public["closes_at"]) + lost), "paused_at": ""}
-            if self.public["hard_close_at"]:
-                self.public["hard_close_at"] = str(int(self.public["hard_close_at"]) + lost)
+            self._resume(at)
         elif kind == "void":
             self._void(fields["paddle"])
-        if kind in ("extend", "edit") and "closes_at" in fields:
+        elif kind in ("extend", "edit"):
+            self._edit(at, fields)
+        else:
+            raise BrokenLog(f"there is no act {kind!r}")
+        for name in ("closes_at", "hard_close_at"):
+            due = self.public[name]
+            _check(fields.get(name, due) == due, f"{kind} made {name} {fields.get(name)}, which must be {due}")
+
+    def _resume(self, at: int) -> None:
+        _check(self.public["paused_at"] != "", "it is not paused")
+        lost = max(0, at - max(int(self.public["paused_at"]), int(self.public["opens_at"])))
+        moved = {name: self.public[name] for name in ("closes_at", "hard_close_at") if self.public[name]}
+        self.public |= {"paused_at": "", **{name: str(int(moment) + lost) for name, moment in moved.items()}}
+
+    def _edit(self, at: int, fields: Fields) -> None:
+        if "closes_at" in fields:
+            closes_at, hard = int(fields["closes_at"]), self.public["hard_close_at"]
+            _check(closes_at > max(at, int(self.public["closes_at"])), "the closing is not moved to later")
             self.public["closes_at"] = fields["closes_at"]
-            if self.public["hard_close_at"]:
-                later = max(int(self.public["hard_close_at"]), int(fields["closes_at"]))
-                self.public["hard_close_at"] = str(later)
-        if "title" in fields:
-            self.public["title"] = fields["title"]
+            self.public["hard_close_at"] = hard and str(max(int(hard), closes_at))
+        self.public["title"] = fields.get("title", self.public["title"])
         if "reserve" in fields:
-            self.reserve = int(fields["reserve"]) if fields["reserve"] else None
+            wanted = int(fields["reserve"]) if fields["reserve"] else None
+            is_raised = wanted is not None and (self.reserve is None or wanted > self.reserve)
+            _check(not is_raised or self.price is None, "the reserve is raised after a bid")
+            self.reserve = wanted
             self._meet_reserve()
 
     def _void(self, paddle: str) -> None:
+        _check(paddle in self.paddles.values() and paddle not in self.voided, f"paddle {paddle} has no bids to void")
         self.voided.add(paddle)
         self.price, self.leader, self.most, self.leader_wins_ties, self.standing = None, "", 0, False, 0
         for bid in self.bids:
@@ -220,10 +292,6 @@ class Replay:
                 self.standing += not bid.is_raise
 
 
-def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """What the log says and the store does not, in words; empty when they agree."""
-    return [
-        f"{name} must be {value!r} by the log, and is {found.get(name, '')!r}"
-        for name, value in expected.items()
-        if found.get(name, "") != value
-    ]
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise BrokenLog(otherwise)

@@ -29,6 +29,7 @@ class Placed:
     paddle: int
     amount: int
     is_raise: bool
+    seq: int
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Model:
         return self.outcome in ("cancelled", "bought_now", "hammer") or (now >= self.closes_at and not self.is_paused)
 
     def is_opened(self, now: int) -> bool:
-        return now >= self.opens_at or self.bids > 0 or self.outcome is not None
+        return now >= self.opens_at or self.seq > 0 or self.outcome is not None
 
     @property
     def is_paused(self) -> bool:
@@ -145,20 +146,30 @@ class Model:
         paddle = self.paddles.setdefault(bidder, len(self.paddles) + 1)
         self._place(bidder, paddle, amount)
         is_private = leads and self.contest.price == before.price
-        self.log.append(Placed(bidder, paddle, amount, is_private))
+        if not is_private:
+            self._count()
+        self.log.append(Placed(bidder, paddle, amount, is_private, self.seq))
         if is_private:
             return "leading"
-        self._count()
         self._extend(now)
         return "leading" if self.contest.leader == paddle else "outbid"
 
     def _buy(self, now: int, bidder: str, sale: int) -> str:
         paddle = self.paddles.setdefault(bidder, len(self.paddles) + 1)
         self.contest = Contest(sale, paddle, sale)
-        self.log.append(Placed(bidder, paddle, sale, is_raise=False))
         self._count()
-        self.closes_at, self.outcome = now, "bought_now"
+        self.log.append(Placed(bidder, paddle, sale, is_raise=False, seq=self.seq))
+        self.opens_at, self.closes_at, self.outcome = min(self.opens_at, now), now, "bought_now"
         return "winning"
+
+    def seq_of(self, bidder: str) -> int:
+        """The seq of a bidder's last bid; raises are none."""
+        return next(each.seq for each in reversed(self.log) if each.bidder == bidder and not each.is_raise)
+
+    def settle(self, now: int) -> None:
+        """What is over stays over from now on, whatever the clock says."""
+        if self.is_over(now) and self.outcome is None:
+            self.outcome = "hammer"
 
     def _count(self) -> None:
         self.bids, self.seq, self.rev = self.bids + 1, self.seq + 1, self.rev + 1

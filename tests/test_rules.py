@@ -5,8 +5,8 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -53,6 +53,12 @@ class Bench:
     def do(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
 
+    def now(self) -> int:
+        """The store's clock."""
+        with self.process.client() as client:
+            seconds, micros = client.time()
+            return int(seconds * 1000 + micros // 1000)
+
     def create(self, **terms: Any) -> "Both":
         usual = {
             "title": "Lot",
@@ -61,7 +67,7 @@ class Bench:
             "increments": "ebay-us",
             "soft_close": None,
         }
-        wanted = {"closes_at": int(time.time() * 1000) + FAR, **usual, **terms}
+        wanted = {"closes_at": self.now() + FAR, **usual, **terms}
         new = new_auction(CreateRequest(**wanted), next(GUIDS), CURRENCY)
         made = self.do(self.store.create(new))
         assert isinstance(made, Created)
@@ -90,7 +96,7 @@ class Both:
         real = result.standing if isinstance(result, Accepted) else result.reason
         assert real == verdict
         if isinstance(result, Accepted):
-            assert (result.seq, result.paddle) == (self.model.seq, self.model.paddles[bidder])
+            assert (result.seq, result.paddle) == (self.model.seq_of(bidder), self.model.paddles[bidder])
         self.compare(result.state)
         return verdict
 
@@ -116,33 +122,49 @@ class Both:
                     setattr(self.model, name, moment)
 
     def now(self) -> int:
-        with self.bench.process.client() as client:
-            seconds, micros = client.time()
-            return int(seconds * 1000 + micros // 1000)
+        return self.bench.now()
 
     def check(self) -> State:
         """The state as it is read, which must be the model's."""
-        state: State = self.bench.do(self.bench.store.state(self.guid))
-        with self.bench.process.client() as client:
-            hash_of = client.hgetall(f"{{AuctionMaxPrice-{self.guid}}}:auction")
-        at = max(int(hash_of["opens_at"]), int(hash_of["closes_at"]))
-        if abs(state.now - at) > 50:  # else the clock that is estimated and the edge may be too close to each other
-            self.compare(state)
+        record = self.bench.do(self.bench.store.read(self.guid))
+        state: State = self.bench.store.state_of(record, self.now())
+        self.compare(state)
         return state
 
+    def settle(self) -> None:
+        """What time alone decides is decided: whether it is over must be so before and after, or it is asked again."""
+        while True:
+            before = self.now()
+            self.bench.do(self.bench.store.settle(self.guid))
+            if self.model.is_over(before) == self.model.is_over(self.now()):
+                self.model.settle(before)
+                return
 
-@pytest.fixture(scope="module")
-def bench(valkey: StoreProcess) -> Iterator[Bench]:
+    def verify(self) -> list[str] | Refused:
+        """What the log finds wrong with the store."""
+        found: list[str] | Refused = self.bench.do(AuctionLog(self.bench.store).verify(self.guid))
+        return found
+
+
+@contextmanager
+def running_bench(process: StoreProcess) -> Iterator[Bench]:
+    """A bench on a store that runs already."""
     loop = asyncio.new_event_loop()
-    store = Store(valkey.url, 10.0, StoreFacts(), CURRENCY)
+    store = Store(process.url, 10.0, StoreFacts(), CURRENCY)
     running = loop.create_task(store.run())
     loop.run_until_complete(store.connected())
     try:
-        yield Bench(valkey, loop, store)
+        yield Bench(process, loop, store)
     finally:
         running.cancel()
         loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
         loop.close()
+
+
+@pytest.fixture(scope="module")
+def bench(valkey: StoreProcess) -> Iterator[Bench]:
+    with running_bench(valkey) as made:
+        yield made
 
 
 # --- tables ------------------------------------------------------------------------------------------------------
@@ -271,7 +293,7 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
             most: int | None, hard: int | None, may_move: bool,
         ) -> None:  # fmt: skip
             self.may_move = may_move
-            closes_at = int(time.time() * 1000) + FAR
+            closes_at = bench.now() + FAR
             self.both = bench.create(
                 bidding=bidding, increments=increments, aligned=aligned, reserve=reserve, buy_now=buy_now,
                 soft_close=soft, max_extensions=most, hard_close_at=None if hard is None else closes_at + hard,
@@ -338,7 +360,7 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
             """The log leads to the state, unless a test has moved the times behind its back."""
             if not self.may_move:
                 bench.do(bench.store.settle(self.both.guid))
-                assert bench.do(AuctionLog(bench.store).verify(self.both.guid)) == []
+                assert self.both.verify() == []
 
     return Auctions
 

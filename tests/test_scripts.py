@@ -158,6 +158,11 @@ class Walk:
         with self._process.client() as client:
             client.hset(f"{{AuctionMaxPrice-{self._guid}}}:auction", mapping=fields)
 
+    def forget(self, field: str) -> None:
+        """As an auction has it that an older release made."""
+        with self._process.client() as client:
+            assert client.hdel(f"{{AuctionMaxPrice-{self._guid}}}:private", field)
+
     def set_price(self, text: str | None) -> None:
         with self._process.client() as client:
             if text is None:
@@ -238,6 +243,8 @@ class Walk:
         for bidder, amount in (("ann", 5000), ("bob", 2000), ("bob", 5000), ("ann", 5000), ("ann", 6000), ("pia", 6000),
                                ("ann", 6000), ("pia", 9000), ("ann", 9000), ("cat", 20000)):  # fmt: skip
             await self.bid(bidder, amount, "max")
+        self.forget("leader_seq")
+        await self.bid("cat", 21000, "max")
         await self.act("void", bidder="cat")
         await self.bid("cat", 30000, "max")
 
@@ -251,6 +258,7 @@ class Walk:
         await self.act("void", bidder="nobody")
         await self.act("void", paddle=99)
         await self.act("edit", title="y", reserve=7000)
+        await self.act("edit", title="z")
         await self.act("edit", title="z")
         await self.act("edit", reserve=9_000_000)
         await self.act("edit", reserve=None, closes_at=now_ms() + 9_000_000)

@@ -19,30 +19,27 @@ if kind == 'resume' and not is_paused(auction) then return answer('not_paused') 
 if closes_at and closes_at <= math.max(tonumber(auction.closes_at), now) then return answer('not_later') end
 
 local private = fields_of(private_key)
-local contest = contest_of(auction, private)
-contest.price, contest.leader = price, auction.leader
-contest.max, contest.priority = tonumber(private.max or '') or price, private.priority_leads == '1'
+local contest, hard = contest_of(auction, private, price), tonumber(auction.hard_close_at or '')
 
-local function extend_to(moment)
-  auction.closes_at = text(moment)
-  local hard = tonumber(auction.hard_close_at or '')
-  if hard and hard < moment then auction.hard_close_at = auction.closes_at end
+local details = {} -- for the log: what has changed, and to what
+local function note(field, value) details[#details + 1], details[#details + 2] = field, value end
+local function change(field, value)
+  if auction[field] ~= value then note(field, value) end
+  auction[field] = value
 end
-local details = {}
-local function change_to(field, value) details[#details + 1], details[#details + 2] = field, value end
 
 local hammer
 if kind == 'cancel' or kind == 'close' then
-  auction.opens_at = text(math.min(tonumber(auction.opens_at), now))
-  auction.closes_at, auction.paused_at = text(now), ''
+  end_now(auction)
+  auction.paused_at = ''
   hammer = kind == 'cancel' and 'cancelled' or outcome_of(auction)
 elseif kind == 'pause' then
   auction.paused_at = text(now)
 elseif kind == 'resume' then
   local lost = math.max(0, now - math.max(tonumber(auction.paused_at), tonumber(auction.opens_at)))
-  auction.closes_at, auction.paused_at = text(tonumber(auction.closes_at) + lost), ''
-  if (auction.hard_close_at or '') ~= '' then auction.hard_close_at = text(tonumber(auction.hard_close_at) + lost) end
-  change_to('closes_at', auction.closes_at)
+  auction.paused_at = ''
+  change('closes_at', text(tonumber(auction.closes_at) + lost))
+  if hard then change('hard_close_at', text(hard + lost)) end
 elseif kind == 'void' then
   if bidder ~= '' then paddle = redis.call('HGET', paddles_key, bidder) end
   local is_known = false
@@ -51,7 +48,7 @@ elseif kind == 'void' then
   redis.call('SADD', voided_key, paddle)
   local gone, bids, from = {}, 0, '-'
   for _, each in ipairs(redis.call('SMEMBERS', voided_key)) do gone[each] = true end
-  contest.price, contest.leader, contest.max, contest.priority = nil, '', nil, nil
+  contest.price, contest.leader, contest.max, contest.priority, contest.seq = nil, '', nil, nil, nil
   repeat -- the contest as it would have been without him, from the log
     local entries = redis.call('XRANGE', log_key, from, '+', 'COUNT', 1000)
     for _, entry in ipairs(entries) do
@@ -60,26 +57,29 @@ elseif kind == 'void' then
       if bid.paddle and bid.bidder and (not bid.kind or bid.kind == 'raise') and not gone[bid.paddle] then
         place(contest, bid.bidder, bid.paddle, tonumber(bid.max) or minor_units(bid.price))
         meet_reserve(contest)
-        bids = bids + (bid.kind and 0 or 1)
+        if not bid.kind then
+          bids = bids + 1
+          if contest.leader == bid.paddle then contest.seq = string.match(entry[1], '^%d+') end
+        end
       end
       from = '(' .. entry[1]
     end
   until #entries < 1000
   auction.bids = text(bids)
-  change_to('paddle', paddle)
+  note('paddle', paddle)
 end
-if kind == 'extend' or (kind == 'edit' and closes_at) then
-  extend_to(closes_at)
-  change_to('closes_at', auction.closes_at)
+if closes_at then
+  change('closes_at', text(closes_at))
+  if hard and hard < closes_at then change('hard_close_at', auction.closes_at) end
 end
 if kind == 'edit' then
-  if title ~= '' then auction.title = title; change_to('title', title) end
-  if reserve ~= 'keep' then
-    local wanted = tonumber(reserve)
+  if title ~= '' then change('title', title) end
+  local wanted = tonumber(reserve)
+  if reserve ~= 'keep' and wanted ~= contest.reserve then
     if wanted and price and wanted > (contest.reserve or -1) then return answer('reserve_raised') end
     contest.reserve = wanted
     redis.call('HSET', private_key, 'reserve', reserve)
-    change_to('reserve', reserve)
+    note('reserve', reserve)
   end
 end
 

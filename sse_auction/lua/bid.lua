@@ -39,9 +39,7 @@ local paddle = redis.call('HGET', paddles_key, bidder)
 if paddle and redis.call('SISMEMBER', voided_key, paddle) == 1 then return answer('voided') end
 if damage then return {'damaged', damage} end
 
-local contest = contest_of(auction, private)
-contest.price, contest.leader = price, auction.leader
-contest.max, contest.priority = tonumber(private.max or '') or price, private.priority_leads == '1'
+local contest = contest_of(auction, private, price)
 if kind == 'max' and not contest.proxy then return answer('no_maxima') end
 local sale = tonumber(auction.buy_now or '')
 if sale and auction.buy_now_mode ~= 'ceiling' and price then sale = nil end
@@ -70,20 +68,22 @@ if leads and not buys and contest.price == price then -- he raised his own maxim
   log_act(auction, 'raise', 'bidder', bidder, 'paddle', paddle, 'max', text(amount))
   redis.call('HSET', private_key, 'max', text(contest.max))
   redis.call('HSET', auction_key, 'acts', auction.acts)
-  return answer('accepted', auction.seq or auction.bids, paddle, 'leading')
+  if (contest.seq or '') == '' then contest.seq = auction.seq or auction.bids end -- an older release kept none
+  return answer('accepted', contest.seq, paddle, 'leading')
 end
 
 shown = decimal(contest.price)
 auction.seq = text(tonumber(auction.seq or auction.bids) + 1)
+if contest.leader == paddle then contest.seq = auction.seq end
 redis.call('XADD', log_key, auction.seq .. '-0', 'bidder', bidder, 'paddle', paddle, 'price', shown, 'max', text(amount),
-  'at', text(now), 'buy_now', buys and '1' or '')
+  'at', text(now), 'buy_now', buys and '1' or '', 'leader', contest.leader)
 redis.call('HSET', paddles_key, bidder, paddle)
 auction.rev, auction.bids = text(tonumber(auction.rev) + 1), text(tonumber(auction.bids) + 1)
 write_contest(auction, contest)
 tell('bid', auction, 'seq', auction.seq, 'paddle', paddle, 'price', shown, 'leader', auction.leader)
 local closes_at = tonumber(auction.closes_at)
 if buys then
-  auction.closes_at = text(now)
+  end_now(auction)
   close(auction, 'bought_now')
 elseif (auction.window_ms or '') ~= '' and closes_at - now < tonumber(auction.window_ms) then
   local later = math.min(now + tonumber(auction.extend_ms), tonumber(auction.hard_close_at or '') or math.huge)

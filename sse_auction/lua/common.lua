@@ -46,13 +46,14 @@ local function step_at(price, increments)
   return step
 end
 
--- The auction's contest: price, leader's paddle and maximum, whether the leader has priority. No bids: no price.
-local function contest_of(auction, private)
+-- The auction's contest: price, leader's paddle, maximum and own bid's seq, whether he has priority. No bids: no price.
+local function contest_of(auction, private, price)
   local chosen = {}
   for _, bidder in ipairs(cjson.decode(private.priority or '[]')) do chosen[bidder] = true end
   return {
     proxy = auction.bidding == 'proxy', start = tonumber(auction.start_price), increments = auction.increments,
-    reserve = tonumber(private.reserve or ''), chosen = chosen, leader = '',
+    reserve = tonumber(private.reserve or ''), chosen = chosen, price = price, leader = auction.leader,
+    max = tonumber(private.max or '') or price, priority = private.priority_leads == '1', seq = private.leader_seq,
   }
 end
 
@@ -90,8 +91,8 @@ end
 
 local function is_paused(auction) return (auction.paused_at or '') ~= '' end
 
--- What has bids has opened, should the store's clock be set back.
-local function is_opened(auction) return now >= tonumber(auction.opens_at) or auction.bids ~= '0' end
+-- What has had a bid has opened, should the store's clock be set back, and though its bids be void.
+local function is_opened(auction) return now >= tonumber(auction.opens_at) or (auction.seq or auction.bids) ~= '0' end
 
 -- What has an outcome stays closed, should the store's clock be set back.
 local function is_closed(auction)
@@ -128,7 +129,7 @@ local function write_contest(auction, contest)
   if contest.price then redis.call('SET', price_key, decimal(contest.price)) else redis.call('DEL', price_key) end
   if contest.proxy then
     redis.call('HSET', private_key, 'max', contest.max and text(contest.max) or '',
-      'priority_leads', contest.priority and '1' or '')
+      'priority_leads', contest.priority and '1' or '', 'leader_seq', contest.seq or '')
   end
 end
 
@@ -136,6 +137,11 @@ local function write(auction)
   local flat = {}
   for field, value in pairs(auction) do flat[#flat + 1], flat[#flat + 2] = field, value end
   redis.call('HSET', auction_key, unpack(flat))
+end
+
+-- It ends now, before its time: nothing ends before it begins.
+local function end_now(auction)
+  auction.opens_at, auction.closes_at = text(math.min(tonumber(auction.opens_at), now)), text(now)
 end
 
 -- The auction is over: what came of it, for the log and the outbox.
