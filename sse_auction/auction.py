@@ -121,6 +121,9 @@ class Offer:
     amount: int | None = None
 
 
+ActKind: TypeAlias = Literal["cancel", "close", "extend", "pause", "resume", "edit", "void"]
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
@@ -128,7 +131,7 @@ class Act:
     `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle.
     """
 
-    kind: Literal["cancel", "close", "extend", "pause", "resume", "edit", "void"]
+    kind: ActKind
     closes_at: int | None = None
     title: str | None = None
     reserve: int | Literal["keep"] | None = "keep"

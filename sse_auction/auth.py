@@ -17,11 +17,11 @@ from typing import Any, Literal, TypeAlias
 import jwt
 
 from sse_auction.settings import Settings, SettingsError
+from sse_auction.texts import LONGEST_BIDDER, WrongText, check_text
 
 Role: TypeAlias = Literal["bidder", "operator"]
 
 _ALGORITHM = "HS256"
-_LONGEST_SUBJECT = 128
 _MOST_REMEMBERED = 20_000  # tokens; some 10 MB
 
 
@@ -113,8 +113,10 @@ class Tokens:
             raise InvalidToken("the token is not good yet, says its claim 'nbf'")
         subject, name = claims["sub"], claims.get("name")
         role, auctions = claims.get("role", "bidder"), claims.get("auctions")
-        if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():  # a lone surrogate is not
-            raise InvalidToken(f"the token's claim 'sub' is not 1 to {_LONGEST_SUBJECT} printable characters")
+        try:
+            check_text("the token's claim 'sub'", subject, LONGEST_BIDDER)
+        except WrongText as error:
+            raise InvalidToken(str(error)) from None
         if role not in ("bidder", "operator"):
             raise InvalidToken("the token's claim 'role' is neither 'bidder' nor 'operator'")
         if name is not None and not isinstance(name, str):

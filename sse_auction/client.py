@@ -14,20 +14,22 @@ import httpx
 import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
-from sse_auction.auction import Act, Seen, State
+from sse_auction.auction import ActKind, Seen, State
+from sse_auction.checks import WRONG, act_of, checked
 from sse_auction.decisions import Created, Refused
 from sse_auction.export import Format
-from sse_auction.money import AmountError
 from sse_auction.outbox import Outbox
 from sse_auction.refusals import explain, subject_of
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
+from sse_auction.texts import LONGEST_BIDDER, check_text
 from sse_auction.wire import (
     AuctionReply,
     BidReply,
     BidRequest,
     CreateRequest,
     ProblemReply,
+    ReasonRequest,
     TermsReply,
     new_auction,
     to_builtins,
@@ -50,7 +52,7 @@ class Client(Protocol):
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
-    async def act(self, guid: str, act: Act, reason: str) -> AuctionReply: ...
+    async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply: ...
 
     def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         """Pieces of the log, for its user to close."""
@@ -68,19 +70,19 @@ class Client(Protocol):
 
 
 class StoreClient:
-    """For whoever sits at the machine and may do everything; `bidder` is who bids."""
+    """For the person at the machine, who may do everything; `user` is what the log names, `bidder` is who bids."""
 
-    def __init__(self, service: Service, bidder: str) -> None:
+    def __init__(self, service: Service, bidder: str, user: str) -> None:
         self._service = service
         self._bidder = bidder
+        self._actor = f"command line ({user})"
 
     async def create(self, request: CreateRequest, guid: str) -> AuctionReply:
         try:
-            msgspec.convert(to_builtins(request), CreateRequest)  # nothing has checked its limits yet
-            new = new_auction(request, guid, self._service.settings.currency)
-        except (AmountError, msgspec.ValidationError) as error:
+            new = new_auction(checked(request), guid, self._service.settings.currency)
+        except WRONG as error:
             raise ClientError(str(error)) from None
-        result = await self._service.store.create(new, "command line")
+        result = await self._service.store.create(new, self._actor)
         if isinstance(result, Created):
             return AuctionReply(TermsReply.of(result.terms), result.state)
         if result.reason == "exists":
@@ -93,16 +95,25 @@ class StoreClient:
         if isinstance(currency, Refused):
             raise ClientError(explain(guid, request.shown, currency)[1])
         try:
-            offer = request.offer(currency)
-        except AmountError as error:
+            offer = checked(request).offer(currency)
+            check_text("bidder", self._bidder, LONGEST_BIDDER)
+        except WRONG as error:
             raise ClientError(str(error)) from None
         result = await store.bid(guid, self._bidder, offer, currency, confirmed=request.confirm, idempotency_key=key)
         if isinstance(result, Refused):
             raise ClientError(explain(guid, request.shown, result)[1])
         return BidReply(True, result.seq, result.paddle, result.standing, result.state)
 
-    async def act(self, guid: str, act: Act, reason: str) -> AuctionReply:
-        result = await self._service.store.act(guid, act, "command line", reason)
+    async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
+        store = self._service.store
+        terms = await store.terms_of(guid)
+        if isinstance(terms, Refused):
+            raise ClientError(explain(guid, "", terms)[1])
+        try:
+            act = act_of(kind, checked(request), terms)
+        except WRONG as error:
+            raise ClientError(str(error)) from None
+        result = await store.act(guid, act, self._actor, request.reason)
         if isinstance(result, Refused):
             raise ClientError(explain(guid, subject_of(act), result)[1])
         return AuctionReply(TermsReply.of(result.terms), result.state)
@@ -172,12 +183,9 @@ class HttpClient:
         headers = {"Idempotency-Key": key} if key else {}
         return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=to_builtins(request), headers=headers)
 
-    async def act(self, guid: str, act: Act, reason: str) -> AuctionReply:
-        body: dict[str, Any] = {"reason": reason}
-        body |= {name: value for name in ("closes_at", "title", "bidder", "paddle") if (value := getattr(act, name))}
-        if act.kind == "edit":
-            return await self._ask(AuctionReply, "PATCH", f"/auctions/{guid}", json=body)
-        return await self._ask(AuctionReply, "POST", f"/auctions/{guid}/{act.kind}", json=body)
+    async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
+        method, path = ("PATCH", "") if kind == "edit" else ("POST", f"/{kind}")
+        return await self._ask(AuctionReply, method, f"/auctions/{guid}{path}", json=to_builtins(request))
 
     async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         try:
@@ -264,11 +272,13 @@ def _refusal(status: int, body: bytes) -> str:
 
 
 @asynccontextmanager
-async def open_client(url: str | None, token: str | None, bidder: str, settings: Settings) -> AsyncIterator[Client]:
-    """A client of the service at `url`, or of the store where that is None."""
+async def open_client(
+    url: str | None, token: str | None, settings: Settings, *, bidder: str = "", user: str = ""
+) -> AsyncIterator[Client]:
+    """A client of the service at `url`, where `token` says who it is; or of the store where that is None."""
     if url is None:
         async with running_service(replace(settings, demo=False), is_server=False) as service:
-            yield StoreClient(service, bidder)
+            yield StoreClient(service, bidder, user)
     else:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:

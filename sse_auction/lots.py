@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from sse_auction.auction import is_guid
-from sse_auction.money import AmountError
+from sse_auction.checks import WRONG
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction
 
 _DURATION = re.compile(r"\+([0-9]+)(s|m|h|d)")
@@ -117,7 +117,7 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
             if request.closes_at <= time.time() * 1000:
                 raise ValueError(f"closes_at {request.closes_at} is not in the future")
             lots.append(Lot(line, guid, request))
-        except (ValueError, AmountError, msgspec.ValidationError, msgspec.DecodeError) as error:
+        except (*WRONG, ValueError, msgspec.DecodeError) as error:
             wrong.append(f"line {line}: {error}")
     if wrong:
         raise WrongLots("\n".join(wrong))

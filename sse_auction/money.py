@@ -34,7 +34,7 @@ def exponent_of(currency: str) -> int:
     try:
         return EXPONENTS[currency]
     except KeyError:
-        raise AmountError(f"{currency!r} is not an ISO 4217 currency code such as CNY, JPY or KWD") from None
+        raise AmountError(f"{currency[:40]!r} is not an ISO 4217 currency code such as CNY, JPY or KWD") from None
 
 
 def parse_amount(text: str, currency: str) -> int:

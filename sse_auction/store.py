@@ -195,13 +195,20 @@ class Store:
         """The currency in which a recorded auction takes bids, or why it takes none."""
         if guid in self._currencies:
             return self._currencies[guid]
+        terms = await self.terms_of(guid)
+        if isinstance(terms, Refused):
+            return terms
+        if len(self._currencies) > _MOST_REMEMBERED:
+            self._currencies.clear()
+        self._currencies[guid] = terms.currency
+        return terms.currency
+
+    async def terms_of(self, guid: str) -> Terms | Refused:
+        """The terms of a recorded auction, or why there are none."""
         record = await self.read(guid)
         if record.terms is None:
             return Refused("plain", self.state_of(record)) if record.exists else Refused("unknown")
-        if len(self._currencies) > _MOST_REMEMBERED:
-            self._currencies.clear()
-        self._currencies[guid] = record.terms.currency
-        return record.terms.currency
+        return record.terms
 
     async def bid(
         self,

@@ -27,6 +27,7 @@ from sse_auction.auction import (
     Terms,
 )
 from sse_auction.money import AmountError, exponent_of, format_amount, parse_amount
+from sse_auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text
 
 encode = msgspec.json.encode
 _T = TypeVar("_T")
@@ -233,10 +234,18 @@ class ProblemReply(msgspec.Struct, omit_defaults=True):
 
 
 # --- shapes of requests ----------------------------------------------------------------------------------------
+# What a person writes is checked when a request is made of it, by whatever way it came: `WrongText` says what is wrong.
+
+
+def _text(most: int, description: str | None = None) -> msgspec.Meta:
+    """The limits of a text, for the description of the routes; `check_text` holds them, with a better sentence."""
+    return msgspec.Meta(description=description, extra_json_schema={"minLength": 1, "maxLength": most})
+
 
 _EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253402300799999, description="epoch milliseconds")]
-_Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Bidder = Annotated[str, msgspec.Meta(min_length=1, max_length=128, description="a bidder's id")]
+_Title = Annotated[str, _text(LONGEST_TITLE)]
+_Bidder = Annotated[str, _text(LONGEST_BIDDER, "a bidder's id")]
+_Reason = Annotated[str, _text(LONGEST_REASON, "why, for the log")]
 _Amount = Annotated[str, msgspec.Meta(max_length=40, description="decimal string in the auction's currency")]
 
 
@@ -271,37 +280,48 @@ class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
         return next((text for text in (self.price, self.max) if text is not None), "the buy-now price")
 
 
-_Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="why, for the log")]
-
-
-class ReasonRequest(msgspec.Struct, forbid_unknown_fields=True):
+class ReasonRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Why an operator cancels, closes, pauses or resumes an auction."""
 
     reason: _Reason
 
+    def __post_init__(self) -> None:
+        check_text("reason", self.reason, LONGEST_REASON)
 
-class ExtendRequest(msgspec.Struct, forbid_unknown_fields=True):
+
+class ExtendRequest(ReasonRequest):
     """A later closing time."""
 
-    reason: _Reason
     closes_at: _EpochMs
 
 
-class VoidRequest(msgspec.Struct, forbid_unknown_fields=True):
+class VoidRequest(ReasonRequest):
     """Whose bids are void: a bidder's id, or his paddle here."""
 
-    reason: _Reason
-    bidder: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    bidder: _Bidder | None = None
     paddle: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.bidder is None) == (self.paddle is None):
+            raise WrongText("exactly one of bidder and paddle says whose bids are void")
+        if self.bidder is not None:
+            check_text("bidder", self.bidder, LONGEST_BIDDER)
 
-class EditRequest(msgspec.Struct, forbid_unknown_fields=True):
+
+class EditRequest(ReasonRequest):
     """What may be changed of a recorded auction; `reserve` null removes it."""
 
-    reason: _Reason
     title: _Title | None = None
     closes_at: _EpochMs | None = None
     reserve: _Amount | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.title is None and self.closes_at is None and self.reserve is msgspec.UNSET:
+            raise WrongText("nothing is to be changed; title, closes_at and reserve can be")
+        if self.title is not None:
+            check_text("title", self.title, LONGEST_TITLE)
 
 
 class BandRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -338,6 +358,13 @@ class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     max_extensions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     priority: Annotated[list[_Bidder], msgspec.Meta(max_length=100)] = []
 
+    def __post_init__(self) -> None:
+        check_text("title", self.title, LONGEST_TITLE)
+        if self.seller is not None:
+            check_text("seller", self.seller, LONGEST_BIDDER)
+        for bidder in self.priority:
+            check_text("priority", bidder, LONGEST_BIDDER)
+
 
 @dataclass(frozen=True, slots=True)
 class NewAuction:
@@ -366,16 +393,14 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str) -> New
     """Check what types cannot say; `AmountError` with a sentence when the terms contradict themselves."""
     currency = request.currency or default_currency
     exponent_of(currency)
-    check_title(request.title)
     start_price = _positive("start_price", request.start_price, currency)
     if request.opens_at is not None and request.closes_at <= request.opens_at:
         raise AmountError(f"closes_at {request.closes_at} is not after opens_at {request.opens_at}")
     if request.hard_close_at is not None and request.hard_close_at < request.closes_at:
         raise AmountError(f"hard_close_at {request.hard_close_at} is before closes_at {request.closes_at}")
-    reserve = None if request.reserve is None else _positive("reserve", request.reserve, currency)
     buy_now = None if request.buy_now is None else _positive("buy_now.price", request.buy_now.price, currency)
-    if buy_now is not None and buy_now < max(start_price, reserve or 0):
-        raise AmountError(f"buy_now.price {format_amount(buy_now, currency)} is below the start price or the reserve")
+    if buy_now is not None and buy_now < start_price:
+        raise AmountError(f"buy_now.price {format_amount(buy_now, currency)} is below the start price")
     return NewAuction(
         guid=guid,
         title=request.title,
@@ -387,7 +412,7 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str) -> New
         seller=request.seller,
         bidding=request.bidding,
         aligned=request.aligned,
-        reserve=reserve,
+        reserve=None if request.reserve is None else read_reserve(request.reserve, buy_now, currency),
         buy_now=buy_now,
         buy_now_mode=request.buy_now.mode if request.buy_now else "until_first_bid",
         soft_close=_soft_close(request.soft_close),
@@ -397,12 +422,13 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str) -> New
     )
 
 
-def check_title(title: str) -> None:
-    """`AmountError` unless a title can be shown."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in title):
-        raise AmountError("title has a control character in it")
-    if not title.strip():
-        raise AmountError("title is blank")
+def read_reserve(text: str, buy_now: int | None, currency: str) -> int:
+    """A reserve in minor units, of a new auction or of one that is changed; `AmountError` when it cannot be one."""
+    reserve = _positive("reserve", text, currency)
+    if buy_now is not None and reserve > buy_now:
+        shown, limit = format_amount(reserve, currency), format_amount(buy_now, currency)
+        raise AmountError(f"reserve {shown} is above the buy-now price, {limit}")
+    return reserve
 
 
 def _positive(name: str, text: str, currency: str) -> int:

@@ -120,8 +120,8 @@ WANTED = {"title": "A vase", "start_price": "10.00", "closes_at": 4_000_000_000_
     [
         ({"title": None}, "`$.title`"),
         ({"title": 5}, "`$.title`"),
-        ({"title": ""}, "`$.title`"),
-        ({"title": "x" * 201}, "`$.title`"),
+        ({"title": ""}, "title is blank"),
+        ({"title": "x" * 201}, "title has 201 characters; at most 200 are possible"),
         ({"title": "a\nb"}, "title"),
         ({"title": "a\u0000b"}, "title"),
         ({"start_price": 10}, "`$.start_price`"),
@@ -154,7 +154,7 @@ WANTED = {"title": "A vase", "start_price": "10.00", "closes_at": 4_000_000_000_
         ({"increments": [{"from": "0.00"}]}, "`step`"),
         ({"increments": [{"from": "0.00", "step": "5.00"}, {"from": "9.00", "step": "1.00"}]}, "1.00 from 9.00"),
         ({"increments": 5}, "`$.increments`"),
-        ({"seller": ""}, "`$.seller`"),
+        ({"seller": ""}, "seller is blank"),
         ({"bids": 99}, "`bids`"),
     ],
 )

@@ -208,7 +208,7 @@ def test_operators_act_from_the_command_line(place: tuple[Any, Any], guid: str) 
         (["create", "x", "--start-price", "1", "--closes", "1000"], "closes_at 1000"),
         (["create", "x", "--start-price", "1", "--closes", "9" * 20], "closes_at"),
         (["create", "x", "--start-price", "1", "--closes", "+1h", "--increments", "0:1,5"], "''"),
-        (["create", "x", "--start-price", "1", "--closes", "+1h", "--seller", "ann\udcff"], "cannot be sent"),
+        (["create", "x", "--start-price", "1", "--closes", "+1h", "--seller", "ann\udcff"], "half a character"),
         (["token", "x" * 129], "'sub'"),
     ],
 )

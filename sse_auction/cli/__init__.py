@@ -15,6 +15,7 @@ from sse_auction.cli import auctions, load, log, operators, serving
 from sse_auction.client import ClientError
 from sse_auction.link import StoreError
 from sse_auction.settings import SettingsError
+from sse_auction.texts import WrongText
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (SettingsError, StoreError, ClientError, InvalidToken) as error:
+    except (SettingsError, StoreError, ClientError, InvalidToken, WrongText) as error:
         click.echo(f"sse-auction: {error}", err=True)
         sys.exit(1)
     except UnicodeEncodeError as error:  # bytes on the command line that are no UTF-8 come as lone surrogates

@@ -13,11 +13,12 @@ from typing import Any
 import click
 
 from sse_auction import lots
-from sse_auction.cli.options import auction_guid, guid_argument, moment, parsed_by, run, service_options
+from sse_auction.cli.options import as_option, auction_guid, guid_argument, moment, parsed_by, run, service_options
 from sse_auction.client import Client, ClientError
 from sse_auction.link import StoreError
 from sse_auction.settings import Settings
 from sse_auction.terminal import describe, progress, show_live
+from sse_auction.texts import check_key
 from sse_auction.wire import BidRequest, CreateRequest, encode
 
 
@@ -46,10 +47,11 @@ from sse_auction.wire import BidRequest, CreateRequest, encode
 @click.option("--hard-close", "hard_close_at", callback=moment, help="No extension goes beyond this.")
 @click.option("--max-extensions", type=click.IntRange(0), help="How many extensions at most.")
 @click.option("--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id who wins ties.")
+@as_option
 @service_options
 @click.pass_context
 def create(
-    context: click.Context, /, title: str | None, file: Path | None, guid: str | None, url: str | None,
+    context: click.Context, /, title: str | None, file: Path | None, guid: str | None, user: str, url: str | None,
     token: str | None, as_json: bool, **terms: Any,
 ) -> None:  # fmt: skip
     """Create an auction with TITLE, or all those of a file."""
@@ -57,13 +59,13 @@ def create(
         given = [name for name in ("title", "guid", *terms) if _is_given(context, name)]
         if given:
             raise click.UsageError(f"--from takes all terms from the file, so leave out {', '.join(given)}.")
-        _create_all(file, url, token, as_json)
+        _create_all(file, url, token, user, as_json)
         return
     missing = {"TITLE": title, "--start-price": terms["start_price"], "--closes": terms["closes_at"]}
     if absent := [name for name, value in missing.items() if value is None]:
         raise click.UsageError(f"Missing {', '.join(absent)}; or give a file with --from.")
     request = CreateRequest(title=title or "", **terms)
-    made = run(url, token, lambda client: client.create(request, guid or str(uuid.uuid4())))
+    made = run(url, token, lambda client: client.create(request, guid or str(uuid.uuid4())), user=user)
     click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
 
 
@@ -71,7 +73,7 @@ def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def _create_all(file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+def _create_all(file: Path, url: str | None, token: str | None, user: str, as_json: bool) -> None:
     if file.suffix not in (".csv", ".ndjson"):
         raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")
     try:
@@ -95,7 +97,13 @@ def _create_all(file: Path, url: str | None, token: str | None, as_json: bool) -
                 advance()
                 click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
 
-    run(url, token, make)
+    run(url, token, make, user=user)
+
+
+def _checked_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        check_key(value)
+    return value
 
 
 @click.command()
@@ -105,7 +113,7 @@ def _create_all(file: Path, url: str | None, token: str | None, as_json: bool) -
 @click.option("--buy-now", is_flag=True, help="Buy at the buy-now price.")
 @click.option("--bidder", help="Who bids, when bidding straight into the store; with --url the token says it.")
 @click.option("--confirm", is_flag=True, help="You mean an amount over a hundred times the next bid.")
-@click.option("--key", help="Idempotency key: the same bid sent again with it counts once.")
+@click.option("--key", callback=_checked_key, help="Idempotency key: the same bid sent again with it counts once.")
 @service_options
 def bid(
     guid: str, price: str | None, maximum: str | None, buy_now: bool, bidder: str | None, confirm: bool,
@@ -115,7 +123,7 @@ def bid(
     if url is None and not bidder:
         raise click.UsageError("Say who bids with --bidder, or where the service is with --url.")
     request = BidRequest(price=price, max=maximum, buy_now=buy_now, confirm=confirm)
-    made = run(url, token, lambda client: client.bid(guid, request, key), bidder or "")
+    made = run(url, token, lambda client: client.bid(guid, request, key), bidder=bidder or "")
     told = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
     click.echo(encode(made) if as_json else told)
 

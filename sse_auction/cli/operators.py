@@ -1,17 +1,17 @@
 """What operators do to an auction: all of it needs a reason, which the log keeps.
 
 Each command is an act, in words, and at most one term that its line has to give; the name of a term is the name of
-the act's field. An act's answer is the state that it led to.
+the request's field. An act's answer is the state that it led to.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from sse_auction.auction import Act
-from sse_auction.cli.options import guid_argument, moment, run, service_options
+from sse_auction.auction import ActKind
+from sse_auction.checks import ACT_REQUESTS
+from sse_auction.cli.options import as_option, guid_argument, moment, run, service_options
 from sse_auction.terminal import describe
 from sse_auction.wire import encode
 
@@ -22,30 +22,30 @@ def _no_term(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _operator_command(name: str, act: Act, summary: str, term: _Decorator = _no_term) -> click.Command:
-    """A command that does `act` to an auction, with what its line says of `term`."""
+def _operator_command(name: str, kind: ActKind, summary: str, term: _Decorator = _no_term) -> click.Command:
+    """A command that does an act to an auction, with what its line says of `term`."""
 
     @click.command(name, help=summary)
     @guid_argument
     @term
     @click.option("--reason", required=True, help="Why; it is kept in the log.")
+    @as_option
     @service_options
-    def command(guid: str, reason: str, url: str | None, token: str | None, as_json: bool, **terms: Any) -> None:
-        made = run(url, token, lambda client: client.act(guid, replace(act, **terms), reason))
+    def command(guid: str, user: str, url: str | None, token: str | None, as_json: bool, **terms: Any) -> None:
+        request = ACT_REQUESTS[kind](**terms)
+        made = run(url, token, lambda client: client.act(guid, kind, request), user=user)
         click.echo(encode(made) if as_json else describe(made.state))
 
     return command
 
 
-cancel = _operator_command("cancel", Act("cancel"), "Call off auction GUID.")
-close = _operator_command("close", Act("close"), "Let the hammer fall now for auction GUID.")
-pause = _operator_command("pause", Act("pause"), "Stop the clock of auction GUID.")
-resume = _operator_command("resume", Act("resume"), "Let the clock go on of auction GUID.")
+cancel = _operator_command("cancel", "cancel", "Call off auction GUID.")
+close = _operator_command("close", "close", "Let the hammer fall now for auction GUID.")
+pause = _operator_command("pause", "pause", "Stop the clock of auction GUID.")
+resume = _operator_command("resume", "resume", "Let the clock go on of auction GUID.")
 extend = _operator_command(
-    "extend", Act("extend"), "Move the closing of auction GUID to a later time.",
+    "extend", "extend", "Move the closing of auction GUID to a later time.",
     click.option("--closes", "closes_at", callback=moment, required=True, help="+90s, +10m, +2h, +3d, or epoch ms."),
 )  # fmt: skip
-rename = _operator_command("rename", Act("edit"), "Give auction GUID another TITLE.", click.argument("title"))
-void = _operator_command(
-    "void", Act("void"), "Declare all bids of BIDDER in auction GUID void.", click.argument("bidder")
-)
+rename = _operator_command("rename", "edit", "Give auction GUID another TITLE.", click.argument("title"))
+void = _operator_command("void", "void", "Declare all bids of BIDDER in auction GUID void.", click.argument("bidder"))

@@ -6,6 +6,8 @@ No command is defined here.
 
 import asyncio
 import logging
+import os
+import pwd
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ from sse_auction import lots
 from sse_auction.auction import is_guid
 from sse_auction.client import Client, open_client
 from sse_auction.settings import Settings
+from sse_auction.texts import LONGEST_BIDDER, check_text
 
 _T = TypeVar("_T")
 
@@ -39,6 +42,17 @@ def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Par
     return read
 
 
+def _user(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Who acts: as named, or the user whose process this is."""
+    if value is not None:
+        check_text("--as", value, LONGEST_BIDDER)
+        return value
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs under any number
+        return f"user {os.getuid()}"
+
+
 moment = parsed_by(lots.moment)
 
 guid_argument = click.argument("guid", callback=auction_guid)
@@ -47,17 +61,25 @@ token_option = click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your to
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
+as_option = click.option(
+    "--as", "user", callback=_user, help="Your name for the log; with --url the token says it. [your user name]"
+)
+
+
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose the service, and --json; without --url it is the store itself."""
     return url_option(token_option(json_option(command)))
 
 
-def run(url: str | None, token: str | None, act: Callable[[Client], Coroutine[Any, Any, _T]], bidder: str = "") -> _T:
-    """Do `act` with a client of the chosen service."""
+def run(
+    url: str | None, token: str | None, act: Callable[[Client], Coroutine[Any, Any, _T]], *,
+    bidder: str = "", user: str = "",
+) -> _T:  # fmt: skip
+    """Do `act` with a client of the chosen service; straight into the store, `bidder` bids and `user` does the rest."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="sse-auction: %(message)s")
 
     async def connected() -> _T:
-        async with open_client(url, token, bidder, Settings.from_environment()) as client:
+        async with open_client(url, token, Settings.from_environment(), bidder=bidder, user=user) as client:
             return await act(client)
 
     return asyncio.run(connected())

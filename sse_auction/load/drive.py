@@ -266,7 +266,7 @@ def _make_room(plan: Plan) -> int:
 
 async def _open_lots(plan: Plan, settings: Settings) -> list[Lot]:
     """The auctions of the run: those named, or new ones."""
-    async with open_client(plan.url, plan.token, "", settings) as client:
+    async with open_client(plan.url, plan.token, settings) as client:
         if plan.guids:
             lots = [Lot(guid) for guid in dict.fromkeys(plan.guids)]
             for lot in lots:

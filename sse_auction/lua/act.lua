@@ -86,7 +86,7 @@ end
 auction.rev = text(tonumber(auction.rev) + 1)
 write_contest(auction, contest)
 log_act(auction, kind, 'actor', actor, 'reason', reason, unpack(details))
-tell(kind == 'void' and 'voided' or kind, auction, 'reason', reason, 'closes_at', auction.closes_at,
+tell(kind == 'void' and 'voided' or kind, auction, 'actor', actor, 'reason', reason, 'closes_at', auction.closes_at,
   'title', auction.title, 'price', redis.call('GET', price_key) or '', 'leader', auction.leader, 'paddle', paddle or '')
 if hammer then close(auction, hammer) end
 write(auction)

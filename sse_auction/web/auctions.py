@@ -18,6 +18,7 @@ from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError
 from sse_auction.refusals import explain
 from sse_auction.store import Listing
+from sse_auction.texts import WrongText, check_key
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import (
     Service,
@@ -49,7 +50,6 @@ LONGEST_WAIT_SECONDS = 30
 WAIT_WHEN_BUSY_SECONDS = 2.0
 WAIT_WHEN_LEAVING_SECONDS = 0.5  # shorter than the server waits for its last requests
 MOST_PER_PAGE = 200
-LONGEST_IDEMPOTENCY_KEY = 128
 
 
 _NO_CACHE = (b"cache-control", b"no-cache")
@@ -192,8 +192,8 @@ async def bid(request: Request) -> Response:
 
 
 async def _bid(request: Request) -> tuple[Response, str]:
-    guid = guid_of(request)
     identity = identity_of(request)
+    guid = guid_of(request)
     admit(identity, guid)
     service = service_of(request)
     _slow_down(service, identity)
@@ -228,8 +228,10 @@ def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not (0 < len(key) <= LONGEST_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
-        raise Problem("invalid", f"Idempotency-Key is not 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters")
+    try:
+        check_key(key)
+    except WrongText as error:
+        raise Problem("invalid", str(error)) from None
     return key
 
 
@@ -305,7 +307,7 @@ async def create_auction(request: Request) -> Response:
 
 async def refresh(request: Request) -> Response:
     """Read an auction again and push it, though nobody said that it changed; only for operators."""
-    guid = guid_of(request)
-    admit(operator_of(request), guid)
+    operator, guid = operator_of(request), guid_of(request)
+    admit(operator, guid)
     service_of(request).mirror.refresh(guid)
     return json_reply(RefreshReply(guid, refreshing=True), 202)

@@ -16,6 +16,7 @@ from sse_auction.mirror import Mirror
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
 from sse_auction.store import Store
+from sse_auction.texts import WrongText
 from sse_auction.web.problems import Problem
 
 _T = TypeVar("_T")
@@ -87,7 +88,7 @@ def identity_of(request: Request) -> Identity:
 
 
 def operator_of(request: Request) -> Identity:
-    """Who sent the request, if he is an operator."""
+    """Who sent the request, if he is an operator. Asked before anything else of the request is looked at."""
     identity = identity_of(request)
     if identity.role != "operator":
         raise Problem("forbidden", "this needs an operator's token; yours is a bidder's")
@@ -120,6 +121,8 @@ async def body_of(request: Request, shape: type[_T]) -> _T:
     body = await _whole_body(request)
     try:
         return wire.decode(body, shape)
+    except WrongText as error:
+        raise Problem("invalid", str(error)) from None
     except msgspec.ValidationError as error:
         raise Problem("invalid", f"the body does not fit: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # the latter: a string that is not UTF-8

@@ -1,0 +1,37 @@
+"""What people write: titles, reasons, names and keys. Pure.
+
+Rule: a text is one line of 1 to so many characters, of which at least one can be seen. Nothing is cut or replaced:
+what does not fit is refused with a sentence, which is the same whichever way the text came.
+"""
+
+import unicodedata
+
+LONGEST_TITLE = 200
+LONGEST_REASON = 200
+LONGEST_BIDDER = 128
+LONGEST_KEY = 128
+
+_BREAKS = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators: each breaks a line somewhere
+
+
+class WrongText(Exception):
+    """A text that cannot be taken; the message is a sentence. (No ValueError: msgspec would put it into its own.)"""
+
+
+def check_text(name: str, text: str, most: int) -> None:
+    """`WrongText` unless `text` is one line of 1 to `most` characters with something to see in it."""
+    if len(text) > most:
+        raise WrongText(f"{name} has {len(text)} characters; at most {most} are possible")
+    categories = [unicodedata.category(character) for character in text]
+    if "Cs" in categories:  # a lone surrogate: bytes on the command line that are no UTF-8, or an escape in JSON
+        raise WrongText(f"{name} has half a character in it; it is not UTF-8")
+    if all(category[0] in "ZC" for category in categories):
+        raise WrongText(f"{name} is blank")
+    if any(category in _BREAKS for category in categories):
+        raise WrongText(f"{name} has a line break or a control character in it")
+
+
+def check_key(key: str) -> None:
+    """`WrongText` unless `key` can be an `Idempotency-Key`. HTTP takes spaces at its ends away, so it has none."""
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable() and key == key.strip()):
+        raise WrongText(f"Idempotency-Key is not 1 to {LONGEST_KEY} printable ASCII characters")
