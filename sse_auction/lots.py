@@ -129,7 +129,7 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
 def _requests(text: str, *, is_csv: bool) -> Iterator[tuple[int, Callable[[], CreateRequest]]]:
     """(line, what makes the request of it) for each that is not blank."""
     if not is_csv:
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield number, lambda line=line: decode(line.encode(), CreateRequest)  # type: ignore[misc]  # bound at once
         return

@@ -11,14 +11,19 @@ LONGEST_REASON = 200
 LONGEST_BIDDER = 128
 LONGEST_KEY = 128
 
-_BREAKS = ("Cc", "Zl", "Zp")  # control characters, line and paragraph separators: each breaks a line somewhere
+_SEPARATORS = ("Zl", "Zp")  # U+2028 and U+2029: typesetters' files have them in titles, and pages show them as spaces
 
 
 class WrongText(Exception):
     """A text that cannot be taken; the message is a sentence. (No ValueError: msgspec would put it into its own.)"""
 
 
-def check_text(name: str, text: str, most: int) -> None:
+def check_title(title: str) -> None:
+    """`WrongText` unless `title` can be an auction's; it may have Unicode's own line separators in it."""
+    check_text("title", title, LONGEST_TITLE, allowed=_SEPARATORS)
+
+
+def check_text(name: str, text: str, most: int, *, allowed: tuple[str, ...] = ()) -> None:
     """`WrongText` unless `text` is one line of 1 to `most` characters with something to see in it."""
     if len(text) > most:
         raise WrongText(f"{name} has {len(text)} characters; at most {most} are possible")
@@ -27,7 +32,7 @@ def check_text(name: str, text: str, most: int) -> None:
         raise WrongText(f"{name} has half a character in it; it is not UTF-8")
     if all(category[0] in "ZC" for category in categories):
         raise WrongText(f"{name} is blank")
-    if any(category in _BREAKS for category in categories):
+    if any(category in ("Cc", *_SEPARATORS) and category not in allowed for category in categories):
         raise WrongText(f"{name} has a line break or a control character in it")
 
 

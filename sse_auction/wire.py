@@ -27,7 +27,7 @@ from sse_auction.auction import (
     Terms,
 )
 from sse_auction.money import AmountError, exponent_of, format_amount, parse_amount
-from sse_auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text
+from sse_auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text, check_title
 
 encode = msgspec.json.encode
 _T = TypeVar("_T")
@@ -321,7 +321,7 @@ class EditRequest(ReasonRequest):
         if self.title is None and self.closes_at is None and self.reserve is msgspec.UNSET:
             raise WrongText("nothing is to be changed; title, closes_at and reserve can be")
         if self.title is not None:
-            check_text("title", self.title, LONGEST_TITLE)
+            check_title(self.title)
 
 
 class BandRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -359,7 +359,7 @@ class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     priority: Annotated[list[_Bidder], msgspec.Meta(max_length=100)] = []
 
     def __post_init__(self) -> None:
-        check_text("title", self.title, LONGEST_TITLE)
+        check_title(self.title)
         if self.seller is not None:
             check_text("seller", self.seller, LONGEST_BIDDER)
         for bidder in self.priority:

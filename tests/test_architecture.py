@@ -87,7 +87,7 @@ def test_the_domain_is_pure(name: str) -> None:
 def test_the_hub_knows_neither_store_nor_http() -> None:
     below = {"sse_auction.hub", *all_below("sse_auction.hub")}
     assert below <= {
-        f"sse_auction.{each}" for each in ("hub", "room", "subscriber", "wire", "auction", "money", "metrics")
+        f"sse_auction.{each}" for each in ("hub", "room", "subscriber", "wire", "auction", "money", "texts", "metrics")
     }
     reached = {each for name in below for each in FOREIGN[name]} - sys.stdlib_module_names
     assert reached == {"msgspec", "prometheus_client"}

@@ -39,11 +39,32 @@ def of_file(directory: Path, store: StoreProcess, terms: dict[str, Any]) -> str:
     return done.stderr.splitlines()[-1].removeprefix("line 1: ")
 
 
+def test_a_title_may_have_the_separators_of_unicode(
+    service: Server, valkey: StoreProcess, directory: Path, guid: str
+) -> None:
+    title = "\u6771\u4eac\u2028Tokyo\u2029 \u201cx\u201d"
+    where = {"REDIS_URL": valkey.url}
+    assert run_command("create", title, "--guid", f"{guid}-c", "--start-price", "1", "--closes", "+1h", **where)
+    body = {**TERMS, "title": title, "closes_at": now_ms() + 10**7}
+    create(service, f"{guid}-h", title=title)
+    for kind, text in (
+        ("ndjson", json.dumps({**body, "guid": f"{guid}-n"}, ensure_ascii=False)),
+        ("csv", f"guid,title,start_price,closes_at\n{guid}-t,{title},1.00,+1h\n"),
+    ):
+        path = directory / f"lots.{kind}"
+        path.write_text(text)
+        assert run_command("create", "--from", str(path), **where).stderr == ""
+    for name in "chnt":
+        assert httpx.get(f"{service.url}/auctions/{guid}-{name}").json()["terms"]["title"] == title
+
+
 @pytest.mark.parametrize(("text", "said"), TEXTS)
 @pytest.mark.parametrize(("field", "option"), [("title", ""), ("seller", "--seller"), ("priority", "--priority")])
 def test_texts_of_a_new_auction(
     service: Server, valkey: StoreProcess, directory: Path, field: str, option: str, text: str, said: str
 ) -> None:
+    if field == "title":
+        text = text.replace("\u2028", "\u0085")  # the former is taken in titles
     title = text if field == "title" else "Desk"
     arguments = ["create", title, "--start-price", "10.00", "--closes", "+1h", *([option, text] if option else [])]
     told = refusal(run_command(*arguments, REDIS_URL=valkey.url))
@@ -81,7 +102,7 @@ def test_reasons_and_what_acts_name(
         return told
 
     assert said in both([*words, "--reason", text], {**more, "reason": text})
-    if kind in ("void", "rename"):
+    if kind in ("void", "rename") and "\u2028" not in text:
         (name,) = more
         assert said in both([text, "--reason", "x"], {name: text, "reason": "x"})
     assert httpx.get(f"{service.url}/auctions/{guid}").json()["state"]["rev"] == 1, "nothing was done"
