@@ -44,7 +44,8 @@ def test_a_title_may_have_the_separators_of_unicode(
 ) -> None:
     title = "\u6771\u4eac\u2028Tokyo\u2029 \u201cx\u201d"
     where = {"REDIS_URL": valkey.url}
-    assert run_command("create", title, "--guid", f"{guid}-c", "--start-price", "1", "--closes", "+1h", **where)
+    made = run_command("create", title, "--guid", f"{guid}-c", "--start-price", "1", "--closes", "+1h", **where)
+    assert made.returncode == 0
     body = {**TERMS, "title": title, "closes_at": now_ms() + 10**7}
     create(service, f"{guid}-h", title=title)
     for kind, text in (
