@@ -4,7 +4,9 @@ Rule: a file is read whole and every line is checked before the first auction is
 once, by line.
 """
 
+import codecs
 import csv
+import io
 import re
 import time
 import uuid
@@ -19,11 +21,21 @@ from sse_auction.checks import WRONG
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction
 
 _DURATION = re.compile(r"\+([0-9]+)(s|m|h|d)")
+_OTHER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class WrongLots(ValueError):
     """What is wrong with a file of lots, one line each; the message is all of them."""
+
+
+class WrongEncoding(ValueError):
+    """A file that is not UTF-8; the message says how it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,25 @@ COLUMNS = tuple(_CELLS)
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+def read_text(data: bytes) -> str:
+    """The text of a file; `WrongEncoding` says where it is no UTF-8. A mark at its start goes."""
+    for mark, encoding in _OTHER_MARKS:
+        if data.startswith(mark):
+            raise WrongEncoding(f"it is {encoding}")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise WrongEncoding(
+            f"it is not UTF-8: byte {error.start + 1}, in line {line}, is 0x{data[error.start]:02X}"
+        ) from None
+    head, nul, _ = text.partition("\0")
+    if nul:  # every second byte of most UTF-16
+        line = head.count("\n") + 1
+        raise WrongEncoding(f"it has a NUL in line {line}, so it is hardly UTF-8")
+    return text.removeprefix("\ufeff")
+
+
 def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
     """All auctions of a file, checked; `WrongLots` names every line that cannot be taken.
 
@@ -127,21 +158,25 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
 
 
 def _requests(text: str, *, is_csv: bool) -> Iterator[tuple[int, Callable[[], CreateRequest]]]:
-    """(line, what makes the request of it) for each that is not blank."""
+    """(the line where it begins, what makes the request of it) for each that is not blank."""
+    lines = io.StringIO(text, newline="")  # LF, CR and CRLF end a line; what else Unicode calls one may be in a title
     if not is_csv:
-        for number, line in enumerate(text.split("\n"), 1):
+        for number, line in enumerate(lines, 1):
             if line.strip():
                 yield number, lambda line=line: decode(line.encode(), CreateRequest)  # type: ignore[misc]  # bound at once
         return
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(lines, strict=True)
+    begins = 1
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(header)
+        begins = reader.line_num + 1
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, lambda cells=cells: _of_cells(header, cells)  # type: ignore[misc]  # as above
+                yield begins, lambda cells=cells: _of_cells(header, cells)  # type: ignore[misc]  # as above
+            begins = reader.line_num + 1  # a quoted cell may have several lines
     except csv.Error as error:
-        raise WrongLots(f"line {reader.line_num}: {error}") from None
+        raise WrongLots(f"line {begins}: {error}") from None
 
 
 def _check_header(header: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sse_auction.lots import COLUMNS, WrongLots, read_lots
 from tests.harness import OPERATOR, Server, StoreProcess, now_ms
-from tests.test_cli import run_command
+from tests.test_cli import refusal, run_command
 
 CSV = '''title,start_price,closes_at,currency,increments,reserve,soft_close,guid,buy_now,priority,aligned
 Walnut desk,640.00,+2h,EUR,ebay-us,900.00,live,{0}-desk,2000.00:ceiling,ann;bob,true
@@ -79,12 +79,63 @@ def test_usage(directory: Path, arguments: list[str], said: str) -> None:
 
 def test_another_kind_of_file_is_refused(directory: Path) -> None:
     path = directory / "lots.xls"
-    path.write_bytes(b"\xff\xfe")
+    path.write_text(CSV)
     assert run_command("create", "--from", str(path)).returncode == 2
-    path = path.rename(directory / "lots.csv")
-    told = run_command("create", "--from", str(path))
-    assert told.returncode == 1
-    assert "nothing was created" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("\ufefftitle,start_price\n".encode("utf-16-le"), "it is UTF-16"),
+        ("\ufefftitle,start_price\n".encode("utf-16-be"), "it is UTF-16"),
+        ("\ufefftitle,start_price\n".encode("utf-32-le"), "it is UTF-32"),
+        ("title,start_price\n".encode("utf-16-le"), "it has a NUL in line 1"),
+        ("title,start_price,closes_at\nCaf\xe9,1.00,+1h\n".encode("latin-1"), "byte 32, in line 2, is 0xE9"),
+        ("title\n\u82b1\u74f6\n".encode("gb18030"), "byte 7, in line 2, is 0xBB"),
+    ],
+)
+def test_another_encoding_is_told_in_one_sentence(directory: Path, data: bytes, said: str) -> None:
+    path = directory / "lots.csv"
+    path.write_bytes(data)
+    told = refusal(run_command("create", "--from", str(path)))
+    assert told.startswith(f"{path} cannot be taken, and nothing was created: ")
+    assert said in told
+    assert told.endswith("save it as UTF-8")
+
+
+@pytest.mark.parametrize("name", ["LOTS.CSV", "Lots.Csv", "LOTS.NDJSON"])
+def test_the_end_of_a_name_may_be_in_upper_case(valkey: StoreProcess, directory: Path, name: str) -> None:
+    path = directory / name
+    csv = "title,start_price,closes_at\r\nDesk,1.00,+1h\r\n"
+    line = json.dumps({"title": "Desk", "start_price": "1", "closes_at": now_ms() + 10**7}) + "\r\n"
+    path.write_bytes((line if "NDJSON" in name else csv).encode())
+    told = run_command("create", "--from", str(path), REDIS_URL=valkey.url)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "Desk | open" in told.stdout
+
+
+def test_a_record_of_several_lines_is_named_by_its_first() -> None:
+    text = (
+        'title,start_price,closes_at,seller\n"a",1.00,+1h,"two\nlines"\n\n"b\n\nb",1.00,+1h,\n'
+        'c,none,+1h,\n"d,1.00,+1h,\ne,1.00,+1h,\n'
+    )
+    told = wrong(text)
+    assert told.startswith("line 9: ")  # the quote that is never closed
+    told = wrong(text[: text.index('"d')])
+    assert [line.partition(":")[0] for line in told.splitlines()] == ["line 2", "line 5", "line 8"]
+    assert wrong('title,start_price\r"a\r\r",1\rb,x\r').splitlines()[-1].startswith("line 5: ")
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029"])
+def test_a_line_ends_where_csv_and_json_say(separator: str) -> None:
+    title = f"East{separator}West"
+    ndjson = json.dumps({"title": title, "start_price": "1", "closes_at": now_ms() + 10**7}, ensure_ascii=False)
+    csv = f"title,start_price,closes_at\n{title},1.00,+1h\n"
+    for text, is_csv in ((ndjson, False), (csv, True)):
+        (lot,) = read_lots(text, is_csv=is_csv, currency="CNY")
+        assert lot.request.title == title
+    csv = csv.replace(separator, "\u0085")
+    assert "title has a line break" in wrong(csv)
 
 
 def wrong(text: str, *, is_csv: bool = True) -> str:
@@ -120,7 +171,7 @@ def test_every_wrong_line_is_named() -> None:
         ("title,start_price,closes_at\n", "no lots"),
         ("title,price\na,1\n", "'price' is no column"),
         ("title,title\na,b\n", "'title' is there twice"),
-        ('title,start_price,closes_at\n"a,1.00,+1h\nb,1.00,+1h\n', "line 3"),
+        ('title,start_price,closes_at\n"a,1.00,+1h\nb,1.00,+1h\n', "line 2"),
         ("title,start_price,closes_at\n" + "x" * 200_000 + ",1.00,+1h\n", "line 2"),
         ("title,start_price,closes_at,guid\na,1.00,+1h,stream\n", "line 2: guid 'stream' cannot"),
     ],

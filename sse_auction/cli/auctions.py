@@ -74,12 +74,17 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def _create_all(file: Path, url: str | None, token: str | None, user: str, as_json: bool) -> None:
-    if file.suffix not in (".csv", ".ndjson"):
+    kind = file.suffix.lower()
+    if kind not in (".csv", ".ndjson"):
         raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")
     try:
-        text = file.read_text("utf-8-sig")  # a spreadsheet begins its files with a mark
-        wanted = lots.read_lots(text, is_csv=file.suffix == ".csv", currency=Settings.from_environment().currency)
-    except (lots.WrongLots, UnicodeDecodeError) as error:
+        text = lots.read_text(file.read_bytes())
+        wanted = lots.read_lots(text, is_csv=kind == ".csv", currency=Settings.from_environment().currency)
+    except OSError as error:
+        raise ClientError(f"{file} cannot be read: {error.strerror}") from None
+    except lots.WrongEncoding as error:
+        raise ClientError(f"{file} cannot be taken, and nothing was created: {error}; save it as UTF-8") from None
+    except lots.WrongLots as error:
         raise ClientError(f"{file} cannot be taken, and nothing was created:\n{error}") from None
 
     async def make(client: Client) -> None:
