@@ -25,7 +25,7 @@ from typing import Literal, Protocol, TypeAlias
 from sse_auction.auction import Seen, State
 from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED
 from sse_auction.room import Room
-from sse_auction.subscriber import RETRY, QueuedSubscriber, Subscriber
+from sse_auction.subscriber import HEARTBEAT, RETRY, QueuedSubscriber, Subscriber
 from sse_auction.wire import Update, heartbeat_event, retry_field
 
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
@@ -122,7 +122,7 @@ class Hub:
             self._room(guid).admit(subscriber, seen, now, many=many)
         subscriber.guids = tuple(guids)  # only now: all of these rooms are there
         if seen is not None or not self._live:  # who gets no state shall know at once that the line works
-            subscriber.offer("hb", heartbeat_event(now, self._live))
+            subscriber.offer(HEARTBEAT, self.heartbeat())
 
     def _room(self, guid: str) -> Room:
         room = self._rooms.get(guid)
@@ -154,6 +154,10 @@ class Hub:
         subscriber.guids = ()
         if not self._subscribers:
             self._empty.set()
+
+    def heartbeat(self) -> bytes:
+        """The event that says that the line works, what time it is, and whether prices are live."""
+        return heartbeat_event(self._clock(), self._live)
 
     def fell_behind(self, subscriber: Subscriber) -> None:
         """A viewer has begun not to take what he is sent: look after him when his time for that is up."""
@@ -219,10 +223,10 @@ class Hub:
 
     def _tell(self) -> None:
         """Tell a portion of all viewers whether prices are live."""
-        event = heartbeat_event(self._clock(), self._live)
+        event = self.heartbeat()
         for subscriber in list(islice(self._untold, PORTION)):
             del self._untold[subscriber]
-            subscriber.offer("hb", event)
+            subscriber.offer(HEARTBEAT, event)
         if self._untold:
             self._go_on_soon()
 
@@ -265,7 +269,7 @@ class Hub:
                 self._end(subscriber)
             subscriber.ends_at = now + 1.0
         if now - self._heard_at(subscriber) >= subscriber.heartbeat_seconds:
-            subscriber.offer("hb", heartbeat_event(self._clock(), self._live))
+            subscriber.offer(HEARTBEAT, self.heartbeat())
             subscriber.sent_at = now
         self._schedule(subscriber)
 

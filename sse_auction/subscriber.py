@@ -11,6 +11,7 @@ EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"
 
 
 RETRY = "retry"  # the slot of what is no event: how soon to come back
+HEARTBEAT = "hb"
 
 
 class Item(NamedTuple):
@@ -34,9 +35,13 @@ class LatestQueue(asyncio.Queue[Item]):
     def _get(self) -> Item:
         return self._queue.pop(next(iter(self._queue)))
 
+    def take_items(self) -> list[Item]:
+        """All that waits, maybe nothing."""
+        return [self.get_nowait() for _ in range(self.qsize())]
+
     def take_all(self) -> bytes:
         """The bytes of all that waits, maybe none."""
-        return b"".join(self.get_nowait().data for _ in range(self.qsize()))
+        return b"".join(item.data for item in self.take_items())
 
     def count_events(self) -> int:
         """How many events wait; a retry field is none."""
@@ -116,12 +121,18 @@ class QueuedSubscriber(Subscriber):
         return self
 
     async def __anext__(self) -> bytes:
+        if items := await self.take():
+            return b"".join(item.data for item in items)
+        raise StopAsyncIteration
+
+    async def take(self) -> list[Item]:
+        """Whatever comes for him next, as soon as there is something; nothing after an ending."""
         if self.why_ended is not None and self.queue.empty():
-            raise StopAsyncIteration
+            return []
         first = await self.queue.get()
         self.behind_since = None
         self.events += (first.slot != RETRY) + self.queue.count_events()
-        return first.data + self.queue.take_all()
+        return [first, *self.queue.take_items()]
 
 
 def _nobody() -> None:

@@ -1,8 +1,8 @@
 """A bidder's own stream: he hears how he stands, once, and nobody else does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +98,44 @@ def test_it_says_that_the_line_works_and_carries_no_states(
 
     with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:
         run(look(server))
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_with_the_store_away_it_says_so_at_once_and_the_standings_when_it_is_back(
+    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any], how: str
+) -> None:
+    guids = [f"{guid}-{number}" for number in range(10)]
+
+    async def look(server: Server) -> None:
+        for each in guids:
+            create(server, each)
+            bid(server, each, "ann", "10.00")
+        async with own_stream(server, "nobody", *guids) as line:
+            works = await line.next()
+            assert (works.name, works.data["live"]) == ("hb", True), "he has not bid, so he hears nothing else"
+        with away(own_store, how):
+            until(lambda: server.metric("sse_auction_mirror_live") == 0, "noticing that the store is away")
+            ann = own_stream(server, "ann", *guids)
+            stream = await ann.__aenter__()
+            first = await stream.next()  # the next heartbeat would come in minutes
+            assert (first.name, first.data["live"]) == ("hb", False)
+            assert stream.retry_ms
+        assert sorted([await standing(stream) for _ in guids]) == [(each, "leading", 1, "10.00") for each in guids]
+        await ann.__aexit__(None, None, None)
+
+    with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="300") as server:
+        run(look(server))
+
+
+@contextmanager
+def away(store: StoreProcess, how: str) -> Iterator[None]:
+    """A store that does not answer: killed, or stopped as a machine that hangs."""
+    if how == "frozen":
+        with store.frozen():
+            yield
+        return
+    store.stop()
+    try:
+        yield
+    finally:
+        store.start()

@@ -17,11 +17,13 @@ from starlette.types import Receive, Scope, Send
 from sse_auction.auction import State
 from sse_auction.link import StoreError
 from sse_auction.logs import current_request
-from sse_auction.subscriber import QueuedSubscriber
+from sse_auction.subscriber import HEARTBEAT, RETRY, Item, QueuedSubscriber
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
 from sse_auction.web.streams import HEADERS, MOST_AUCTIONS_PER_STREAM, busy_response
 from sse_auction.wire import StandingEvent, encode
+
+ASK_AGAIN_SECONDS = 0.5  # after the store did not say how he stands
 
 
 async def standings(request: Request) -> Response:
@@ -47,6 +49,8 @@ class StandingsResponse(Response):
         self._guids = guids
         self._paddles: dict[str, int] = {}
         self._told: dict[str, str] = {}  # by guid, the standing that he knows
+        self._unclear: dict[str, None] = {}  # auctions in which it must be found out how he stands
+        self._store_failed = False
         self.raw_headers = []  # besides the usual ones
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,41 +67,50 @@ class StandingsResponse(Response):
                 await response(scope, receive, send)
 
     async def _events(self, subscriber: QueuedSubscriber) -> AsyncIterator[bytes]:
-        """Whatever comes for the viewer of the auctions is a reason to look; of it, only what is no state goes on."""
-        async for data in subscriber:
-            kept = [part for part in data.split(b"\n\n") if part.startswith((b"retry: ", b"event: hb"))]
-            told = b"".join(_without_state(part) for part in kept)
-            for guid in self._guids:
-                told += await self._news(guid)
-            if told:
-                yield told
+        """What is said to every viewer, at once; and what news of his auctions means to him, as soon as it is known."""
+        subscriber.offer(HEARTBEAT, self._service.hub.heartbeat())  # he gets no states, and it may be long before a bid
+        while items := await self._next_items(subscriber):
+            if line := b"".join(item.data for item in items if item.slot in (RETRY, HEARTBEAT)):
+                yield line
+            self._unclear |= dict.fromkeys(item.slot for item in items if item.slot in self._guids)
+            if news := b"".join(await asyncio.gather(*map(self._news, self._unclear))):
+                yield news
+
+    async def _next_items(self, subscriber: QueuedSubscriber) -> list[Item]:
+        """What comes next; where the store could not be asked, something soon, maybe a heartbeat."""
+        if self._store_failed:
+            self._store_failed = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK_AGAIN_SECONDS):
+                    return await subscriber.take()
+            subscriber.offer(HEARTBEAT, self._service.hub.heartbeat())
+        return await subscriber.take()
 
     async def _news(self, guid: str) -> bytes:
         """The event that says how he stands in an auction, if he does not know."""
         update = self._service.hub.state_of(guid)
         if update is None:
-            return b""
+            return b""  # what comes when prices are live again, or when time has changed the state, asks again
         if guid not in self._paddles:
             try:
                 paddle = await self._service.store.paddle(guid, self._bidder)
-                if paddle is None:
-                    return b""
-                update = await self._service.store.update(guid)  # the hub's may be from before the bid that gave it
+                if paddle is not None:
+                    self._paddles[guid] = paddle
+                    update = await self._service.store.update(guid)  # the hub's may be of before the bid that gave it
             except StoreError:
-                return b""  # asked again with whatever comes next, at the latest when prices are live again
-            self._paddles[guid] = paddle
-        state, paddle = update.state, self._paddles[guid]
+                self._store_failed = True
+                return b""
+        self._unclear.pop(guid, None)
+        return self._tell(update.state, self._paddles[guid]) if guid in self._paddles else b""
+
+    def _tell(self, state: State, paddle: int) -> bytes:
         standing = standing_of(state, paddle)
-        if self._told.get(guid) == standing:
+        if self._told.get(state.guid) == standing:
             return b""
-        self._told[guid] = standing
-        event = StandingEvent(guid, standing, paddle, state.price, state.next_bid, state.rev, self._service.now())
+        self._told[state.guid] = standing
+        now = self._service.now()
+        event = StandingEvent(state.guid, standing, paddle, state.price, state.next_bid, state.rev, now)
         return b"event: standing\ndata: %b\n\n" % encode(event)
-
-
-def _without_state(part: bytes) -> bytes:
-    """A retry field goes on alone: a state may follow it without an empty line between."""
-    return part.partition(b"\n")[0] + b"\n" if part.startswith(b"retry: ") else part + b"\n\n"
 
 
 def standing_of(state: State, paddle: int) -> str:
