@@ -55,7 +55,10 @@ class Increments:
         """The least raise at `price`."""
         if not self.bands:
             return max(1, -(-price // 10))
-        return next(step for start, step in reversed(self.bands) if start <= price)
+        for start, step in reversed(self.bands):
+            if start <= price:
+                return step
+        raise ValueError(price)  # the first band starts at 0, and no price is below
 
     def dump(self) -> str:
         """The form the store keeps: `0:5,100:25`, or `ten-percent`."""
@@ -108,6 +111,9 @@ class Increments:
 def _plain(number: str) -> str:
     """`2.50` of a preset's table as `parse_amount` takes it in any currency: no bare dot, no trailing zeros."""
     return format(Decimal(number).normalize(), "f")
+
+
+UNCONFIRMED_TIMES = 100  # the next bid: a higher one must be confirmed, by bid.lua
 
 
 # --- what the store holds ------------------------------------------------------------------------------------
@@ -175,7 +181,11 @@ class Terms:
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
 class State:
-    """The one shape that polls, streams and bids carry. Prices are decimal strings, times epoch ms or None."""
+    """The one shape that polls, streams and bids carry. Prices are decimal strings, times epoch ms or None.
+
+    `next_bids` are up to three bids, ascending, which the rules take as they are; they begin with `next_bid`, and end
+    before what would need a word more: an amount that must be confirmed, or one at which it is bought.
+    """
 
     guid: str
     title: str | None
@@ -185,6 +195,7 @@ class State:
     bids: int | None
     leader: int | None
     next_bid: str | None
+    next_bids: tuple[str, ...]
     opens_at: int | None
     closes_at: int | None
     extensions: int
@@ -251,6 +262,7 @@ class Record:
             status = "cancelled"
         rev = self.rev + phase  # opening and closing are public changes too, though nothing is written for them
         price = None if self.price is None else parse_amount(self.price, terms.currency)
+        next_bid, next_bids = (None, ()) if is_over else _next_bids(terms, price)
         return State(
             guid=self.guid,
             title=terms.title,
@@ -259,7 +271,8 @@ class Record:
             status=status,
             bids=self.bids,
             leader=self.leader,
-            next_bid=None if is_over else _next_bid(terms, price),
+            next_bid=next_bid,
+            next_bids=next_bids,
             opens_at=terms.opens_at,
             closes_at=terms.closes_at,
             extensions=self.extensions,
@@ -291,6 +304,7 @@ class Record:
             bids=None,
             leader=None,
             next_bid=None,
+            next_bids=(),
             opens_at=None,
             closes_at=None,
             extensions=0,
@@ -393,9 +407,23 @@ def _buy_now(terms: Terms, price: int | None) -> str | None:
     return format_amount(terms.buy_now, terms.currency)
 
 
-def _next_bid(terms: Terms, price: int | None) -> str | None:
-    least = terms.start_price if price is None else price + terms.increments.step(price)
-    return format_amount(least, terms.currency) if least <= MAX_MINOR_UNITS else None
+def _next_bids(terms: Terms, price: int | None) -> tuple[str | None, tuple[str, ...]]:
+    """The least bid, and the bids to offer: as bid.lua takes them."""
+    step_at = terms.increments.step
+    least = terms.start_price if price is None else price + step_at(price)
+    if least > MAX_MINOR_UNITS:
+        return None, ()
+    if terms.aligned:  # whole steps, all of the size that holds at the price
+        step = step_at(terms.start_price if price is None else price)
+        ladder = (least, least + step, least + 2 * step)
+    else:
+        second = least + step_at(least)
+        ladder = (least, second, second + step_at(second))
+    most = min(MAX_MINOR_UNITS, least * UNCONFIRMED_TIMES)
+    if terms.buy_now is not None and terms.buy_now_mode == "ceiling":
+        most = min(most, terms.buy_now - 1)
+    currency = terms.currency
+    return format_amount(least, currency), tuple([format_amount(each, currency) for each in ladder if each <= most])
 
 
 @lru_cache(maxsize=16_384)

@@ -185,7 +185,7 @@ def test_a_plain_auction_has_no_terms(client: httpx.Client, service: Server, val
     read = client.get(f"/auctions/{guid}").json()
     assert read["terms"] is None
     assert {name for name, value in read["state"].items() if value is not None} == {
-        "guid", "price", "currency", "status", "extensions", "paused", "rev", "tag", "now"
+        "guid", "price", "currency", "status", "next_bids", "extensions", "paused", "rev", "tag", "now"
     }  # fmt: skip
     assert (read["state"]["price"], read["state"]["currency"], read["state"]["rev"]) == ("12.000", "KWD", 0)
     assert client.get(f"/auctions/{guid}/bids").json() == {"bids": [], "next": None}

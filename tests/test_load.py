@@ -49,8 +49,8 @@ def test_the_rate_of_bids_rises_over_the_ramp_and_then_holds() -> None:
 def state(rev: int, epoch: str = "e", **changes: Any) -> State:
     made = State(
         guid="x", title="x", price=f"{rev}.00", currency="CNY", status="open", bids=rev, leader=1,
-        next_bid=f"{rev + 1}.00", opens_at=0, closes_at=1, extensions=0, reserve_met=None, outcome=None, paused=False,
-        buy_now=None, rev=rev, tag=f"{epoch}-{rev}-{rev}.00", now=0,
+        next_bid=f"{rev + 1}.00", next_bids=(f"{rev + 1}.00",), opens_at=0, closes_at=1, extensions=0, reserve_met=None,
+        outcome=None, paused=False, buy_now=None, rev=rev, tag=f"{epoch}-{rev}-{rev}.00", now=0,
     )  # fmt: skip
     return replace(made, **changes)
 
