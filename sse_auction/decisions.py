@@ -36,11 +36,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A bid or an act that changed nothing, and the state that made it so (None where no auction is)."""
+    """A bid or an act that changed nothing, and the state that made it so (None where no auction is).
+
+    `why` is an operator's word for it, where he was asked for one: to be told to that bidder alone.
+    """
 
     reason: Refusal
     state: State | None = None
     replayed: bool = False
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

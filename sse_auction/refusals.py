@@ -9,7 +9,7 @@ _TEXTS = {
     "not_open": ("not_open", "auction {guid!r} is {status} and takes no bids or orders now"),
     "paused": ("not_open", "auction {guid!r} is paused and takes no bids now"),
     "own_auction": ("forbidden", "you are the seller of auction {guid!r} and cannot bid in it"),
-    "voided": ("forbidden", "your bids in auction {guid!r} were declared void, and you can bid in it no more"),
+    "voided": ("voided", "your bids in auction {guid!r} were declared void, and you can bid in it no more{because}"),
     "no_maxima": ("invalid", "auction {guid!r} takes prices, not maxima"),
     "not_for_sale": ("not_open", "auction {guid!r} cannot be bought now"),
     "lowering": ("too_low", "{offer} does not raise your maximum"),
@@ -48,4 +48,5 @@ def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:
         currency=state.currency if state else None,
         leading=state.price if state else None,
         closes_at=state.closes_at if state else None,
+        because=f": {refused.why}" if refused.why else "",
     )

@@ -44,6 +44,15 @@ class Page:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A bidder in one auction; `void_reason` is an operator's, None also where nobody kept it."""
+
+    paddle: int
+    is_voided: bool = False
+    void_reason: str | None = None
+
+
 class Script:
     """One Lua file, called by its hash; one that decides about an auction stands behind what all those share."""
 
@@ -310,9 +319,9 @@ class Store:
                 )
             case [b"key_reused"]:
                 return Refused("key_reused")
-            case [verdict, replayed, now, price, _, _, _, *values] if verdict in _REFUSALS:
+            case [verdict, replayed, now, price, _, _, why, *values] if verdict in _REFUSALS:
                 _, state = self._terms_and_state(guid, now, price, values)
-                return Refused(_REFUSALS[verdict], state, replayed == b"1")
+                return Refused(_REFUSALS[verdict], state, replayed == b"1", why.decode() or None)
             case _:
                 raise StoreError(f"a script answered {reply!r}")
 
@@ -362,10 +371,16 @@ class Store:
             start = f"({entries[-1][0].decode()}"
         return found[:limit]
 
-    async def paddle(self, guid: str, bidder: str) -> int | None:
-        """A bidder's paddle in an auction, if he has bid there."""
-        found = await self.link().call("HGET", keys.paddles(guid), bidder)
-        return None if found is None else int(found)
+    async def participant(self, guid: str, bidder: str) -> Participant | None:
+        """A bidder in an auction, if he has bid there."""
+        link = self.link()
+        paddle: bytes | None = await link.call("HGET", keys.paddles(guid), bidder)
+        if paddle is None:
+            return None
+        is_voided, reason = await link.transaction(
+            ("SISMEMBER", keys.voided(guid), paddle), ("HGET", keys.private(guid), b"void:" + paddle)
+        )
+        return Participant(int(paddle), bool(is_voided), reason.decode() if is_voided and reason else None)
 
     async def list_auctions(self, status: Listing, after: str | None, limit: int) -> Page:
         """Recorded auctions by closing time (closed ones: latest first), after the auction `after`."""

@@ -209,15 +209,22 @@ class RefreshReply(msgspec.Struct):
 
 
 class StandingEvent(msgspec.Struct):
-    """How a bidder stands in an auction: `leading`, `outbid`, `winning` or `lost`; `now` is epoch ms."""
+    """How a bidder stands in an auction; `reason` is why his bids were voided, where it was kept. `now` is epoch ms."""
 
     guid: str
-    standing: str
+    standing: Literal["leading", "outbid", "winning", "lost", "voided"]
     paddle: int
     price: str | None
     next_bid: str | None
     rev: int
     now: int
+    reason: str | None = None
+
+
+class StandingsReply(msgspec.Struct):
+    """How the bearer stands in those of the auctions in which he has bid."""
+
+    standings: list[StandingEvent]
 
 
 class ProblemReply(msgspec.Struct, omit_defaults=True):
@@ -231,6 +238,7 @@ class ProblemReply(msgspec.Struct, omit_defaults=True):
     next_bid: str | None = None
     state: State | None = None
     retry_after: int | None = None
+    reason: str | None = None
 
 
 # --- shapes of requests ----------------------------------------------------------------------------------------

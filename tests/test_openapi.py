@@ -56,7 +56,7 @@ def test_the_description_is_valid_openapi(any_server: Server) -> None:
 def test_what_needs_a_token_says_so(any_server: Server) -> None:
     for path, operations in Description(any_server).document["paths"].items():
         for method, described in operations.items():
-            needs_token = (method in ("post", "patch") and path.startswith("/auctions")) or path == "/me/stream"
+            needs_token = (method in ("post", "patch") and path.startswith("/auctions")) or path.startswith("/me/")
             assert ("security" in described) == needs_token
             takes_token = needs_token or "/bids." in path  # where it is not needed, but shows more
             assert ("401" in described["responses"]) == takes_token
@@ -72,8 +72,9 @@ def test_every_page_and_probe_answers_as_described(any_server: Server, guid: str
             assert stream.status_code == 200
             assert stream.headers["content-type"].partition(";")[0] in described
         return
+    headers, params = (bidder("ann"), {"guid": guid}) if path.startswith("/me/") else ({}, None)
     with described_client(any_server) as client:
-        assert client.get(address).status_code == 200
+        assert client.get(address, headers=headers, params=params).status_code == 200
 
 
 def test_the_shapes_of_requests_refuse_what_the_service_refuses(any_server: Server) -> None:

@@ -162,7 +162,7 @@ def test_a_void_lowers_the_price_raises_the_revision_and_marks_the_history(
     run(look())
     history = httpx.get(f"{server.url}/auctions/{guid}/bids").json()["bids"]
     assert [(entry["paddle"], entry["voided"]) for entry in history] == [(1, False), (2, True), (3, False), (2, True)]
-    assert code_of(bid(server, guid, "bob", "50.00")) == (403, "forbidden")
+    assert code_of(bid(server, guid, "bob", "50.00")) == (403, "voided")
     assert code_of(act(server, guid, "void", bidder="bob")) == (422, "invalid"), "he is void already"
     assert code_of(act(server, guid, "void", bidder="nobody")) == (422, "invalid")
     assert code_of(act(server, guid, "void", bidder="ann", paddle=1)) == (422, "invalid")

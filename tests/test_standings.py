@@ -70,6 +70,90 @@ def test_a_challenger_beaten_by_a_maximum_hears_it(any_server: Server, guid: str
     run(look())
 
 
+def test_a_voided_bidder_hears_it_and_why_and_nobody_else_hears_why(
+    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+) -> None:
+    reason = "paid with “a stolen card”, see file 7"
+
+    async def look() -> None:
+        create(server, guid, buy_now={"price": "900.00", "mode": "ceiling"})
+        for who, price in (("ann", "10.00"), ("bob", "20.00")):
+            await asyncio.to_thread(bid, server, guid, who, price)
+        async with own_stream(server, "ann", guid) as ann, own_stream(server, "bob", guid) as bob:
+            assert await standing(ann) == (guid, "outbid", 1, "20.00")
+            assert await standing(bob) == (guid, "leading", 2, "20.00")
+            done(await asyncio.to_thread(act, server, guid, "void", bidder="bob", reason=reason))
+            told = (await bob.next("standing")).data
+            assert (told["standing"], told["reason"], told["paddle"], told["price"]) == ("voided", reason, 2, "10.00")
+            others = (await ann.next("standing")).data
+            assert (others["standing"], others["reason"]) == ("leading", None)
+            done(await asyncio.to_thread(act, server, guid, "close"))
+            assert await standing(ann) == (guid, "winning", 1, "10.00")
+        async with own_stream(server, "bob", guid) as bob:
+            told = (await bob.next("standing")).data
+            assert (told["standing"], told["reason"]) == ("voided", reason), "not that he has lost"
+
+    run(look())
+    for path in ("", "/price", "/bids", "/bids.csv", "/bids.ndjson"):
+        assert "stolen" not in httpx.get(f"{server.url}/auctions/{guid}{path}").text
+    assert "stolen" not in httpx.get(f"{server.url}/auctions?status=all&limit=200").text
+    assert "stolen" not in server.log()
+
+
+def test_the_refusal_of_a_voided_bidder_says_why_also_when_it_is_replayed(server: Server, guid: str) -> None:
+    create(server, guid)
+    bid(server, guid, "bob", "10.00")
+    done(act(server, guid, "void", bidder="bob", reason="bad cheque"))
+    for _ in range(2):
+        refused = bid(server, guid, "bob", "11.00", headers={"Idempotency-Key": "k"})
+        problem = refused.json()
+        assert (refused.status_code, problem["code"], problem["reason"]) == (403, "voided", "bad cheque")
+        assert problem["detail"].endswith("and you can bid in it no more: bad cheque")
+        assert problem["state"]["price"] is None
+
+
+def test_standings_are_told_once_to_who_asks(client: httpx.Client, service: Server, guid: str) -> None:
+    def standings(who: str, *guids: str) -> list[tuple[str, str, int, str | None]]:
+        reply = client.get("/me/standings", params={"guid": guids}, headers=bidder(who))
+        assert reply.status_code == 200, reply.text
+        return [(each["guid"], each["standing"], each["paddle"], each["reason"]) for each in reply.json()["standings"]]
+
+    other, unknown = f"{guid}-b", f"{guid}-c"
+    create(service, guid)
+    create(service, other)
+    for who, where, price in (("ann", guid, "10.00"), ("bob", guid, "20.00"), ("bob", other, "10.00")):
+        bid(service, where, who, price)
+    assert standings("cat", guid, other, unknown) == []
+    assert standings("ann", guid, other, unknown) == [(guid, "outbid", 1, None)]
+    assert standings("bob", other, guid) == [(other, "leading", 1, None), (guid, "leading", 2, None)]
+    done(act(service, guid, "void", paddle=2, reason="bad cheque"))
+    done(act(service, other, "close"))
+    assert standings("bob", other, guid) == [(other, "winning", 1, None), (guid, "voided", 2, "bad cheque")]
+    assert standings("ann", guid) == [(guid, "leading", 1, None)]
+    for params, headers, status in (({"guid": guid}, {}, 401), ({}, bidder("ann"), 422),
+                                    ({"guid": guid}, bidder("ann", auctions=[other]), 403)):  # fmt: skip
+        assert client.get("/me/standings", params=params, headers=headers).status_code == status
+
+
+def test_a_void_of_which_no_reason_was_kept_is_told_without(
+    service: Server, valkey: StoreProcess, guid: str, run: Callable[..., Any]
+) -> None:
+    async def look() -> None:
+        async with own_stream(service, "bob", guid) as bob:
+            told = (await bob.next("standing")).data
+            assert (told["standing"], told["reason"]) == ("voided", None)
+
+    create(service, guid)
+    bid(service, guid, "bob", "10.00")
+    done(act(service, guid, "void", bidder="bob"))
+    with valkey.client() as site:
+        assert site.hdel(f"{{AuctionMaxPrice-{guid}}}:private", "void:1") == 1
+    run(look())
+    problem = bid(service, guid, "bob", "11.00").json()
+    assert (problem["code"], problem.get("reason")) == ("voided", None)
+    assert problem["detail"].endswith("and you can bid in it no more")
+
+
 @pytest.mark.parametrize(
     ("query", "headers", "status"),
     [

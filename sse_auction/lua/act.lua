@@ -46,6 +46,7 @@ elseif kind == 'void' then
   for _, each in ipairs(redis.call('HVALS', paddles_key)) do is_known = is_known or each == paddle end
   if not is_known or redis.call('SISMEMBER', voided_key, paddle) == 1 then return answer('no_such_bidder') end
   redis.call('SADD', voided_key, paddle)
+  redis.call('HSET', private_key, 'void:' .. paddle, reason)
   local gone, bids, from = {}, 0, '-'
   for _, each in ipairs(redis.call('SMEMBERS', voided_key)) do gone[each] = true end
   contest.price, contest.leader, contest.max, contest.priority, contest.seq = nil, '', nil, nil, nil

@@ -2,7 +2,8 @@
 -- KEYS  8 stored answer
 -- ARGV  5 bidder id  6 'price' | 'max' | 'buy_now'  7 amount (minor units, '' = buy_now)  8 '1' if confirmed
 --       9 life of the stored answer in ms ('' = no idempotency key)  10 hash of the request
--- Reply {verdict, replayed '1'|'0', now, price, seq, paddle, standing, values of FIELDS...}; strings all. Verdicts:
+-- Reply {verdict, replayed '1'|'0', now, price, seq, paddle, standing (or why he is voided), values of FIELDS...};
+--       strings all. Verdicts:
 --       accepted, not_open, paused, own_auction, voided, no_maxima, not_for_sale, lowering, too_low, too_high,
 --       not_aligned, already_leading; and alone: unknown, currency, late, damaged, key_reused
 local answer_key, bidder, kind, amount = KEYS[8], ARGV[5], ARGV[6], tonumber(ARGV[7])
@@ -36,7 +37,9 @@ if is_paused(auction) then return answer('paused') end
 local private = fields_of(private_key)
 if private.seller == bidder then return answer('own_auction') end
 local paddle = redis.call('HGET', paddles_key, bidder)
-if paddle and redis.call('SISMEMBER', voided_key, paddle) == 1 then return answer('voided') end
+if paddle and redis.call('SISMEMBER', voided_key, paddle) == 1 then
+  return answer('voided', '', paddle, private['void:' .. paddle])
+end
 if damage then return {'damaged', damage} end
 
 local contest = contest_of(auction, private, price)

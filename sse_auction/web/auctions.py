@@ -238,7 +238,7 @@ def _idempotency_key(request: Request) -> str | None:
 def refusal(guid: str, offer: str, refused: Refused, headers: dict[str, str] | None = None) -> Problem:
     """The problem of what the store refused."""
     code, sentence = explain(guid, offer, refused)
-    return Problem(code, sentence, state=refused.state, headers=headers)
+    return Problem(code, sentence, state=refused.state, reason=refused.why, headers=headers)
 
 
 async def history(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""A bidder's own stream: how he stands in the auctions that he names, told to him alone.
+"""How a bidder stands in the auctions that he names, told to him alone: on his own stream, or once.
 
 The token comes in the `Authorization` header and nowhere else: an address, with a token in it, would be kept by every
 proxy on the way. An `EventSource` cannot send headers; `fetch` can, and reads a stream as well.
@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from typing import Literal
 
 from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
@@ -17,27 +18,48 @@ from starlette.types import Receive, Scope, Send
 from sse_auction.auction import State
 from sse_auction.link import StoreError
 from sse_auction.logs import current_request
+from sse_auction.store import Participant
 from sse_auction.subscriber import HEARTBEAT, RETRY, Item, QueuedSubscriber
+from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
 from sse_auction.web.streams import HEADERS, MOST_AUCTIONS_PER_STREAM, busy_response
-from sse_auction.wire import StandingEvent, encode
+from sse_auction.wire import StandingEvent, StandingsReply, encode
 
 ASK_AGAIN_SECONDS = 0.5  # after the store did not say how he stands
 
 
 async def standings(request: Request) -> Response:
+    """The bearer's standing in up to 50 auctions, as of now."""
+    bidder, guids = _asked(request)
+    store = service_of(request).store
+
+    async def standing(guid: str) -> StandingEvent | None:
+        participant = await store.participant(guid, bidder)
+        return None if participant is None else _standing(await store.state(guid), participant, store.now())
+
+    found = await asyncio.gather(*map(standing, guids))
+    return json_reply(StandingsReply([each for each in found if each is not None]))
+
+
+async def stream(request: Request) -> Response:
     """The stream of the bearer's standing in up to 50 auctions."""
+    bidder, guids = _asked(request)
+    service = service_of(request)
+    if service.hub.busy_reason is not None:
+        return busy_response(service, service.hub.busy_reason)
+    return StandingsResponse(service, bidder, guids)
+
+
+def _asked(request: Request) -> tuple[str, list[str]]:
+    """Who asks, and of which auctions."""
     bidder = identity_of(request)
     guids = list(dict.fromkeys(map(checked_guid, request.query_params.getlist("guid"))))
     if not 1 <= len(guids) <= MOST_AUCTIONS_PER_STREAM:
         raise Problem("invalid", f"{len(guids)} auctions named; guid=… must be given 1 to 50 times")
     for guid in guids:
         admit(bidder, guid)
-    service = service_of(request)
-    if service.hub.busy_reason is not None:
-        return busy_response(service, service.hub.busy_reason)
-    return StandingsResponse(service, bidder.subject, guids)
+    return bidder.subject, guids
 
 
 class StandingsResponse(Response):
@@ -47,7 +69,7 @@ class StandingsResponse(Response):
         self._service = service
         self._bidder = bidder
         self._guids = guids
-        self._paddles: dict[str, int] = {}
+        self._participants: dict[str, tuple[tuple[str, int], Participant]] = {}  # by guid, each as of a moment
         self._told: dict[str, str] = {}  # by guid, the standing that he knows
         self._unclear: dict[str, None] = {}  # auctions in which it must be found out how he stands
         self._store_failed = False
@@ -91,31 +113,47 @@ class StandingsResponse(Response):
         update = self._service.hub.state_of(guid)
         if update is None:
             return b""  # what comes when prices are live again, or when time has changed the state, asks again
-        if guid not in self._paddles:
+        moment = _acts_of(update.state)
+        known = self._participants.get(guid)
+        if known is None or known[0] != moment:
             try:
-                paddle = await self._service.store.paddle(guid, self._bidder)
-                if paddle is not None:
-                    self._paddles[guid] = paddle
-                    update = await self._service.store.update(guid)  # the hub's may be of before the bid that gave it
+                participant = await self._service.store.participant(guid, self._bidder)
+                if participant is not None and known is None:
+                    update = await self._service.store.update(guid)  # the hub's may be of before his bid
             except StoreError:
                 self._store_failed = True
                 return b""
+            known = None if participant is None else (moment, participant)
         self._unclear.pop(guid, None)
-        return self._tell(update.state, self._paddles[guid]) if guid in self._paddles else b""
-
-    def _tell(self, state: State, paddle: int) -> bytes:
-        standing = standing_of(state, paddle)
-        if self._told.get(state.guid) == standing:
+        if known is None:
             return b""
-        self._told[state.guid] = standing
-        now = self._service.now()
-        event = StandingEvent(state.guid, standing, paddle, state.price, state.next_bid, state.rev, now)
+        self._participants[guid] = known
+        return self._tell(_standing(update.state, known[1], self._service.now()))
+
+    def _tell(self, event: StandingEvent) -> bytes:
+        if self._told.get(event.guid) == event.standing:
+            return b""
+        self._told[event.guid] = event.standing
         return b"event: standing\ndata: %b\n\n" % encode(event)
 
 
-def standing_of(state: State, paddle: int) -> str:
-    """`leading`, `outbid`, and at the end `winning` or `lost`."""
-    leads = state.leader == paddle
-    if not state.is_final:
-        return "leading" if leads else "outbid"
-    return "winning" if leads and state.outcome in ("sold", "bought_now") else "lost"
+def _acts_of(state: State) -> tuple[str, int]:
+    """What changes with each act of an operator, such as a void, and with no bid: bids raise both numbers by one."""
+    by_time = (state.status != "upcoming") + state.is_final
+    return state.tag.partition("-")[0], state.rev - (state.bids or 0) - by_time
+
+
+def _standing(state: State, participant: Participant, now: int) -> StandingEvent:
+    """`leading`, `outbid`, and at the end `winning` or `lost`; `voided` once an operator has declared his bids void."""
+    leads = state.leader == participant.paddle
+    standing: Literal["leading", "outbid", "winning", "lost", "voided"]
+    if participant.is_voided:
+        standing = "voided"
+    elif not state.is_final:
+        standing = "leading" if leads else "outbid"
+    else:
+        standing = "winning" if leads and state.outcome in ("sold", "bought_now") else "lost"
+    return StandingEvent(
+        state.guid, standing, participant.paddle, state.price, state.next_bid, state.rev, max(now, state.now),
+        participant.void_reason,
+    )  # fmt: skip

@@ -24,6 +24,7 @@ from sse_auction.wire import (
     ProblemReply,
     ReasonRequest,
     RefreshReply,
+    StandingsReply,
     VoidRequest,
 )
 
@@ -150,6 +151,10 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/guest", "A token for a visitor (only with --demo)", {201: ("The token", GuestReply)},
+    ),
+    Operation(
+        "get", "/me/standings", "How you stand in several auctions (bidders)",
+        {200: ("Those in which you have bid", StandingsReply)}, (401, 403, 422, 503), token=True, parameters=(_GUIDS,),
     ),
     Operation(
         "get", "/me/stream", "Watch how you stand in several auctions (bidders)",

@@ -22,6 +22,7 @@ STATUS_OF_CODE = {
     "invalid": 422,
     "unauthorized": 401,
     "forbidden": 403,
+    "voided": 403,
     "unknown_auction": 404,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -50,6 +51,7 @@ class Problem(Exception):
         title: str | None = None,
         state: State | None = None,
         retry_after: int | None = None,
+        reason: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -58,6 +60,7 @@ class Problem(Exception):
         self.title = title
         self.state = state
         self.retry_after = retry_after
+        self.reason = reason
         self.headers = headers or {}
 
     def response(self) -> Response:
@@ -71,6 +74,7 @@ class Problem(Exception):
             next_bid=self.state.next_bid if self.state else None,
             state=self.state,
             retry_after=self.retry_after,
+            reason=self.reason,
         )
         headers = {"cache-control": "no-store", **self.headers}
         if request_id := current_request():
