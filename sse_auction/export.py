@@ -10,13 +10,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from sse_auction.bid_history import entries_of
 from sse_auction.money import format_amount
 
 Format: TypeAlias = Literal["csv", "ndjson"]
 MEDIA_TYPES: Mapping[Format, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
-PUBLIC_COLUMNS = ("seq", "paddle", "price", "at", "voided")
+PUBLIC_COLUMNS = ("seq", "paddle", "price", "automatic", "at", "voided")
 COLUMNS = (
-    "id", "kind", "at", "seq", "paddle", "bidder", "price", "max", "voided", "actor", "reason", "details",
+    "id", "kind", "at", "seq", "paddle", "bidder", "price", "automatic", "max", "voided", "actor", "reason", "details",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a cell for something to work out
 
@@ -34,25 +35,39 @@ async def lines(
     columns = COLUMNS if everything else PUBLIC_COLUMNS
     if form == "csv":
         yield _csv_line(list(columns))
+    bidders: dict[str, str] = {}  # by paddle
     async for entry_id, fields in entries:
-        if not everything and "kind" in fields:
-            continue
-        row = _row(entry_id, fields, currency, voided)
-        if form == "csv":
-            yield _csv_line([row.get(name) for name in columns])
+        if "kind" not in fields:
+            bidders[fields["paddle"]] = fields["bidder"]
+            rows = _rows_of_bid(entry_id, fields, currency, voided, bidders)
         else:
-            yield msgspec.json.encode({name: row[name] for name in columns if row.get(name) is not None}) + b"\n"
+            rows = [_row_of_act(entry_id, fields, currency, voided)] if everything else []
+        for row in rows:
+            if form == "csv":
+                yield _csv_line([row.get(name) for name in columns])
+            else:
+                yield msgspec.json.encode({name: row[name] for name in columns if row.get(name) is not None}) + b"\n"
 
 
-def _row(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> Row:
-    kind, paddle, most = fields.get("kind", "bid"), fields.get("paddle"), fields.get("max")
-    is_bid = kind in ("bid", "raise")
+def _rows_of_bid(
+    entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str], bidders: Mapping[str, str]
+) -> list[Row]:
+    rows: list[Row] = []
+    for told in entries_of(entry_id, fields, currency, voided):
+        row = {"id": entry_id, "kind": "bid", "bidder": bidders.get(str(told.paddle)), **msgspec.to_builtins(told)}
+        if not told.automatic:
+            row["max"] = format_amount(int(fields["max"]), currency) if "max" in fields else None
+            row["details"] = {"buy_now": "1"} if fields.get("buy_now") else None
+        rows.append(row)
+    return rows
+
+
+def _row_of_act(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> Row:
+    kind, paddle, most = fields["kind"], fields.get("paddle"), fields.get("max")
     rest: dict[str, str | None] = {
         name: format_amount(int(value), currency) if name in _AMOUNTS and value else value or None
         for name, value in fields.items()
-        if name not in COLUMNS
-        and not (is_bid and name == "leader")
-        and (value != "" or kind == "edit")  # an edit removes what it makes empty
+        if name not in COLUMNS and (value != "" or kind == "edit")  # an edit removes what it makes empty
     }
     return {
         "id": entry_id,
@@ -63,7 +78,7 @@ def _row(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collec
         "bidder": fields.get("bidder"),
         "price": fields.get("price"),
         "max": format_amount(int(most), currency) if most else None,
-        "voided": paddle in voided if is_bid else None,
+        "voided": paddle in voided if kind == "raise" else None,
         "actor": fields.get("actor"),
         "reason": fields.get("reason"),
         "details": rest or None,

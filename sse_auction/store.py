@@ -7,7 +7,7 @@ tried again blindly.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,12 +17,13 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from sse_auction import keys
 from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
+from sse_auction.bid_history import entries_of
 from sse_auction.decisions import Accepted, Created, Done, NotCreated, Refusal, Refused, Standing
 from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.money import exponent_of
-from sse_auction.wire import HistoryEntry, NewAuction, Update, encode
+from sse_auction.wire import HistoryReply, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)
 
@@ -356,20 +357,29 @@ class Store:
             for guid, (price, fields) in zip(guids, replies, strict=True)
         ]
 
-    async def history(self, guid: str, after: int, limit: int) -> list[HistoryEntry]:
-        """Up to `limit` accepted bids with `seq` above `after`, in order."""
+    async def history(self, guid: str, after: int, limit: int) -> HistoryReply:
+        """Up to `limit` accepted bids with `seq` above `after`, in order, with the automatic bids that answer them."""
         link = self.link()
-        gone: list[bytes] = await link.call("SMEMBERS", keys.voided(guid))
-        found: list[HistoryEntry] = []
+        currency, voided = await link.transaction(
+            ("HGET", keys.auction(guid), "currency"), ("SMEMBERS", keys.voided(guid))
+        )
+        if currency is None:
+            return HistoryReply([], None)
+        bids: list[tuple[bytes, list[bytes]]] = []
         start = f"({after}-0"
-        while len(found) < limit:  # what is no bid is passed over
-            count = limit - len(found) + 1
+        while len(bids) <= limit:  # what is no bid is passed over; one more says whether there is a next page
+            count = limit - len(bids) + 1
             entries = await link.call("XRANGE", keys.bids(guid), start, "+", "COUNT", count)
-            found += [_history_entry(entry_id, flat, gone) for entry_id, flat in entries if entry_id.endswith(b"-0")]
+            bids += [entry for entry in entries if entry[0].endswith(b"-0")]
             if len(entries) < count:
                 break
             start = f"({entries[-1][0].decode()}"
-        return found[:limit]
+        gone = {paddle.decode() for paddle in voided}
+        told = [
+            entries_of(entry_id.decode(), text_of(flat), currency.decode(), gone) for entry_id, flat in bids[:limit]
+        ]
+        entries = [entry for each in told for entry in each]
+        return HistoryReply(entries, entries[-1].seq if len(bids) > limit else None)
 
     async def participant(self, guid: str, bidder: str) -> Participant | None:
         """A bidder in an auction, if he has bid there."""
@@ -457,14 +467,3 @@ def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
 def text_of(flat: Sequence[bytes]) -> dict[str, str]:
     """The fields of a stream's entry."""
     return {name.decode(): value.decode() for name, value in _pairs(flat).items()}
-
-
-def _history_entry(entry_id: bytes, flat: Sequence[bytes], voided: Collection[bytes]) -> HistoryEntry:
-    fields = _pairs(flat)
-    return HistoryEntry(
-        seq=int(entry_id.partition(b"-")[0]),
-        paddle=int(fields[b"paddle"]),
-        price=fields[b"price"].decode(),
-        at=int(fields[b"at"]),
-        voided=fields[b"paddle"] in voided,
-    )

@@ -177,17 +177,22 @@ class BidReply(msgspec.Struct):
 
 
 class HistoryEntry(msgspec.Struct):
-    """One accepted bid, as everybody may see it; `price` is the auction's after it, `at` is epoch ms."""
+    """A bid, as everybody may see it: `price` is what this paddle is committed to by it, `at` is epoch ms.
+
+    A bid that the leader's maximum answers at once has two entries of the same `seq`: the bid, at its own maximum, and
+    the leader's automatic bid above it.
+    """
 
     seq: int
     paddle: int
     price: str
+    automatic: bool
     at: int
     voided: bool
 
 
 class HistoryReply(msgspec.Struct):
-    """One page of the bid history; `next` is the `after` of the page after it, or null."""
+    """One page of the bid history, whole bids only; `next` is the `after` of the page after it, or null."""
 
     bids: list[HistoryEntry]
     next: int | None

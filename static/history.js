@@ -2,7 +2,8 @@
 //
 // Rule: only what is missing is fetched, one request at a time. A bid raises the count of bids and
 // the revision by one each; where the two part, something else was decided too, such as that bids
-// are void, and what is shown is fetched anew.
+// are void, and what is shown is fetched anew. A bid that the leader's maximum answers at once is
+// two items of one seq, the bid and the automatic one above it: pages never part them, nor do we.
 
 import { setText } from './page.js';
 import { priceText } from './price.js';
@@ -54,29 +55,29 @@ export class History {
       const isAnew = this.#isOutdated || counted - this.#counted > MOST_ITEMS;
       this.#isOutdated = false;
       const after = isAnew ? Math.max(0, Math.min(this.#first - 1, this.#last - SHOWN_AT_FIRST), counted - MOST_ITEMS) : this.#last;
-      const bids = await this.#fetch(this.#first ? after : Math.max(0, counted - SHOWN_AT_FIRST), PAGE_LIMIT);
-      if (bids && isAnew) this.#forget();
-      if (bids) this.#addNewest(bids.filter((bid) => bid.seq > this.#last));
-      if (bids && bids.length < PAGE_LIMIT) this.#counted = counted;
-      if (!bids && isAnew) this.#isOutdated = true;
+      const page = await this.#fetch(this.#first ? after : Math.max(0, counted - SHOWN_AT_FIRST), PAGE_LIMIT);
+      if (page && isAnew) this.#forget();
+      if (page) this.#addNewest(page.bids.filter((bid) => bid.seq > this.#last));
+      if (page && page.next === null) this.#counted = counted;
+      if (!page && isAnew) this.#isOutdated = true;
       this.#empty.hidden = this.#list.children.length > 0;
-      await new Promise((resolve) => setTimeout(resolve, bids ? LEAST_MS_BETWEEN_FETCHES : RETRY_MS));
+      await new Promise((resolve) => setTimeout(resolve, page ? LEAST_MS_BETWEEN_FETCHES : RETRY_MS));
     }
     this.#fetching = false;
   }
 
   async #showEarlier() {
     const after = Math.max(0, this.#first - 1 - SHOWN_AT_FIRST);
-    const bids = await this.#fetch(after, this.#first - 1 - after);
-    for (const bid of (bids ?? []).reverse()) this.#list.append(this.#item(bid));
-    if (bids?.length) this.#first = after + 1;
+    const page = await this.#fetch(after, this.#first - 1 - after);
+    for (const bid of (page?.bids ?? []).reverse()) this.#list.append(this.#item(bid));
+    if (page?.bids.length) this.#first = after + 1;
     this.#earlier.hidden = this.#first <= 1;
   }
 
   async #fetch(after, limit) {
     try {
       const response = await fetch(auctionUrl(this.#guid, 'bids', { after, limit }));
-      return response.ok ? (await response.json()).bids : null;
+      return response.ok ? await response.json() : null;
     } catch {
       return null; // the connection badge says so already
     }
@@ -87,11 +88,16 @@ export class History {
     for (const bid of bids) this.#list.prepend(this.#item(bid));
     this.#last = bids.at(-1).seq;
     this.#first ||= bids[0].seq;
-    while (this.#list.children.length > MOST_ITEMS) {
+    const items = this.#list.children;
+    while (items.length > MOST_ITEMS || this.#oldest < this.#first) {
+      this.#first = this.#oldest + 1;
       this.#list.lastElementChild.remove();
-      this.#first += 1;
     }
     this.#earlier.hidden = this.#first <= 1;
+  }
+
+  get #oldest() {
+    return Number(this.#list.lastElementChild.dataset.seq);
   }
 
   #item(bid) {
@@ -99,6 +105,7 @@ export class History {
     item.dataset.seq = bid.seq;
     item.dataset.paddle = bid.paddle;
     item.classList.toggle('voided', bid.voided === true);
+    item.classList.toggle('automatic', bid.automatic === true);
     setText(item.querySelector('.amount'), priceText(bid.price, this.#currency));
     const at = item.querySelector('time');
     at.dateTime = new Date(bid.at).toISOString();
@@ -111,8 +118,8 @@ export class History {
     const own = item.dataset.paddle === String(this.#paddle);
     item.classList.toggle('own', own);
     const paddle = text.paddle(item.dataset.paddle);
-    const marks = [paddle, own && text.you, item.classList.contains('voided') && text.voided];
-    setText(item.querySelector('.paddle'), marks.filter(Boolean).join(' · '));
+    const marks = ['automatic', 'voided'].filter((mark) => item.classList.contains(mark)).map((mark) => text[mark]);
+    setText(item.querySelector('.paddle'), [paddle, own && text.you, ...marks].filter(Boolean).join(' · '));
   }
 
   #forget() {

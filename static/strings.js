@@ -112,6 +112,7 @@ const en = {
   paddle: (number) => `Paddle ${number}`,
   leads: (number) => `Paddle ${number} leads`,
   you: 'you',
+  automatic: 'automatic bid',
   voided: 'void',
 };
 
@@ -225,6 +226,7 @@ const zh = {
   paddle: (number) => `${number} 号牌`,
   leads: (number) => `${number} 号牌领先`,
   you: '您',
+  automatic: '自动出价',
   voided: '作废',
 };
 

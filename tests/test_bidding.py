@@ -38,7 +38,7 @@ def test_a_bid_raises_price_revision_count_and_log_together(server: Server, stor
     with store.client() as client:
         assert client.get(f"AuctionMaxPrice-{guid}") == "12.50"
     log = httpx.get(f"{server.url}/auctions/{guid}/bids").json()["bids"]
-    assert log == [{"seq": 1, "paddle": 1, "price": "12.50", "at": state["now"], "voided": False}]
+    assert log == [{"seq": 1, "paddle": 1, "price": "12.50", "automatic": False, "at": state["now"], "voided": False}]
     assert httpx.get(f"{server.url}/auctions/{guid}/price").json() | {"now": 0} == state | {"now": 0}
 
 

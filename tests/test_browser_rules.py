@@ -32,6 +32,10 @@ def test_a_proxy_auction_asks_for_a_maximum_and_keeps_it(open_page: OpenPage, ho
     for page in (ann, bob):
         expect_price(page, "21.00")
     assert "50.00" not in bob.content()
+    expect(bob.locator("#history .paddle")).to_have_text(
+        ["Paddle 1 · automatic bid", "Paddle 2 · you", "Paddle 1"], use_inner_text=True
+    )
+    expect(bob.locator("#history .amount")).to_have_text(["CN¥21.00", "CN¥20.00", "CN¥10.00"])
     place_bid(ann, "40.00")
     expect(ann.locator("#message")).to_contain_text("does not raise your maximum")
     place_bid(ann, "60.00")

@@ -46,20 +46,21 @@ def test_everybody_gets_the_bids_and_operators_get_everything(server: Server, gu
         reply = httpx.get(url, headers=headers)
         public = [{name: str(value).lower() for name, value in row.items()} for row in rows(reply, form)]
         assert [(row["seq"], row["paddle"], row["price"], row["voided"]) for row in public] == [
-            ("1", "1", "10.00", "false"), ("2", "2", "21.00", "true"), ("3", "3", "71.00", "false")
+            ("1", "1", "10.00", "false"), ("2", "2", "20.00", "true"), ("2", "1", "21.00", "true"),
+            ("3", "3", "71.00", "false"),
         ]  # fmt: skip
-        assert set(public[0]) == {"seq", "paddle", "price", "at", "voided"}
+        assert set(public[0]) == {"seq", "paddle", "price", "automatic", "at", "voided"}
         assert "ann" not in reply.text
     reply = httpx.get(url, headers=OPERATOR)
     assert reply.headers["content-disposition"] == f'attachment; filename="{guid}-bids.{form}"'
     assert reply.headers["content-type"].startswith({"csv": "text/csv", "ndjson": "application/x-ndjson"}[form])
     assert reply.headers["cache-control"] == "no-store"
     everything = rows(reply, form)
-    kinds = ["created", "bid", "bid", "raise", "pause", "resume", "edit", "void", "bid", "close", "settled"]
+    kinds = ["created", "bid", "bid", "bid", "raise", "pause", "resume", "edit", "void", "bid", "close", "settled"]
     assert [row["kind"] for row in everything] == kinds
-    assert [row.get("max") or None for row in everything][1:4] == ["50.00", "20.00", "70.00"]
-    assert (everything[4]["actor"], everything[1]["bidder"]) == ("the-house", "ann")
-    details = everything[6]["details"]
+    assert [row.get("max") or None for row in everything][1:5] == ["50.00", "20.00", None, "70.00"]
+    assert (everything[5]["actor"], everything[1]["bidder"]) == ("the-house", "ann")
+    details = everything[7]["details"]
     assert (json.loads(details) if form == "csv" else details) == {"title": "Vase", "reserve": "60.00"}
     assert httpx.head(url).status_code == 200
 
@@ -213,6 +214,6 @@ def test_the_log_can_be_exported_from_the_command_line(
     assert run_command("export", guid, "--format", "ndjson", "--out", str(path), **at_the_store).returncode == 0
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["created", "bid"]
     public = run_command("export", guid, "--url", service.url)
-    assert public.stdout.splitlines()[0] == "seq,paddle,price,at,voided"
+    assert public.stdout.splitlines()[0] == "seq,paddle,price,automatic,at,voided"
     assert "no auction" in refusal(run_command("export", f"no-{guid[:8]}", "--url", service.url))
     assert output(run_command("price", guid, "--json", "--url", service.url))["bids"] == 1

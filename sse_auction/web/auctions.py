@@ -38,7 +38,6 @@ from sse_auction.wire import (
     BidReply,
     BidRequest,
     CreateRequest,
-    HistoryReply,
     RefreshReply,
     TermsReply,
     Update,
@@ -247,10 +246,10 @@ async def history(request: Request) -> Response:
     after = whole_number(request, "after", 0, 0, 2**53 - 1)
     limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
     store = service_of(request).store
-    entries = await store.history(guid, after, limit)
-    if not entries and not (await store.read(guid)).exists:
+    page = await store.history(guid, after, limit)
+    if not page.bids and not (await store.read(guid)).exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
-    return json_reply(HistoryReply(entries, entries[-1].seq if len(entries) == limit else None))
+    return json_reply(page)
 
 
 # --- auctions ------------------------------------------------------------------------------------------------

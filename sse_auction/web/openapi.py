@@ -11,6 +11,7 @@ import msgspec
 
 from sse_auction import __version__
 from sse_auction.auction import State
+from sse_auction.export import COLUMNS, PUBLIC_COLUMNS
 from sse_auction.wire import (
     AuctionReply,
     AuctionsReply,
@@ -96,7 +97,7 @@ OPERATIONS = (
     ),
     Operation(
         "get", "/auctions/{guid}/bids", "The public history of accepted bids",
-        {200: ("Bids in order", HistoryReply)}, (404, 422, 503),
+        {200: ("Bids in order; `limit` counts bids, not entries", HistoryReply)}, (404, 422, 503),
         parameters=(
             _parameter("after", "query", "only bids with a higher seq", type="integer", minimum=0, default=0), _LIMIT,
         ),
@@ -122,7 +123,9 @@ OPERATIONS = (
     *(
         Operation(
             "get", f"/auctions/{{guid}}/bids.{form}",
-            f"The log as {form.upper()}: bids; with an operator's token everything", {200: ("The log", media_type)},
+            f"The log as {form.upper()}: bids; with an operator's token everything",
+            {200: (f"Columns {', '.join(PUBLIC_COLUMNS)}; for operators {', '.join(COLUMNS)}, where `details` has what "
+                   "an act changed, null for what it removed", media_type)},
             (401, 404, 409, 422, 503),
         )
         for form, media_type in (("csv", "text/csv"), ("ndjson", "application/x-ndjson"))

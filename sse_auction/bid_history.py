@@ -1,0 +1,27 @@
+"""What a bid in the log tells everybody: who has committed himself to what by it.
+
+Pure. The log keeps a bid as it was decided: its maximum, and the price and the leader that it made. A leader's maximum
+is nobody's business; that of a bid which was outbid at once is what its bidder is committed to, and no secret any more.
+"""
+
+from collections.abc import Collection, Mapping
+
+from sse_auction.money import format_amount, parse_amount
+from sse_auction.wire import HistoryEntry
+
+
+def entries_of(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> list[HistoryEntry]:
+    """The bid, and where it was outbid at once the automatic bid of the leader that did so.
+
+    Logs of older releases do not say who leads after a bid: there only the bid itself can be told.
+    """
+    seq, at, paddle = int(entry_id.partition("-")[0]), int(fields["at"]), fields["paddle"]
+    price = parse_amount(fields["price"], currency)
+    committed = min(price, int(fields.get("max", price)))
+    is_void = paddle in voided
+    told = [HistoryEntry(seq, int(paddle), format_amount(committed, currency), False, at, is_void)]
+    leader = fields.get("leader", paddle)
+    if leader != paddle:
+        is_void = is_void or leader in voided
+        told.append(HistoryEntry(seq, int(leader), format_amount(price, currency), True, at, is_void))
+    return told
