@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sse_auction import keys
 from sse_auction.auction import Offer, State
+from sse_auction.catalogue import Cursor
 from sse_auction.lease import Lease
 from sse_auction.link import StoreError
 from sse_auction.money import parse_amount
@@ -81,9 +82,9 @@ class Demo:
     async def _open_lots_of_any_process(self) -> dict[str, str]:
         """Guids by title: what an earlier process or the last holder of the lease has opened."""
         found: dict[str, str] = {}
-        cursor: str | None = None
+        cursor: Cursor | None = None
         while True:
-            page = await self._store.list_auctions("open", cursor, 200)
+            page = await self._store.catalogue.page("open", cursor, 200)
             found |= {terms.title: terms.guid for terms, _ in page.auctions if terms.guid.startswith(GUID_PREFIX)}
             cursor = page.next
             if cursor is None:

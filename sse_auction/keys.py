@@ -2,14 +2,20 @@
 
 from hashlib import blake2s
 
-INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by closing time
-DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment at which time does something to it
+INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by the closing it was created with
+DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment at which it is to be looked at
+LISTS_COMPLETE = "{sse-auction:lists}:complete"  # there when everything in the index has been listed
 MEMORY = "sse-auction:memory"  # a random word: gone or another one means that the store lost its data
 OUTBOXES = "sse-auction:outboxes"  # set: guids of auctions that have something to tell
 DEAD = "sse-auction:dead"  # set: guids of auctions of which something could not be told
 DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
 
 _PRICE_PREFIX = "AuctionMaxPrice-"
+
+
+def listed(listing: str) -> str:
+    """Sorted set: the entries of a listing, in their order."""
+    return f"{{sse-auction:lists}}:{listing}"
 
 
 def price(guid: str) -> str:

@@ -109,6 +109,7 @@ class Service:
         self._own("mirror", self.mirror.run())
         self._own("hub", self.hub.run())
         self._own("settling", settle_always(self.store))
+        self._own("catalogue", self.store.catalogue.keep())
         self._own("vital signs", self._watch_vital_signs())
         if is_server and (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
             give_up_seconds = self.settings.webhook_give_up_seconds

@@ -1,4 +1,4 @@
-"""Auctions in the store: create, bid, read, list, history.
+"""Auctions in the store: create, bid, read, history.
 
 Rule: every decision is one Lua script, made by the store's own clock, and its reply becomes a Python value in one
 `match`. A low bid is a value, not an exception; exceptions mean that the store did not answer. Nothing is ever
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s, sha1
 from importlib.resources import files
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
 
 from sse_auction import keys
 from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
 from sse_auction.bid_history import entries_of
+from sse_auction.catalogue import Catalogue
 from sse_auction.decisions import Accepted, Created, Done, NotCreated, Refusal, Refused, Standing
 from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
@@ -31,18 +32,8 @@ ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
 OLDEST_VERSION = (6, 2)
 SETTLED_AT_ONCE = 100  # auctions
 _MOST_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
-_MOST_PAGES_PER_LISTING = 10  # of auctions filtered by status; then the cursor goes to the client
 
 _REFUSALS: dict[bytes, Refusal] = {reason.encode(): reason for reason in get_args(Refusal)}
-Listing: TypeAlias = Literal["all", "upcoming", "open", "closed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a listing; `next` is the cursor of the page after it."""
-
-    auctions: list[tuple[Terms, State]]
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +128,9 @@ class Store:
         self._outbox = outbox  # what somebody reads there
         self._create_script, self._bid_script = Script("create"), Script("bid")
         self._act_script, self._settle_script = Script("act"), Script("settle")
+        self._settled_script = Script("settled", decides=False)
+        self.catalogue = Catalogue(self)
         self._asked: dict[str, asyncio.Task[Update]] = {}  # reads that have not left yet
-        self._indexed: dict[str, int] = {}  # closing times that the index has from here
         self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
 
     async def run(self) -> None:
@@ -193,7 +185,9 @@ class Store:
         script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE)
         match await self._create_script.run(self.link(), script_keys, arguments):
             case [b"created", _, now, _, _, _, _, *values]:
-                return Created(*self._terms_and_state(new.guid, now, b"", values))
+                terms, state = self._terms_and_state(new.guid, now, b"", values)
+                await self.catalogue.note(terms, state)
+                return Created(terms, state)
             case [b"exists", now]:
                 return NotCreated("exists", int(now))
             case [b"past", now]:
@@ -243,8 +237,10 @@ class Store:
         reply = await self._bid_script.run(self.link(), script_keys, arguments)
         match reply:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
-                _, state = self._terms_and_state(guid, now, price, values)
-                self._announce(state)
+                terms, state = self._terms_and_state(guid, now, price, values)
+                self._announce(guid)
+                if state.is_final and replayed != b"1":
+                    await self.catalogue.note(terms, state)
                 return Accepted(int(seq), int(paddle), _STANDINGS[standing], state, replayed == b"1")
             case _:
                 return self._refusal(guid, reply)
@@ -258,50 +254,51 @@ class Store:
             *self._shared_arguments(currency), act.kind, actor, reason, _or_empty(act.closes_at), act.title or "",
             _or_empty(act.reserve), act.bidder or "", _or_empty(act.paddle),
         )  # fmt: skip
+        self.catalogue.look_at(guid)  # before: should the answer be lost, it is still filed
         reply = await self._act_script.run(self.link(), _keys_of_decisions(guid), arguments)
         match reply:
             case [b"done", _, now, price, _, _, _, *values]:
                 terms, state = self._terms_and_state(guid, now, price, values)
-                self._announce(state)
+                self._announce(guid)
+                await self.catalogue.note(terms, state)
                 return Done(terms, state)
             case _:
                 return self._refusal(guid, reply)
 
     async def settle_due(self, most: int = SETTLED_AT_ONCE) -> int:
         """Do what is due by time alone, of up to `most` auctions; how many those were. Any process may, at any time."""
-        link = self.link()
-        due: list[bytes] = await link.call("ZRANGE", keys.DUE, "-inf", self._facts.now(), "BYSCORE", "LIMIT", 0, most)
-        await asyncio.gather(*(self.settle(guid.decode()) for guid in due))
+        command = ("ZRANGE", keys.DUE, "-inf", self._facts.now(), "BYSCORE", "LIMIT", 0, most, "WITHSCORES")
+        due: list[tuple[bytes, float]] = await self.link().call(*command)
+        await asyncio.gather(*(self.settle(guid.decode(), int(since)) for guid, since in due))
         return len(due)
 
-    async def settle(self, guid: str) -> None:
-        """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once."""
+    async def settle(self, guid: str, since: int | None = None) -> None:
+        """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once.
+
+        It is filed as what it is then, and made due again when time will next do something to it. One that is over
+        is no longer due, unless it has become so again after `since`.
+        """
         link = self.link()
         currency = await self.currency_of(guid)
         when = b""
         if not isinstance(currency, Refused):
-            (when,) = await self._settle_script.run(link, _keys_of_decisions(guid), self._shared_arguments(currency))
+            reply = await self._settle_script.run(link, _keys_of_decisions(guid), self._shared_arguments(currency))
             if self._outbox:
                 await link.call("SADD", keys.OUTBOXES, guid)
+            if len(reply) > 1:
+                when, _, now, price, _, _, _, *values = reply
+                await self.catalogue.file(self._terms_and_state(guid, now, price, values))
         if when:
             await link.call("ZADD", keys.DUE, int(when), guid)
-        else:
+        elif since is None:
             await link.call("ZREM", keys.DUE, guid)
+        else:
+            await self._settled_script.run(link, [keys.DUE], [guid, str(since)])
 
-    def _announce(self, state: State) -> None:
-        """Say elsewhere what a script has changed. Best effort: those keys are of other slots than the auction.
-
-        Listings are by closing time; and whoever sends what the outbox holds should hear that there is something.
-        """
+    def _announce(self, guid: str) -> None:
+        """Let whoever sends what the outbox holds hear that there is something. Best effort: it is of another slot."""
         if self._outbox and self._link is not None:
-            self._link.call("SADD", keys.OUTBOXES, state.guid)
-        closes_at = state.closes_at
-        if closes_at is None or self._link is None or self._indexed.get(state.guid) == closes_at:
-            return
-        if len(self._indexed) > _MOST_REMEMBERED:
-            self._indexed.clear()
-        self._indexed[state.guid] = closes_at
-        self._link.call("ZADD", keys.INDEX, "XX", closes_at, state.guid)
+            self._link.call("SADD", keys.OUTBOXES, guid)
 
     def _refusal(self, guid: str, reply: list[bytes]) -> Refused:
         match reply:
@@ -330,7 +327,7 @@ class Store:
 
     async def read(self, guid: str) -> Record:
         """One auction's record as of now."""
-        (record,) = await self._read_many([guid])
+        (record,) = await self.read_many([guid])
         return record
 
     async def state(self, guid: str) -> State:
@@ -348,7 +345,8 @@ class Store:
         del self._asked[guid]  # from here on it is too late to join
         return Update(await self.state(guid))
 
-    async def _read_many(self, guids: Sequence[str]) -> list[Record]:
+    async def read_many(self, guids: Sequence[str]) -> list[Record]:
+        """The records of several auctions as of now, in the same order."""
         link = self.link()
         pending = [link.transaction(*read_commands(guid)) for guid in guids]
         replies = await asyncio.gather(*pending)
@@ -391,33 +389,6 @@ class Store:
             ("SISMEMBER", keys.voided(guid), paddle), ("HGET", keys.private(guid), b"void:" + paddle)
         )
         return Participant(int(paddle), bool(is_voided), reason.decode() if is_voided and reason else None)
-
-    async def list_auctions(self, status: Listing, after: str | None, limit: int) -> Page:
-        """Recorded auctions by closing time (closed ones: latest first), after the auction `after`."""
-        link = self.link()
-        closed: int = await link.call("ZCOUNT", keys.INDEX, "-inf", self._facts.now())
-        total: int = await link.call("ZCARD", keys.INDEX)
-        backwards = status == "closed"
-        start = {"all": 0, "closed": total - closed}.get(status, closed)
-        if after is not None:
-            rank: int | None = await link.call("ZREVRANK" if backwards else "ZRANK", keys.INDEX, after)
-            start = start if rank is None else max(start, rank + 1)
-        found: list[tuple[Terms, State]] = []
-        last: str | None = after
-        for _ in range(_MOST_PAGES_PER_LISTING):
-            command = "ZREVRANGE" if backwards else "ZRANGE"
-            guids = [guid.decode() for guid in await link.call(command, keys.INDEX, start, start + limit - 1)]
-            for record in await self._read_many(guids):
-                state = self.state_of(record)
-                last = record.guid
-                if record.terms is not None and status in ("all", state.status):
-                    found.append((record.terms, state))
-                    if len(found) == limit:
-                        return Page(found, last)
-            start += limit
-            if len(guids) < limit:
-                return Page(found, None)
-        return Page(found, last)
 
     # --- states ------------------------------------------------------------------------------------------------
 

@@ -160,10 +160,12 @@ class AuctionReply(msgspec.Struct):
 
 
 class AuctionsReply(msgspec.Struct):
-    """One page of auctions; `next` is the cursor of the page after it, or null."""
+    """One page of auctions: the cursor of the page after it, or null; how many there are, and how many come before."""
 
     auctions: list[AuctionReply]
     next: str | None
+    total: int
+    before: int
 
 
 class BidReply(msgspec.Struct):

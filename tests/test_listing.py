@@ -106,8 +106,6 @@ def test_a_cursor_survives_what_happens_between_two_pages(catalogue: tuple[Serve
         assert len(names) == len(set(names))
         assert set(guids["open"]) <= set(names)
         guids["open"] += made
-        unknown_cursor = client.get("/auctions", params={"after": "nobody-gave-this"})
-        assert unknown_cursor.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -120,6 +118,7 @@ def test_a_cursor_survives_what_happens_between_two_pages(catalogue: tuple[Serve
         ("/auctions", "status=sold"),
         ("/auctions", "after=a b"),
         ("/auctions", "after="),
+        ("/auctions", "after=nobody-gave-this"),
         ("/auctions/GUID/bids", "limit=0"),
         ("/auctions/GUID/bids", "limit=1.0"),
         ("/auctions/GUID/bids", "after=-1"),

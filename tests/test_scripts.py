@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sse_auction import auction as auction_module
-from sse_auction import refusals, store
+from sse_auction import keys, refusals, store
 from sse_auction.auction import Act, Offer
 from sse_auction.facts import StoreFacts
 from sse_auction.lease import Lease
@@ -301,6 +301,10 @@ class Walk:
             await self._store.settle(self._guid)
             await self._store.settle(self._guid)
             await self.act("close")
+        since = now_ms()
+        await self._store.link().call("ZADD", keys.DUE, since, self._guid)
+        await self._store.settle(self._guid, since - 1)  # it has become due again
+        await self._store.settle(self._guid, since)
         await self.create(opens_at=now_ms() + 10**6)
         await self._store.settle(self._guid)
         self._store._outbox = ""

@@ -117,6 +117,9 @@ def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
                 assert (await other.next()).data["status"] == "unknown"
         assert server.metric("sse_auction_mirror_polling") == 0
 
-    auctions = ["~AuctionMaxPrice-*", "~{AuctionMaxPrice-*", "~sse-auction:auctions", "~sse-auction:due"]
+    auctions = [
+        "~AuctionMaxPrice-*", "~{AuctionMaxPrice-*", "~sse-auction:auctions", "~sse-auction:due",
+        "~{sse-auction:lists}:*",
+    ]  # fmt: skip
     with running_server(directory, REDIS_URL=as_user(own_store, *auctions, *memory_rules)) as server:
         run(look(server))

@@ -1,5 +1,5 @@
 -- Records a new auction, or leaves an existing one untouched.
--- KEYS  8 index of all auctions (sorted set by closing time)  9 what is due (sorted set by moment)
+-- KEYS  8 index of all auctions (sorted set by this closing time)  9 what is due (sorted set by moment)
 -- ARGV  5 guid  6 opens_at ms ('' = now)  7 actor  8 seller's bidder id ('' = none)  9 reserve (minor units, '' = none)
 --       10 priority bidders (JSON array)  11.. field, value, ... of the public hash, closes_at among them
 -- Reply {'created', '0', now, '', '', '', '', values of FIELDS...} | {'exists', now} | {'past', now}: closes_at is not after now and opens_at
@@ -20,6 +20,6 @@ log_act(auction, 'created', 'actor', ARGV[7], 'opens_at', opens_at, 'seller', AR
   'priority', ARGV[10], unpack(ARGV, 11))
 write(auction)
 redis.call('ZADD', index_key, closes_at, guid)
-redis.call('ZADD', due_key, tonumber(opens_at), guid)
+redis.call('ZADD', due_key, now, guid) -- at once: should its creator die now, it is still listed
 
 return reply_of('created')

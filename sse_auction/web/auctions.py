@@ -10,14 +10,14 @@ from functools import lru_cache, partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction import Seen, is_guid
+from sse_auction.auction import Seen
 from sse_auction.auth import Identity
+from sse_auction.catalogue import LISTINGS, Cursor, WrongCursor
 from sse_auction.decisions import Created, Refused
 from sse_auction.link import StoreError
 from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError
 from sse_auction.refusals import explain
-from sse_auction.store import Listing
 from sse_auction.texts import WrongText, check_key
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import (
@@ -254,21 +254,23 @@ async def history(request: Request) -> Response:
 
 # --- auctions ------------------------------------------------------------------------------------------------
 
-_LISTINGS: dict[str, Listing] = {"all": "all", "upcoming": "upcoming", "open": "open", "closed": "closed"}
-
 
 async def list_auctions(request: Request) -> Response:
-    """One page of recorded auctions by closing time."""
+    """One page of recorded auctions."""
     wanted = request.query_params.get("status", "all")
-    if wanted not in _LISTINGS:
-        raise Problem("invalid", f"status={wanted[:40]!r} is none of {', '.join(_LISTINGS)}")
+    listing = next((each for each in LISTINGS if each == wanted), None)
+    if listing is None:
+        raise Problem("invalid", f"status={wanted[:40]!r} is none of {', '.join(LISTINGS)}")
     limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
-    after = request.query_params.get("after")
-    if after is not None and not is_guid(after):
-        raise Problem("invalid", f"after={after[:80]!r} is not a cursor that this listing gave")
-    page = await service_of(request).store.list_auctions(_LISTINGS[wanted], after, limit)
+    text = request.query_params.get("after")
+    try:
+        after = None if text is None else Cursor.read(text, listing)
+    except WrongCursor as error:
+        raise Problem("invalid", f"after={str(error)[:80]!r} is not a cursor that this listing gave") from None
+    page = await service_of(request).store.catalogue.page(listing, after, limit)
     auctions = [AuctionReply(TermsReply.of(terms), state) for terms, state in page.auctions]
-    return json_reply(AuctionsReply(auctions, page.next))
+    cursor = None if page.next is None else str(page.next)
+    return json_reply(AuctionsReply(auctions, cursor, page.total, page.before))
 
 
 async def read_auction(request: Request) -> Response:

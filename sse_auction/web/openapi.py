@@ -11,6 +11,7 @@ import msgspec
 
 from sse_auction import __version__
 from sse_auction.auction import State
+from sse_auction.catalogue import LISTINGS
 from sse_auction.export import COLUMNS, PUBLIC_COLUMNS
 from sse_auction.wire import (
     AuctionReply,
@@ -103,13 +104,14 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "get", "/auctions", "List recorded auctions by closing time", {200: ("One page", AuctionsReply)}, (422, 503),
+        "get", "/auctions", "List recorded auctions by the closing that they were created with",
+        {200: ("One page", AuctionsReply)}, (422, 503),
         parameters=(
             _parameter(
-                "status", "query", "only these; closed ones come latest first",
-                type="string", enum=["all", "upcoming", "open", "closed"], default="all",
+                "status", "query", "only these; closed and cancelled ones come latest first",
+                type="string", enum=list(LISTINGS), default="all",
             ),
-            _parameter("after", "query", "the cursor `next` of the page before"), _LIMIT,
+            _parameter("after", "query", "`next` of the page before, as it was given there"), _LIMIT,
         ),
     ),
     Operation(

@@ -1,0 +1,286 @@
+"""Which auctions there are, by status: what listings are read from.
+
+Rule: a list only proposes, and the auction itself decides whether it is shown. A list is a sorted set of entries
+`<moment>:<guid>`, all with score 0 and so in the order of their bytes. The moment of an entry never moves while its
+auction stays in the list: it is the closing that the auction was created with, and in the lists of what is over the
+moment at which it was. So a page begins after an entry, not at a rank, whatever has happened to that entry's auction.
+
+The lists are of another slot than the auctions, and are written after them: `file` may be repeated at any time. What
+it has not done, because a process or its connection died, is mended by whoever finds it: auctions that are due are
+looked at with every listing, an entry that does not fit has its auction made due, and `keep` goes through all that is
+not over.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, Protocol, Self, TypeAlias, get_args
+
+from sse_auction import keys
+from sse_auction.auction import Record, State, Terms
+from sse_auction.link import Link, StoreError, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+Listing: TypeAlias = Literal["all", "upcoming", "open", "closed", "cancelled"]
+LISTINGS: tuple[Listing, ...] = get_args(Listing)
+_NOT_OVER: tuple[Listing, ...] = ("upcoming", "open")
+_LATEST_FIRST: tuple[Listing, ...] = ("closed", "cancelled")
+_ENTRY = re.compile(r"[0-9]{15}:[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+_DUE_AHEAD_MS = 1000  # the store's clock is estimated, and auctions become due while a page is read
+_AT_ONCE = 500  # auctions
+_PATIENCE_SECONDS = 2.0  # of a listing, while what an earlier version has recorded is being filed
+_RETRY_SECONDS = 1.0
+_KEEP_SECONDS = 600.0  # between looks at all that is not over
+
+Shown: TypeAlias = tuple[Terms, State]
+
+
+class WrongCursor(ValueError):
+    """A cursor that no page of this listing gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page ends: at an entry of a listing. It holds whatever becomes of that entry."""
+
+    listing: Listing
+    entry: str
+
+    def __str__(self) -> str:
+        return f"{self.listing}.{self.entry.replace(':', '.')}"
+
+    @classmethod
+    def read(cls, text: str, listing: Listing) -> Self:
+        """The reverse; `WrongCursor` unless it is one of this listing."""
+        name, _, place = text.partition(".")
+        entry = place.replace(".", ":", 1)
+        if name != listing or not _ENTRY.fullmatch(entry):
+            raise WrongCursor(text)
+        return cls(listing, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing. `next` is None where nothing follows; `before` of the `total` come before this page."""
+
+    auctions: list[Shown]
+    next: Cursor | None
+    total: int
+    before: int
+
+
+class House(Protocol):
+    """The store, as far as it is needed here."""
+
+    async def connected(self) -> None: ...
+    def link(self) -> Link: ...
+    def now(self) -> int: ...
+    def state_of(self, record: Record) -> State: ...
+    async def read_many(self, guids: Sequence[str]) -> list[Record]: ...
+
+
+class Catalogue:
+    """The lists of one store's auctions."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._complete = asyncio.Event()
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    async def file(self, *auctions: Shown) -> None:
+        """Put auctions into the lists of their statuses, and out of all others."""
+        commands: dict[tuple[str, Listing], list[str]] = {}
+        for terms, state in auctions:
+            for each in LISTINGS:
+                if _belongs(state, each):
+                    commands.setdefault(("ZADD", each), []).extend(("0", _entry(each, terms)))
+                elif state.status != "unknown":  # a damaged one stays where it is until it is repaired
+                    commands.setdefault(("ZREM", each), []).append(_entry(each, terms))
+        if commands:
+            await self._house.link().transaction(
+                *((command, keys.listed(each), *rest) for (command, each), rest in commands.items())
+            )
+
+    async def note(self, terms: Terms, state: State) -> None:
+        """File an auction that has just been decided. What was decided must be answered even if this fails."""
+        try:
+            await self.file((terms, state))
+        except StoreError as error:
+            log.warning("auction %s could not be listed, and will be later: %s", terms.guid, error)
+        self.look_at(terms.guid)  # another decision may have been filed meanwhile
+
+    def look_at(self, guid: str) -> None:
+        """Make an auction due, so that it is soon settled and filed as it is then. Best effort."""
+        with suppress(StoreUnavailable):
+            self._house.link().call("ZADD", keys.DUE, self._house.now(), guid)
+
+    async def forget(self, terms: Terms) -> None:
+        """Take an auction, which is gone or about to go, out of everything."""
+        link = self._house.link()
+        await link.transaction(*(("ZREM", keys.listed(each), _entry(each, terms)) for each in LISTINGS))
+        await link.call("ZREM", keys.DUE, terms.guid)
+        await link.call("ZREM", keys.INDEX, terms.guid)
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    async def page(self, listing: Listing, after: Cursor | None, limit: int) -> Page:
+        """Up to `limit` auctions after a cursor: by the closing they were created with; what is over latest first.
+
+        Whatever belongs to the listing all the time is given exactly once by all pages together.
+        """
+        await self._until_complete()
+        start = after.entry if after else None
+        backwards = listing in _LATEST_FIRST
+        due, total, before = await self._due(listing, start)
+        found = {entry: shown for entry, shown in due.items() if _follows(entry, start, backwards)}
+        found |= await self._walk(listing, start, limit)
+        given = sorted(found.items(), reverse=backwards)[:limit]
+        cursor = Cursor(listing, given[-1][0]) if len(found) > limit else None
+        return Page([shown for _, shown in given], cursor, total, before)
+
+    async def _walk(self, listing: Listing, start: str | None, limit: int) -> dict[str, Shown]:
+        """More than `limit` auctions of a list after an entry, or all that there are, by entry."""
+        backwards = listing in _LATEST_FIRST
+        first, last = ("+", "-") if backwards else ("-", "+")
+        options = ("BYLEX", *(("REV",) if backwards else ()), "LIMIT", 0, limit + 1)
+        found: dict[str, Shown] = {}
+        while len(found) <= limit:
+            bounds = (f"({start}" if start else first, last)
+            entries = await self._house.link().call("ZRANGE", keys.listed(listing), *bounds, *options)
+            found |= await self._fitting(listing, [entry.decode() for entry in entries])
+            if len(entries) <= limit:
+                break
+            start = entries[-1].decode()
+        return found
+
+    async def _fitting(self, listing: Listing, entries: Sequence[str]) -> dict[str, Shown]:
+        """Those of a list's entries whose auctions say the same of themselves."""
+        records = await self._house.read_many([_guid_of(entry) for entry in entries])
+        found: dict[str, Shown] = {}
+        for entry, record in zip(entries, records, strict=True):
+            if record.terms is None and record.damage is not None:
+                continue
+            if record.terms is None or _entry(listing, record.terms) != entry:
+                # Of an auction that is gone, or of a closing that was not the last: such a moment never comes back.
+                self._house.link().call("ZREM", keys.listed(listing), entry)
+                continue
+            state = self._house.state_of(record)
+            if _belongs(state, listing):
+                found[entry] = record.terms, state
+            elif record.damage is None:
+                self.look_at(record.guid)
+        return found
+
+    async def _due(self, listing: Listing, start: str | None) -> tuple[dict[str, Shown], int, int]:
+        """What belongs to a listing of what is due; how many there are in the whole listing, and up to `start`.
+
+        Time alone has done something to what is due, and the lists may not know yet.
+        """
+        link, key = self._house.link(), keys.listed(listing)
+        backwards = listing in _LATEST_FIRST
+        until_start = (f"[{start}", "+") if backwards else ("-", f"[{start}")
+        filed = link.call("ZCARD", key)
+        passed = link.call("ZLEXCOUNT", key, *until_start) if start else None
+        soon = self._house.now() + _DUE_AHEAD_MS
+        guids = [guid.decode() for guid in await link.call("ZRANGE", keys.DUE, "-inf", soon, "BYSCORE")]
+        total, before = await filed, await passed if passed else 0
+        records = [each for each in await self._house.read_many(guids) if each.terms is not None]
+        entries = [_entry(listing, each.terms) for each in records if each.terms is not None]
+        scores = await link.call("ZMSCORE", key, *entries) if entries else []
+        found: dict[str, Shown] = {}
+        for entry, record, score in zip(entries, records, scores, strict=True):
+            state = self._house.state_of(record)
+            belongs = _belongs(state, listing)
+            if belongs and record.terms is not None:
+                found[entry] = record.terms, state
+            more = belongs - (score is not None)
+            total += more
+            before += more if start and not _follows(entry, start, backwards) else 0
+        return found, total, before
+
+    async def _until_complete(self) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._complete.wait()
+        except TimeoutError:
+            raise StoreUnavailable("the lists of auctions are still being made; ask again") from None
+
+    # --- keeping -------------------------------------------------------------------------------------------------
+
+    async def keep(self) -> None:
+        """Have every auction in its list, until cancelled."""
+        while True:
+            try:
+                await self._house.connected()
+                await self._adopt()
+                for listing in _NOT_OVER:
+                    await self._look_through(listing)
+            except StoreError as error:
+                log.debug("the lists cannot be kept now: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await asyncio.sleep(_KEEP_SECONDS)
+
+    async def _adopt(self) -> None:
+        """File what versions that keep no lists have recorded, and may record as long as such a process runs."""
+        link = self._house.link()
+        if await link.call("EXISTS", keys.LISTS_COMPLETE):
+            self._complete.set()
+            if await link.call("ZCARD", keys.INDEX) <= await link.call("ZCARD", keys.listed("all")):
+                return
+        cursor, count = b"0", 0
+        while True:
+            cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", _AT_ONCE)
+            records = await self._house.read_many([guid.decode() for guid in flat[::2]])
+            recorded = [(each.terms, self._house.state_of(each)) for each in records if each.terms is not None]
+            await self.file(*recorded)
+            due = [each.guid for each in records if each.terms is not None and each.outcome is None]
+            await self._make_due(due)
+            count += len(recorded)
+            if cursor == b"0":
+                break
+        await link.call("SET", keys.LISTS_COMPLETE, "1")
+        self._complete.set()
+        log.info("%d auctions were listed", count)
+
+    async def _look_through(self, listing: Listing) -> None:
+        """Go through a list of what is not over: each must belong there, and be due some time."""
+        link, start = self._house.link(), "-"
+        while True:
+            found = await link.call("ZRANGE", keys.listed(listing), start, "+", "BYLEX", "LIMIT", 0, _AT_ONCE)
+            entries = [entry.decode() for entry in found]
+            await self._fitting(listing, entries)
+            await self._make_due([_guid_of(entry) for entry in entries])
+            if len(entries) < _AT_ONCE:
+                return
+            start = f"({entries[-1]}"
+
+    async def _make_due(self, guids: Sequence[str]) -> None:
+        """Have auctions that are due at no time looked at now."""
+        if guids:
+            now = str(self._house.now())
+            await self._house.link().call("ZADD", keys.DUE, "NX", *(part for guid in guids for part in (now, guid)))
+
+
+def _belongs(state: State, listing: Listing) -> bool:
+    return listing in ("all", state.status)
+
+
+def _entry(listing: Listing, terms: Terms) -> str:
+    """Where an auction stands in a listing if it belongs there."""
+    moment = terms.closes_at if listing in _LATEST_FIRST else terms.original_closes_at
+    return f"{moment:015d}:{terms.guid}"
+
+
+def _guid_of(entry: str) -> str:
+    return entry.partition(":")[2]
+
+
+def _follows(entry: str, start: str | None, backwards: bool) -> bool:
+    return start is None or (entry < start if backwards else entry > start)
