@@ -18,6 +18,7 @@ import msgspec
 
 from sse_auction.auction import is_guid
 from sse_auction.checks import WRONG
+from sse_auction.texts import counted
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction
 
 _DURATION = re.compile(r"\+([0-9]+)(s|m|h|d)")
@@ -192,7 +193,7 @@ def _check_header(header: Iterable[str]) -> None:
 
 def _of_cells(header: list[str], cells: list[str]) -> CreateRequest:
     if len(cells) > len(header):
-        raise ValueError(f"it has {len(cells)} cells, and the header {len(header)}")
+        raise ValueError(f"it has {counted(len(cells), 'cell')}, and the header {len(header)}")
     terms: dict[str, Any] = {}
     for name, cell in zip(header, cells, strict=False):
         if cell.strip():

@@ -21,7 +21,8 @@ _EXPONENTS = {
 }
 EXPONENTS: dict[str, int] = {code: exp for exp, codes in _EXPONENTS.items() for code in codes.split()}
 
-_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,8}))?", re.ASCII)
+_DECIMAL = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
+_ENOUGH_DIGITS = len(str(MAX_MINOR_UNITS)) + 1  # what has more is too large; Python would not read thousands of them
 _FOREIGN_DECIMAL = re.compile(r"0*([0-9]{1,16})(?:\.([0-9]{1,8}))?", re.ASCII)
 
 
@@ -45,10 +46,11 @@ def parse_amount(text: str, currency: str) -> int:
         raise AmountError(f"{text[:40]!r} is not a decimal amount such as {format_amount(12500, currency)!r}")
     whole, part = match[1], match[2] or ""
     if len(part) > exponent:
-        raise AmountError(f"{text!r} has {len(part)} decimals, {currency} has {exponent}")
-    minor = int(whole + part.ljust(exponent, "0"))
+        decimals = "1 decimal" if len(part) == 1 else f"{len(part)} decimals"
+        raise AmountError(f"{text[:40]!r} has {decimals}, {currency} has {exponent}")
+    minor = int((whole + part.ljust(exponent, "0"))[:_ENOUGH_DIGITS])
     if minor > MAX_MINOR_UNITS:
-        raise AmountError(f"{text!r} is above the largest amount, {format_amount(MAX_MINOR_UNITS, currency)}")
+        raise AmountError(f"{text[:40]!r} is above the largest amount, {format_amount(MAX_MINOR_UNITS, currency)}")
     return minor
 
 

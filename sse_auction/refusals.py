@@ -14,6 +14,7 @@ _TEXTS = {
     "not_for_sale": ("not_open", "auction {guid!r} cannot be bought now"),
     "lowering": ("too_low", "{offer} does not raise your maximum"),
     "too_low": ("too_low", "{offer} is too low; the next bid is {next_bid} {currency}"),
+    "nothing_higher": ("too_low", "{offer} is too low, and nothing more can be bid: {leading} {currency} is the top"),
     "too_high": ("too_high", "{offer} is more than a hundred times the next bid, {next_bid} {currency}; confirm it"),
     "not_aligned": (
         "not_aligned",
@@ -38,8 +39,9 @@ def subject_of(act: Act) -> str:
 
 def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:
     """(code, sentence) for what was refused in auction `guid`; `offer` is the amount, moment or bidder in question."""
-    code, text = _TEXTS[refused.reason]
     state = refused.state
+    at_top = refused.reason == "too_low" and state is not None and state.next_bid is None
+    code, text = _TEXTS["nothing_higher" if at_top else refused.reason]
     return code, text.format(
         guid=guid,
         offer=offer,

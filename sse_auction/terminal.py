@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sse_auction.auction import State
+from sse_auction.texts import counted
 
 HISTORY_ROWS = 8
 
@@ -26,7 +27,7 @@ def describe(state: State) -> str:
     if state.buy_now:
         parts.append(f"buy now {state.buy_now}")
     if state.bids:
-        parts.append(f"{state.bids} bids, paddle {state.leader} leads")
+        parts.append(f"{counted(state.bids, 'bid')}, paddle {state.leader} leads")
     return " | ".join(parts + remarks(state))
 
 

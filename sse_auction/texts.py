@@ -40,3 +40,8 @@ def check_key(key: str) -> None:
     """`WrongText` unless `key` can be an `Idempotency-Key`. HTTP takes spaces at its ends away, so it has none."""
     if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable() and key == key.strip()):
         raise WrongText(f"Idempotency-Key is not 1 to {LONGEST_KEY} printable ASCII characters")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 bid`, `2 bids`: for nouns whose plural takes an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -128,7 +128,7 @@ WANTED = {"title": "A vase", "start_price": "10.00", "closes_at": 4_000_000_000_
         ({"start_price": 10.5}, "`$.start_price`"),
         ({"start_price": "1e3"}, "'1e3'"),
         ({"start_price": "10.001"}, "'10.001' has 3 decimals, CNY has 2"),
-        ({"start_price": "10.5", "currency": "JPY"}, "'10.5' has 1 decimals, JPY has 0"),
+        ({"start_price": "10.5", "currency": "JPY"}, "'10.5' has 1 decimal, JPY has 0"),
         ({"start_price": "-1.00"}, "'-1.00'"),
         ({"start_price": "90071992547409.92"}, "'90071992547409.92'"),
         ({"closes_at": "tomorrow"}, "`$.closes_at`"),

@@ -80,11 +80,41 @@ def test_help_names_every_option(name: str | None) -> None:
 
 
 def test_wrong_usage_is_told_with_the_usage() -> None:
-    for arguments in (["nothing"], ["price", "a b"], ["bid", "x", "1"]):
+    for arguments in (["nothing"], ["price", "a b"], ["bid", "x", "1"], ["token", "ann", "--auction", "a b"],
+                      ["webhooks", "--retry", "a b"], ["load", "http://x", "--guid", "a b"]):  # fmt: skip
         done = run_command(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert "Usage:" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_guid_may_begin_with_a_dash(valkey: StoreProcess, guid: str) -> None:
+    name = f"-x{guid}"
+    where = {"REDIS_URL": valkey.url}
+    made = run_command("create", "Desk", "--guid", name, "--start-price", "1", "--closes", "+1h", **where)
+    assert made.returncode == 0
+    for command, rest in (("price", []), ("bid", ["1"]), ("export", []), ("verify", []), ("watch", []), ("pause", []),
+                          ("rename", ["Chair"])):  # fmt: skip
+        options = {"bid": ["--bidder", "ann"], "pause": ["--reason", "x"], "rename": ["--reason", "x"]}.get(command, [])
+        told = run_command(command, *options, name, *rest, **where)
+        assert (told.returncode, told.stdout) == (2, "")
+        (typed,) = re.findall(r"\[OPTIONS\] -- (.*)", " ".join(told.stderr.split()))
+        assert typed.split()[0] == name
+        if command != "watch":
+            assert run_command(command, *options, "--", name, *rest, **where).returncode == 0
+    typo = run_command("price", "x", "--jsno", **where)
+    assert "Did you mean" in typo.stderr
+
+
+def test_at_the_top_of_what_can_be_bid_there_is_no_next_bid(service: Server, valkey: StoreProcess, guid: str) -> None:
+    create(service, guid, currency="JPY", start_price="9007199254740991", increments="flat:1")
+    assert bid(service, guid, "ann", "9007199254740991").status_code == 201
+    told = refusal(run_command("bid", guid, "9007199254740990", "--bidder", "bob", REDIS_URL=valkey.url))
+    assert told == "9007199254740990 is too low, and nothing more can be bid: 9007199254740991 JPY is the top"
+    assert bid(service, guid, "bob", "5").json()["detail"] == told.replace("9007199254740990", "5", 1)
+    assert "above the largest amount" in refusal(
+        run_command("bid", guid, "9" * 17, "--bidder", "b", REDIS_URL=valkey.url)
+    )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -315,7 +345,7 @@ def test_watch_prints_each_state_and_ends_with_the_auction(
         assert (process.returncode, errors) == (0, "")
     over = run_command("watch", guid, **where_to_watch(kind, service, valkey))
     assert (over.returncode, over.stderr) == (0, "")
-    assert over.stdout == f"Lot {guid} | closed | 10.00 CNY | 1 bids, paddle 1 leads | sold\n", (
+    assert over.stdout == f"Lot {guid} | closed | 10.00 CNY | 1 bid, paddle 1 leads | sold\n", (
         "one line where no terminal is"
     )
 

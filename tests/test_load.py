@@ -120,14 +120,16 @@ def a_report(**changes: Any) -> Report:
     few = Summary(1, 5.0, 5.0, 5.0, 5.0)
     streams = Streams(
         wanted=1, opened=1, open_at_end=1, drops=2, reconnects=2, busy=0, not_live=0, ends={"not connected": 3},
-        events=9, foreign=0, regressions=changes.pop("regressions", 0), behind=changes.pop("behind", 0), opening_ms=few,
+        events=9, foreign=0, regressions=changes.pop("regressions", 0), behind=changes.pop("behind", 0),
+        down=changes.pop("down", 0), opening_ms=few,
     )  # fmt: skip
     bids = Bids(
         bidders=2, due=9, accepted=5, refused={"too_low": 1}, failed={"rate_limited": 1}, unknown=1, unsent=1,
         latency_ms=Summary(0),
     )  # fmt: skip
     made = Report(
-        url="http://x", auctions=["x"], seconds=1.0, interrupted=changes.pop("interrupted", False), streams=streams,
+        url="http://x", auctions=["x"], seconds=1.0, interrupted=changes.pop("interrupted", False),
+        answered_at_end=changes.pop("answered", True), streams=streams,
         bids=bids, delivery_ms=few, staleness_ms=few, stale_share=0.0, client=client_limits(few, 0.1),
     )  # fmt: skip
     assert not changes
@@ -144,7 +146,9 @@ def a_report(**changes: Any) -> Report:
         ({}, {"bid_p99": 10.0}, ["bid p99 was not measured; at most 10 ms is allowed"]),
         ({"regressions": 1}, {}, ["revisions that went back is 1; at most 0 is allowed"]),
         ({"behind": 1}, {}, ["streams without the last price is 1; at most 0 is allowed"]),
-        ({"behind": 1, "interrupted": True}, {}, []),
+        ({"down": 2}, {}, ["streams that were down in the end is 2; at most 0 is allowed"]),
+        ({"answered": False}, {}, ["http://x did not answer in the end"]),
+        ({"behind": 1, "down": 1, "answered": False, "interrupted": True}, {}, []),
     ],
 )
 def test_a_run_is_judged_by_its_bounds(changes: dict[str, Any], bounds: dict[str, Any], missed: list[str]) -> None:
@@ -205,7 +209,7 @@ def test_streams_and_bidders_are_measured_and_counted(service: Server) -> None:
     assert 0 < report["delivery_ms"]["count"] <= 3 * bids["accepted"]
     assert report["delivery_ms"]["p50"] <= report["delivery_ms"]["p99"] <= report["delivery_ms"]["max"]
     assert set(report) == {
-        "url", "auctions", "seconds", "interrupted", "streams", "bids", "delivery_ms", "staleness_ms", "stale_share",
+        "url", "auctions", "seconds", "interrupted", "answered_at_end", "streams", "bids", "delivery_ms", "staleness_ms", "stale_share",
         "client", "misses",
     }  # fmt: skip
     assert set(report["client"]) == {"lag_ms", "cpu_share", "was_the_limit", "limits"}
@@ -295,6 +299,31 @@ def test_a_stream_waits_for_a_reconnect_and_then_shows_the_last_price(
     report = json.loads(out)
     assert process.returncode == 0
     assert (report["streams"]["behind"], report["streams"]["open_at_end"], report["bids"]["due"]) == (0, 2, 0)
+
+
+@pytest.mark.parametrize(("streams", "bidders", "ramp"), [("2", "2", "3"), ("0", "2", "0"), ("2", "0", "0")])
+def test_a_server_that_dies_for_good_is_no_success(
+    valkey: StoreProcess, directory: Path, guid: str, streams: str, bidders: str, ramp: str
+) -> None:
+    with running_server(directory, REDIS_URL=valkey.url) as server:
+        create(server, guid)
+        arguments = [server.url, "--guid", guid, "--streams", streams, "--bidders", bidders, "--ramp", ramp]
+        with loading(*arguments, "--duration", "3") as process:
+            began = "sse_auction_bids_total" if streams == "0" else "sse_auction_streams"
+            until(lambda: server.metric(began) > 0, "it has begun")
+            server.stop(signal.SIGKILL)
+            out, errors = process.communicate(timeout=3 * PATIENCE_SECONDS)
+    assert process.returncode == 1
+    assert f"sse-auction: {server.url} did not answer in the end\n" in errors
+    assert "missed" in out
+
+
+def test_at_the_top_of_what_can_be_bid_no_more_is_bid(service: Server, guid: str) -> None:
+    create(service, guid, currency="JPY", start_price="9007199254740991")
+    arguments = [service.url, "--guid", guid, "--streams", "1", "--bidders", "2", "--json"]
+    code, out, errors = load(*arguments, "--ramp", "0", "--duration", "2")
+    assert (code, errors) == (0, "")
+    assert json.loads(out)["bids"]["accepted"] == 1
 
 
 def test_an_auction_that_closes_ends_its_streams_for_good(service: Server, guid: str) -> None:

@@ -35,8 +35,11 @@ def test_amounts_are_read_in_their_currency(text: str, currency: str, minor: int
 
 @pytest.mark.parametrize(
     ("text", "currency", "complaint"),
-    [("1.005", "CNY", "3 decimals, CNY has 2"), ("1.500", "CNY", "3 decimals"), ("1.0", "JPY", "1 decimals, JPY has 0"),
-     ("9007199254740992", "JPY", "above the largest"), ("", "CNY", "not a decimal"), ("-1", "CNY", "not a decimal"),
+    [("1.005", "CNY", "3 decimals, CNY has 2"), ("1.500", "CNY", "3 decimals"), ("1.0", "JPY", "1 decimal, JPY has 0"),
+     ("9007199254740992", "JPY", "above the largest"), ("12345678901234567", "CNY", "above the largest amount, 9007"),
+     ("9" * 17, "JPY", "above the largest"), ("1" + "0" * 39, "KWD", "above the largest"),
+     ("1." + "0" * 9, "KWD", "9 decimals, KWD has 3"), ("9" * 100_000, "JPY", "above the largest"),
+     ("", "CNY", "not a decimal"), ("-1", "CNY", "not a decimal"),
      ("+1", "CNY", "not a decimal"), ("1e3", "CNY", "not a decimal"), (" 1", "CNY", "not a decimal"),
      ("1.", "CNY", "not a decimal"), (".5", "CNY", "not a decimal"), ("01", "CNY", "not a decimal"),
      ("NaN", "CNY", "not a decimal"), ("\uff11\uff12", "CNY", "not a decimal"), ("1,000", "CNY", "not a decimal"),

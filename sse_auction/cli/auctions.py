@@ -13,7 +13,16 @@ from typing import Any
 import click
 
 from sse_auction import lots
-from sse_auction.cli.options import as_option, auction_guid, guid_argument, moment, parsed_by, run, service_options
+from sse_auction.cli.options import (
+    AuctionCommand,
+    as_option,
+    auction_guid,
+    guid_argument,
+    moment,
+    parsed_by,
+    run,
+    service_options,
+)
 from sse_auction.client import Client, ClientError
 from sse_auction.link import StoreError
 from sse_auction.settings import Settings
@@ -111,7 +120,7 @@ def _checked_key(context: click.Context, parameter: click.Parameter, value: str 
     return value
 
 
-@click.command()
+@click.command(cls=AuctionCommand)
 @guid_argument
 @click.argument("price", required=False)
 @click.option("--max", "maximum", help="In a proxy auction: the most you would pay, which nobody is told.")
@@ -133,7 +142,7 @@ def bid(
     click.echo(encode(made) if as_json else told)
 
 
-@click.command()
+@click.command(cls=AuctionCommand)
 @guid_argument
 @service_options
 def price(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
@@ -142,7 +151,7 @@ def price(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
     click.echo(encode(state) if as_json else describe(state))
 
 
-@click.command()
+@click.command(cls=AuctionCommand)
 @guid_argument
 @service_options
 def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:

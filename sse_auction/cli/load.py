@@ -10,15 +10,16 @@ from typing import IO, Any
 import click
 
 from sse_auction.auth import Tokens, secret_of
-from sse_auction.cli.options import auction_guid
+from sse_auction.cli.options import auction_guids
 from sse_auction.settings import Settings
+from sse_auction.texts import counted
 from sse_auction.wire import encode
 
 
 @click.command()
 @click.argument("url")
 @click.option("--guid", "guids", multiple=True,
-              callback=lambda c, p, v: tuple(str(auction_guid(c, p, each)) for each in v),
+              callback=lambda c, p, v: tuple(auction_guids(c, p, v)),
               help="An auction to watch and bid in; may be given several times. [new ones]")  # fmt: skip
 @click.option("--auctions", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many new ones.")
 @click.option("--streams", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Open streams.")
@@ -48,7 +49,8 @@ def load(
 
     Delivery counts from the moment a bid was due until a stream shows it or a newer one; staleness from the moment
     its bidder was told. A bid that lost a race is an answer, not an error. Exit code 1 when a bound is exceeded, and
-    always when a revision went back or a stream lacks the last price in the end; 130 after Ctrl-C, with the report.
+    always when a revision went back, and when in the end a stream lacks the last price or is down, or the service does
+    not answer; 130 after Ctrl-C, with the report.
 
     The report says when this process itself was the limit: it takes some 5,000 events a second on one core, such as
     250 streams of an auction that moves 20 times a second. For more, run several with the same --guid.
@@ -85,5 +87,7 @@ def _bidders_tokens(settings: Settings, file: IO[str] | None, bidders: int | Non
         return tuple(_made_token(settings, f"load-{run}-{each}") for each in range(1, number + 1))
     tokens = tuple(filter(None, map(str.strip, file)))
     if len(tokens) < (1 if bidders is None else bidders):
-        raise click.UsageError(f"--tokens has {len(tokens)} tokens, too few for {bidders or 'any'} bidders.")
+        raise click.UsageError(
+            f"--tokens has {counted(len(tokens), 'token')}, too few for {counted(bidders or 1, 'bidder')}."
+        )
     return tokens[:bidders]

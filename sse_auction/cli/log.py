@@ -8,12 +8,12 @@ from typing import IO, Any
 
 import click
 
-from sse_auction.cli.options import auction_guid, guid_argument, run, token_option, url_option
+from sse_auction.cli.options import AuctionCommand, auction_guid, guid_argument, run, token_option, url_option
 from sse_auction.client import Client, StoreClient
 from sse_auction.wire import encode
 
 
-@click.command()
+@click.command(cls=AuctionCommand)
 @guid_argument
 @click.option("--format", "form", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
 @click.option("--out", type=click.File("wb"), default="-", help="A file; stdout when left out.")
@@ -30,7 +30,7 @@ def export(guid: str, form: Any, out: IO[bytes], url: str | None, token: str | N
     run(url, token, write)
 
 
-@click.command()
+@click.command(cls=AuctionCommand)
 @guid_argument
 def verify(guid: str) -> int:
     """Go through the log of auction GUID, in the store, and say what the store has otherwise."""

@@ -11,7 +11,7 @@ import click
 
 from sse_auction.auction import ActKind
 from sse_auction.checks import ACT_REQUESTS
-from sse_auction.cli.options import as_option, guid_argument, moment, run, service_options
+from sse_auction.cli.options import AuctionCommand, as_option, guid_argument, moment, run, service_options
 from sse_auction.terminal import describe
 from sse_auction.wire import encode
 
@@ -25,7 +25,7 @@ def _no_term(command: Callable[..., None]) -> Callable[..., None]:
 def _operator_command(name: str, kind: ActKind, summary: str, term: _Decorator = _no_term) -> click.Command:
     """A command that does an act to an auction, with what its line says of `term`."""
 
-    @click.command(name, help=summary)
+    @click.command(name, help=summary, cls=AuctionCommand)
     @guid_argument
     @term
     @click.option("--reason", required=True, help="Why; it is kept in the log.")

@@ -30,6 +30,11 @@ def auction_guid(context: click.Context, parameter: click.Parameter, value: str 
     return value
 
 
+def auction_guids(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    """The callback of what names several."""
+    return [str(auction_guid(context, parameter, each)) for each in values]
+
+
 def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
     """An option's callback that reads its text with `parse`."""
 
@@ -54,6 +59,24 @@ def _user(context: click.Context, parameter: click.Parameter, value: str | None)
 
 
 moment = parsed_by(lots.moment)
+
+
+class AuctionCommand(click.Command):
+    """A command about one auction, whose name may begin with a dash: whoever types it is told how."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            guid = next((each for each in given if each.startswith(error.option_name) and is_guid(each)), None)
+            if guid is not None:
+                rest = [each.make_metavar(ctx) for each in self.params if isinstance(each, click.Argument)]
+                line = " ".join([ctx.command_path, "[OPTIONS]", "--", guid, *rest[1:]])
+                hint = f"If {guid} is an auction, put -- before it, and options before that: {line}"
+                raise click.UsageError(f"{error.format_message()} {hint}", ctx) from None
+            raise
+
 
 guid_argument = click.argument("guid", callback=auction_guid)
 url_option = click.option("--url", envvar="SSE_AUCTION_URL", help="A service elsewhere. [SSE_AUCTION_URL; the store]")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sse_auction.auth import Tokens, secret_of
-from sse_auction.cli.options import json_option
+from sse_auction.cli.options import auction_guids, json_option
 from sse_auction.client import ClientError
 from sse_auction.settings import Settings
 from sse_auction.wire import encode
@@ -45,7 +45,7 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
 @click.argument("subject")
 @click.option("--role", type=click.Choice(["bidder", "operator"]), default="bidder", show_default=True)
 @click.option("--name", help="A name for people.")
-@click.option("--auction", "auctions", multiple=True, callback=lambda c, p, v: list(map(str, v)) or None,
+@click.option("--auction", "auctions", multiple=True, callback=lambda c, p, v: auction_guids(c, p, v) or None,
               help="Good for this auction only; may be given several times.")  # fmt: skip
 @click.option("--hours", type=click.IntRange(1, 24 * 366), default=24, show_default=True, help="How long it is good.")
 @json_option

@@ -73,7 +73,7 @@ class Bidders:
 
     def _send(self, tasks: asyncio.TaskGroup, due: float, present: int) -> None:
         """Send the bid that is due, by one of the bidders who are `present` by now."""
-        takers = [lot for lot in self._lots if lot.state is not None and lot.state.status == "open"]
+        takers = [lot for lot in self._lots if lot.takes_bids]
         if not takers:
             return
         self._counts.due += 1
@@ -95,7 +95,7 @@ class Bidders:
 
     async def _bid(self, lot: Lot, bidder: int, due: float) -> None:
         assert lot.state is not None
-        assert lot.state.next_bid is not None, "an open auction has a next bid"
+        assert lot.state.next_bid is not None, "it takes bids"
         headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
         body = encode(BidRequest(lot.state.next_bid))
         try:

@@ -31,6 +31,7 @@ from sse_auction.load.figures import (
 from sse_auction.load.report import Bids, ClientLimits, Phase, Progress, Report, Streams, client_limits
 from sse_auction.load.viewer import SILENCE_SECONDS, Viewer
 from sse_auction.settings import Settings
+from sse_auction.texts import counted
 from sse_auction.wire import CreateRequest
 
 SPARE_DESCRIPTORS = 64  # the loop's own, files, name look-ups
@@ -111,7 +112,8 @@ class _Run:
             await self._until_stopped(self._started + self._plan.seconds - time.monotonic())
             self._phase = "last answers"
             await self._until_all_current()
-            report = self._report()  # before the end of the streams, which is our own doing
+            answers = await self._answers()
+            report = self._report(answers)  # before the end of the streams, which is our own doing
             for task in aside + watching:
                 task.cancel()
         if self._bidders.trouble is not None:
@@ -146,8 +148,23 @@ class _Run:
     async def _until_all_current(self) -> None:
         """Wait for streams that are on their way to the last price, as a reconnecting one is."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline and not self._stopped.is_set() and any(v.is_behind for v in self._views):
+        while time.monotonic() < deadline and not self._stopped.is_set():
+            if not self._down() and not any(view.is_behind for view in self._views):
+                return
             await self._until_stopped(0.05)
+
+    def _down(self) -> int:
+        """How many streams are neither open nor over."""
+        return len(self._views) - self._streams.open - self._streams.done
+
+    async def _answers(self) -> bool:
+        """Whether the service still answers: streams alone do not say so, for there may be none."""
+        async with self._open_http() as http:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return (await http.get(f"/auctions/{self._lots[0].guid}/price")).is_success
+            except (httpx.HTTPError, TimeoutError):
+                return False
 
     async def _report_progress(self) -> None:
         deliveries = bids = lags = 0
@@ -175,7 +192,7 @@ class _Run:
             )
             deliveries, bids, lags = len(self._ledger.delivery_ms), len(self._bids.latency_ms), len(lag)
 
-    def _report(self) -> Report:
+    def _report(self, answers: bool) -> Report:
         now = time.monotonic()
         self._ledger.finish(self._views, now)
         watched_ms = sum(now - view.since for view in self._views if view.since is not None) * 1000
@@ -185,6 +202,7 @@ class _Run:
             auctions=[lot.guid for lot in self._lots],
             seconds=round(now - self._started, 3),
             interrupted=self._interrupted,
+            answered_at_end=answers,
             streams=Streams(
                 wanted=self._plan.streams,
                 opened=streams.opened,
@@ -198,6 +216,7 @@ class _Run:
                 foreign=self._ledger.foreign,
                 regressions=self._ledger.regressions,
                 behind=sum(view.is_behind for view in self._views),
+                down=self._down(),
                 opening_ms=summary(streams.opening_ms),
             ),
             bids=Bids(
@@ -257,9 +276,10 @@ def _make_room(plan: Plan) -> int:
     if hard == resource.RLIM_INFINITY:
         return MOST_IN_FLIGHT
     if needed > hard:
+        crowd = f"{counted(plan.streams, 'stream')} and {counted(len(plan.tokens), 'bidder')}"
         raise ClientError(
-            f"{plan.streams} streams and {len(plan.tokens)} bidders need {needed} open files, and this process may "
-            f"have {hard}; raise the hard limit (ulimit -Hn), or ask for fewer"
+            f"{crowd} need {needed} open files, and this process may have {hard}; "
+            "raise the hard limit (ulimit -Hn), or ask for fewer"
         )
     return min(MOST_IN_FLIGHT, hard - needed + len(plan.tokens))
 
@@ -271,7 +291,7 @@ async def _open_lots(plan: Plan, settings: Settings) -> list[Lot]:
             lots = [Lot(guid) for guid in dict.fromkeys(plan.guids)]
             for lot in lots:
                 lot.learn(await client.price(lot.guid))
-            if plan.tokens and not any(lot.state and lot.state.next_bid and lot.state.status == "open" for lot in lots):
+            if plan.tokens and not any(lot.takes_bids for lot in lots):
                 raise ClientError(f"none of these takes bids now: {', '.join(lot.guid for lot in lots)}")
             return lots
         lots = []

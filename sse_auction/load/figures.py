@@ -64,6 +64,11 @@ class Lot:
     newest: Seen | None = None
     bids: dict[tuple[str, int], Taken] = field(default_factory=dict)
 
+    @property
+    def takes_bids(self) -> bool:
+        """Whether a bid may be sent, as far as is known; at the top of what can be bid there is no next one."""
+        return self.state is not None and self.state.status == "open" and self.state.next_bid is not None
+
     def learn(self, state: State) -> None:
         """Take a state from a stream or a reply, unless a newer one is known."""
         if self.state is not None and self.state.tag == state.tag:
@@ -193,6 +198,11 @@ class StreamCounts:
     not_live: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     opening_ms: "array[float]" = field(default_factory=samples)
+
+    @property
+    def done(self) -> int:
+        """Streams that ended for good: their auction is over, or the service refused them."""
+        return self.ends["closed"] + self.ends["refused"]
 
     @property
     def drops(self) -> int:

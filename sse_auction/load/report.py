@@ -1,7 +1,8 @@
 """The report of a load run and its verdict; pure, made of the figures.
 
-Rule: two things are missed in any run, whatever bounds were given: a revision that went back, and a stream that did
-not show the last price in the end. A bound on a figure that nothing measured is missed too.
+Rule: some things are missed in any run, whatever bounds were given: a revision that went back, and in the end a stream
+that is down or does not show the last price, and a service that does not answer. A bound on a figure that nothing
+measured is missed too.
 """
 
 from typing import Literal
@@ -27,22 +28,25 @@ class Bounds(msgspec.Struct, frozen=True):
     errors: int | None = None
 
 
-class Miss(msgspec.Struct, frozen=True):
-    """A figure that exceeds its bound; `value` None: it was not measured."""
+class Miss(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A figure that exceeds its bound; `value` None: it was not measured. `said` where a figure says too little."""
 
     figure: str
     value: float | None
     bound: float
     unit: str = ""
+    said: str = ""
 
     def __str__(self) -> str:
+        if self.said:
+            return self.said
         if self.value is None:
             return f"{self.figure} was not measured; at most {self.bound:g}{self.unit} is allowed"
         return f"{self.figure} is {self.value:g}{self.unit}; at most {self.bound:g}{self.unit} is allowed"
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """`ends` counts why connections and attempts ended; `behind` lacked the last price in the end."""
+    """`ends` counts why connections and attempts ended; in the end `behind` lacked the last price, `down` were cut."""
 
     wanted: int
     opened: int
@@ -56,6 +60,7 @@ class Streams(msgspec.Struct, frozen=True):
     foreign: int
     regressions: int
     behind: int
+    down: int
     opening_ms: Summary
 
 
@@ -88,6 +93,7 @@ class Report(msgspec.Struct, frozen=True):
     auctions: list[str]
     seconds: float
     interrupted: bool
+    answered_at_end: bool
     streams: Streams
     bids: Bids
     delivery_ms: Summary
@@ -133,13 +139,15 @@ def client_limits(lag: Summary, cpu_share: float) -> ClientLimits:
 
 
 def judged(report: Report, bounds: Bounds) -> Report:
-    """`report` with its misses. A run that was interrupted is not blamed for streams that lacked the last price."""
+    """`report` with its misses. A run that was interrupted is not blamed for how it ended."""
     streams = report.streams
-    behind = 0 if report.interrupted else streams.behind
-    checks = [
-        Miss("revisions that went back", streams.regressions, 0),
-        Miss("streams without the last price", behind, 0),
-    ]
+    checks = [Miss("revisions that went back", streams.regressions, 0)]
+    if not report.interrupted:
+        checks += [
+            Miss("streams without the last price", streams.behind, 0),
+            Miss("streams that were down in the end", streams.down, 0),
+            Miss("the end", int(not report.answered_at_end), 0, said=f"{report.url} did not answer in the end"),
+        ]
     checks += [
         Miss(figure, value, bound, unit)
         for figure, value, bound, unit in (

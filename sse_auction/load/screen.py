@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sse_auction.load.figures import Summary
 from sse_auction.load.report import Progress, Report
+from sse_auction.texts import counted
 
 LINE_EVERY_SECONDS = 10
 
@@ -40,8 +41,8 @@ def _show_line(console: Console, progress: Progress) -> None:
 def _rows(progress: Progress) -> list[tuple[str, str]]:
     return [
         ("streams", f"{progress.streams_open} of {progress.streams_wanted} open"),
-        ("drops", f"{progress.drops}, {progress.reconnects} reconnects"),
-        ("bids", f"{progress.bids_accepted} accepted of {progress.bids_due}, {progress.errors} errors"),
+        ("drops", f"{progress.drops}, {counted(progress.reconnects, 'reconnect')}"),
+        ("bids", f"{progress.bids_accepted} accepted of {progress.bids_due}, {counted(progress.errors, 'error')}"),
         ("delivery", _short(progress.delivery_ms)),
         ("bid", _short(progress.bid_ms)),
         ("this client", f"{progress.cpu_share:.0%} of a core, lag {_short(progress.lag_ms)}"),
@@ -95,15 +96,21 @@ def print_report(report: Report) -> None:
 def _counts(report: Report) -> list[tuple[str, str]]:
     streams, bids = report.streams, report.bids
     return [
-        ("ran", f"{report.seconds:.1f} s against {report.url}, {len(report.auctions)} auctions"),
-        ("streams", f"{streams.opened} of {streams.wanted} opened, {streams.open_at_end} open at the end"),
-        ("drops", f"{streams.drops}, {streams.reconnects} reconnects, {streams.busy} told to come back later"),
+        ("ran", f"{report.seconds:.1f} s against {report.url}, {counted(len(report.auctions), 'auction')}"),
+        (
+            "streams",
+            f"{streams.opened} of {streams.wanted} opened, {streams.open_at_end} open and {streams.down} down at the end",
+        ),
+        (
+            "drops",
+            f"{streams.drops}, {counted(streams.reconnects, 'reconnect')}, {streams.busy} told to come back later",
+        ),
         ("why connections ended", _listed(streams.ends)),
         ("events", f"{streams.events}, {streams.foreign} of bids by others, {streams.not_live} said not live"),
         ("revisions back", str(streams.regressions)),
         ("without the last price", str(streams.behind)),
         ("stale", f"{report.stale_share:.3%} of the watched time"),
-        ("bids", f"{bids.accepted} accepted of {bids.due} by {bids.bidders} bidders"),
+        ("bids", f"{bids.accepted} accepted of {bids.due} by {counted(bids.bidders, 'bidder')}"),
         ("bids refused", _listed(bids.refused)),
         ("bids failed", f"{_listed(bids.failed)}; {bids.unknown} unknown, {bids.unsent} unsent"),
         ("this client", f"{report.client.cpu_share:.0%} of a core"),
