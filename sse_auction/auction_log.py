@@ -11,6 +11,7 @@ from sse_auction.replay import BrokenLog, Replay
 from sse_auction.store import Store, text_of
 
 PAGE = 1000  # entries read at once
+_BEING_FILED_MS = 1000  # what is due so soon, or is over, is about to be put into another list
 
 
 class AuctionLog:
@@ -43,7 +44,7 @@ class AuctionLog:
 
     async def verify(self, guid: str) -> list[str] | Refused:
         """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
-        unlisted = await self._unlisted(guid)  # before the rest: settling it takes it off what is due
+        unlisted, is_due = await self._unlisted(guid)  # before the rest: settling it takes it off what is due
         commands = (
             ("HGETALL", keys.auction(guid)),
             ("HGETALL", keys.private(guid)),
@@ -71,19 +72,21 @@ class AuctionLog:
         found = {**_texts(public), **_texts(private), "price": _text(price or b"")}
         found["voided"] = " ".join(sorted(map(_text, voided)))
         expected = replay.expected()
-        is_settled = expected["settled"] == "1"
-        listed = [sentence for name, sentence in unlisted.items() if name == keys.INDEX or not is_settled]
-        return differences(expected, found) + wrong_paddles(replay.paddles, _texts(paddles)) + listed
+        if not is_due and expected["settled"] != "1":
+            unlisted.append("it is not among what is due, and so will not be settled")
+        differing = differences(expected, found) + wrong_paddles(replay.paddles, _texts(paddles))
+        return differing + wrong_reasons(replay.voided, found) + unlisted
 
-    async def _unlisted(self, guid: str) -> dict[str, str]:
-        """Of the lists of all auctions that this one must be in: those in which it is not, and what that means."""
-        link = self._store.link()
-        needed = {
-            keys.INDEX: "it is not in the index, and so in no listing",
-            keys.DUE: "it is not among what is due, and so will not be settled",
-        }
-        scores = await asyncio.gather(*(link.call("ZSCORE", key, guid) for key in needed))
-        return {key: needed[key] for key, score in zip(needed, scores, strict=True) if score is None}
+    async def _unlisted(self, guid: str) -> tuple[list[str], bool]:
+        """Of the lists of all auctions, those in which this one is not, in words; and whether it is due some time."""
+        store = self._store
+        indexed, due = await asyncio.gather(*(store.link().call("ZSCORE", key, guid) for key in (keys.INDEX, keys.DUE)))
+        record = await store.read(guid)
+        wrong = [] if indexed is not None else ["it is not in the index of all auctions"]
+        if record.terms is not None and (due is None or due > store.now() + _BEING_FILED_MS):
+            lacking = await store.catalogue.lacking(record.terms, store.state_of(record))
+            wrong += [f"it is not in the listing {each!r}" for each in lacking]
+        return wrong, due is not None
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
@@ -102,6 +105,16 @@ def wrong_paddles(expected: Mapping[str, str], found: Mapping[str, str]) -> list
         f"the paddle of {bidder!r} must be {due or 'none'} by the log, and is {held or 'none'}"
         for bidder, due, held in differing
         if due != held
+    ]
+
+
+def wrong_reasons(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The same of why bidders are void, by paddle; older releases kept no reason beside the log."""
+    kept = {name.removeprefix("void:"): reason for name, reason in found.items() if name.startswith("void:")}
+    return [
+        f"the reason why paddle {paddle} is void must be {expected.get(paddle, '')!r} by the log, and is {reason!r}"
+        for paddle, reason in kept.items()
+        if expected.get(paddle) != reason
     ]
 
 

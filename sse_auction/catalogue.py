@@ -144,6 +144,13 @@ class Catalogue:
         cursor = Cursor(listing, given[-1][0]) if len(found) > limit else None
         return Page([shown for _, shown in given], cursor, total, before)
 
+    async def lacking(self, terms: Terms, state: State) -> list[Listing]:
+        """The listings to which an auction belongs and in whose lists it is not."""
+        wanted = [each for each in LISTINGS if _belongs(state, each)]
+        link = self._house.link()
+        scores = await asyncio.gather(*(link.call("ZSCORE", keys.listed(each), _entry(each, terms)) for each in wanted))
+        return [each for each, score in zip(wanted, scores, strict=True) if score is None]
+
     async def _walk(self, listing: Listing, start: str | None, limit: int) -> dict[str, Shown]:
         """More than `limit` auctions of a list after an entry, or all that there are, by entry."""
         backwards = listing in _LATEST_FIRST

@@ -5,6 +5,7 @@ Both offer the same: create, bid, price, watch. What the service refuses is a `C
 
 import asyncio
 import random
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -16,10 +17,11 @@ from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction import ActKind, Seen, State
 from sse_auction.checks import WRONG, act_of, checked
+from sse_auction.creating import create_once
 from sse_auction.decisions import Created, Refused
 from sse_auction.export import Format
 from sse_auction.outbox import Outbox
-from sse_auction.refusals import explain, subject_of
+from sse_auction.refusals import explain, explain_not_created, subject_of
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
 from sse_auction.texts import LONGEST_BIDDER, check_text
@@ -48,7 +50,8 @@ class ClientError(Exception):
 class Client(Protocol):
     """What a command needs of a service."""
 
-    async def create(self, request: CreateRequest, guid: str) -> AuctionReply: ...
+    async def create(self, request: CreateRequest, guid: str | None, key: str | None = None) -> AuctionReply:
+        """Without a guid the auction gets one; with a key, the same request creates one auction."""
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
@@ -77,17 +80,15 @@ class StoreClient:
         self._bidder = bidder
         self._actor = f"command line ({user})"
 
-    async def create(self, request: CreateRequest, guid: str) -> AuctionReply:
+    async def create(self, request: CreateRequest, guid: str | None, key: str | None = None) -> AuctionReply:
         try:
-            new = new_auction(checked(request), guid, self._service.settings.currency)
+            new = new_auction(checked(request), guid or str(uuid.uuid4()), self._service.settings.currency)
         except WRONG as error:
             raise ClientError(str(error)) from None
-        result = await self._service.store.create(new, self._actor)
+        result = await create_once(self._service.store, new, self._actor, key, is_named=guid is not None)
         if isinstance(result, Created):
             return AuctionReply(TermsReply.of(result.terms), result.state)
-        if result.reason == "exists":
-            raise ClientError(f"auction {guid!r} exists already and was left as it is")
-        raise ClientError(f"closes_at {new.closes_at} is not in the future: it is {result.now} now")
+        raise ClientError(explain_not_created(new.guid, new.closes_at, result)[1])
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         store = self._service.store
@@ -175,13 +176,13 @@ class HttpClient:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def create(self, request: CreateRequest, guid: str) -> AuctionReply:
-        body = to_builtins(request) | {"guid": guid}
-        return await self._ask(AuctionReply, "POST", "/auctions", json=body)
+    async def create(self, request: CreateRequest, guid: str | None, key: str | None = None) -> AuctionReply:
+        body = to_builtins(request) | ({"guid": guid} if guid else {})
+        return await self._ask(AuctionReply, "POST", "/auctions", json=body, headers=_key_header(key))
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
-        headers = {"Idempotency-Key": key} if key else {}
-        return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=to_builtins(request), headers=headers)
+        body = to_builtins(request)
+        return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=body, headers=_key_header(key))
 
     async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
         method, path = ("PATCH", "") if kind == "edit" else ("POST", f"/{kind}")
@@ -259,6 +260,10 @@ class HttpClient:
                     yield msgspec.json.decode(event.data, type=State)
                 elif event.event == "busy" or (event.event == "hb" and '"live":false' in event.data):
                     yield None
+
+
+def _key_header(key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": key} if key else {}
 
 
 def _refusal(status: int, body: bytes) -> str:

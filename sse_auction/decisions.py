@@ -49,15 +49,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A new auction."""
+    """A new auction; `replayed` when this is the first answer given again."""
 
     terms: Terms
     state: State
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NotCreated:
-    """An auction that was not recorded: its guid is taken, or its closing time is past."""
+    """An auction that was not recorded: its guid is taken, its closing time is past, or its key was for another one."""
 
-    reason: Literal["exists", "past"]
-    now: int
+    reason: Literal["exists", "past", "key_reused"]
+    now: int = 0

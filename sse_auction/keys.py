@@ -70,8 +70,19 @@ def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:
     """
     if idempotency_key is None:
         return _of_auction(guid, "answer")
-    digest = blake2s(f"{len(bidder)}:{bidder}{idempotency_key}".encode(), digest_size=16).hexdigest()
-    return _of_auction(guid, f"answer:{digest}")
+    return _of_auction(guid, f"answer:{_digest(bidder, idempotency_key)}")
+
+
+def created(guid: str, actor: str, idempotency_key: str | None) -> str:
+    """The same for the request that created the auction, of an operator, who may use his keys for bids too."""
+    if idempotency_key is None:
+        return answer(guid, actor, None)
+    return _of_auction(guid, f"created:{_digest(actor, idempotency_key)}")
+
+
+def claim(actor: str, idempotency_key: str) -> str:
+    """String with a TTL: which auction an operator's request with this key creates, and what that request was."""
+    return f"sse-auction:claim:{_digest(actor, idempotency_key)}"
 
 
 def guid_of(key: bytes) -> str | None:
@@ -82,6 +93,10 @@ def guid_of(key: bytes) -> str | None:
     if name.startswith("{" + _PRICE_PREFIX):
         return name.removeprefix("{" + _PRICE_PREFIX).partition("}")[0]
     return None
+
+
+def _digest(who: str, idempotency_key: str) -> str:
+    return blake2s(f"{len(who)}:{who}{idempotency_key}".encode(), digest_size=16).hexdigest()
 
 
 def _of_auction(guid: str, kind: str) -> str:

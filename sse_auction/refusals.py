@@ -1,7 +1,7 @@
 """Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
 
 from sse_auction.auction import Act
-from sse_auction.decisions import Refused
+from sse_auction.decisions import NotCreated, Refused
 
 _TEXTS = {
     "unknown": ("unknown_auction", "there is no auction {guid!r}"),
@@ -28,6 +28,19 @@ _TEXTS = {
     "reserve_raised": ("invalid", "the reserve of auction {guid!r} cannot be set or raised once there is a bid"),
     "no_such_bidder": ("invalid", "{offer} has no bids in auction {guid!r} that could be declared void"),
 }
+
+
+_NOT_CREATED = {
+    "exists": ("exists", "auction {guid!r} exists already and was left as it is"),
+    "past": ("invalid", "closes_at {closes_at} is not in the future: it is {now} now"),
+    "key_reused": ("invalid", "this Idempotency-Key was used for another auction; use a new one"),
+}
+
+
+def explain_not_created(guid: str, closes_at: int, refused: NotCreated) -> tuple[str, str]:
+    """(code, sentence) for an auction that was not recorded."""
+    code, text = _NOT_CREATED[refused.reason]
+    return code, text.format(guid=guid, closes_at=closes_at, now=refused.now)
 
 
 def subject_of(act: Act) -> str:

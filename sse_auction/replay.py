@@ -46,7 +46,7 @@ class Replay:
     bids: list[_Bid] = field(default_factory=list)
     standing: int = 0
     paddles: dict[str, str] = field(default_factory=dict)  # of each bidder
-    voided: set[str] = field(default_factory=set)
+    voided: dict[str, str] = field(default_factory=dict)  # paddle to reason
     public: dict[str, str] = field(default_factory=dict)
     reserve: int | None = None
     rev: int = 0
@@ -253,7 +253,7 @@ class Replay:
         elif kind == "resume":
             self._resume(at)
         elif kind == "void":
-            self._void(fields["paddle"])
+            self._void(fields["paddle"], fields["reason"])
         elif kind in ("extend", "edit"):
             self._edit(at, fields)
         else:
@@ -282,9 +282,9 @@ class Replay:
             self.reserve = wanted
             self._meet_reserve()
 
-    def _void(self, paddle: str) -> None:
+    def _void(self, paddle: str, reason: str) -> None:
         _check(paddle in self.paddles.values() and paddle not in self.voided, f"paddle {paddle} has no bids to void")
-        self.voided.add(paddle)
+        self.voided[paddle] = reason
         self.price, self.leader, self.most, self.leader_wins_ties, self.standing = None, "", 0, False, 0
         for bid in self.bids:
             if bid.paddle not in self.voided:

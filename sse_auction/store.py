@@ -167,8 +167,13 @@ class Store:
         decide_before = self._facts.now() + int(self._timeout * 1000)
         return str(decide_before), self._outbox, currency, str(exponent_of(currency))
 
-    async def create(self, new: NewAuction, actor: str = "") -> Created | NotCreated:
-        """Record a new auction; an existing one, plain or recorded, is left untouched."""
+    async def create(
+        self, new: NewAuction, actor: str = "", *, idempotency_key: str | None = None, request: str = ""
+    ) -> Created | NotCreated:
+        """Record a new auction; an existing one, plain or recorded, is left untouched.
+
+        With a key, the answer to this `request` (a hash) is remembered, and given again; see `creating`.
+        """
         soft = new.soft_close
         fields = {
             "title": new.title, "currency": new.currency, "start_price": new.start_price,
@@ -179,15 +184,19 @@ class Store:
         }  # fmt: skip
         arguments = (
             *self._shared_arguments(new.currency), new.guid, _or_empty(new.opens_at), actor, new.seller or "",
-            _or_empty(new.reserve), encode(new.priority).decode(),
+            _or_empty(new.reserve), encode(new.priority).decode(), _life_of_answer(idempotency_key), request,
             *(str(part) for field in fields.items() for part in field),
         )  # fmt: skip
-        script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE)
+        answer_key = keys.created(new.guid, actor, idempotency_key)
+        script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE, answer_key)
         match await self._create_script.run(self.link(), script_keys, arguments):
-            case [b"created", _, now, _, _, _, _, *values]:
+            case [b"created", replayed, now, _, _, _, _, *values]:
                 terms, state = self._terms_and_state(new.guid, now, b"", values)
-                await self.catalogue.note(terms, state)
-                return Created(terms, state)
+                if replayed != b"1":  # that says how it was then, and all of it has been said
+                    await self.catalogue.note(terms, state)
+                return Created(terms, state, replayed == b"1")
+            case [b"key_reused"]:
+                return NotCreated("key_reused")
             case [b"exists", now]:
                 return NotCreated("exists", int(now))
             case [b"past", now]:
@@ -232,15 +241,16 @@ class Store:
         script_keys = (*_keys_of_decisions(guid), keys.answer(guid, bidder, idempotency_key))
         arguments = (
             *self._shared_arguments(currency), bidder, offer.kind, _or_empty(offer.amount), "1" if confirmed else "",
-            str(ANSWER_LIFE_MS) if idempotency_key else "", request,
+            _life_of_answer(idempotency_key), request,
         )  # fmt: skip
         reply = await self._bid_script.run(self.link(), script_keys, arguments)
         match reply:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
                 terms, state = self._terms_and_state(guid, now, price, values)
-                self._announce(guid)
-                if state.is_final and replayed != b"1":
-                    await self.catalogue.note(terms, state)
+                if replayed != b"1":  # that says how it was then, and all of it has been said
+                    self._announce(guid)
+                    if state.is_final:
+                        await self.catalogue.note(terms, state)
                 return Accepted(int(seq), int(paddle), _STANDINGS[standing], state, replayed == b"1")
             case _:
                 return self._refusal(guid, reply)
@@ -401,6 +411,7 @@ class Store:
         return record.state(self._facts.now() if now is None else now, self._facts.memory, self._plain_currency)
 
     def _terms_and_state(self, guid: str, now: bytes, price: bytes, values: Values) -> tuple[Terms, State]:
+        values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release remembered fewer
         record = read_record(guid, price or None, values, self._plain_currency)
         if record.terms is None:
             raise StoreError(f"a script told no terms of auction {guid}")
@@ -413,6 +424,11 @@ _STANDINGS: dict[bytes, Standing] = {standing.encode(): standing for standing in
 def _or_empty(value: object) -> str:
     """A script's argument: nothing is the empty string."""
     return "" if value is None else str(value)
+
+
+def _life_of_answer(idempotency_key: str | None) -> str:
+    """A script's argument: for how many ms it remembers its answer."""
+    return str(ANSWER_LIFE_MS) if idempotency_key else ""
 
 
 @lru_cache(maxsize=16_384)

@@ -60,6 +60,16 @@ def swapped(first: str, second: str) -> Damage:
     return lambda client, guid: written_anew(client, guid, lambda log: {**log, first: log[second], second: log[first]})
 
 
+def unlisted(listing: str) -> Damage:
+    """A damage: it is not in the list from which a listing is read."""
+
+    def damage(client: redis.Redis, guid: str) -> None:
+        entries: Any = client.zrange(keys.listed(listing), 0, -1)
+        assert client.zrem(keys.listed(listing), *(each for each in entries if each.endswith(guid)))
+
+    return damage
+
+
 def of(key: Callable[[str], str], command: str, *arguments: Any) -> Damage:
     """A damage: one command on one key of the auction."""
     return lambda client, guid: getattr(client, command)(key(guid), *arguments)
@@ -93,7 +103,11 @@ DAMAGES: list[tuple[Damage, str]] = [
     (of(keys.paddles, "hset", "eve", "4"), "the paddle of 'eve' must be none by the log, and is 4"),
     (of(keys.paddles, "hdel", "bob"), "the paddle of 'bob' must be 2 by the log, and is none"),
     (of(keys.paddles, "delete"), "the paddle of 'cat' must be 3 by the log, and is none"),
-    (lambda client, guid: client.zrem(keys.INDEX, guid), "it is not in the index, and so in no listing"),
+    (of(keys.private, "hset", "void:2", "no"), "paddle 2 is void must be '@once' by the log, and is 'no'"),
+    (of(keys.private, "hset", "void:3", "no"), "the reason why paddle 3 is void must be '' by the log, and is 'no'"),
+    (lambda client, guid: client.zrem(keys.INDEX, guid), "it is not in the index of all auctions"),
+    (unlisted("all"), "it is not in the listing 'all'"),
+    (unlisted("closed"), "it is not in the listing 'closed'"),
     (of(keys.bids, "xdel", "1-0"), "entry 2-0: a bid is missing before it"),
     (of(keys.bids, "xdel", "2-0"), "entry 2-2: an entry is missing before it"),
     (of(keys.bids, "xdel", "2-3"), "entry 2-4: an entry is missing before it"),
@@ -130,8 +144,9 @@ def test_each_damage_is_found_and_named(
     service: Server, valkey: StoreProcess, guid: str, damage: Damage, said: str
 ) -> None:
     an_eventful_auction(service, guid)
-    until(lambda: verify(valkey, guid) == [], "nothing is wrong before")
     with valkey.client() as client:
+        until(lambda: client.zscore(keys.DUE, guid) is None, "nothing is done to it any more")
+        assert verify(valkey, guid) == []
         damage(client, guid)
     found = verify(valkey, guid)
     assert isinstance(found, list)
@@ -154,9 +169,10 @@ def test_what_is_forged_at_the_end_of_the_log_is_more_than_the_store_has(
 
 
 def test_an_unsettled_auction_must_be_due(service: Server, valkey: StoreProcess, guid: str) -> None:
-    create(service, guid)
-    assert verify(valkey, guid) == []
+    closes_at = create(service, guid)["state"]["closes_at"]
     with valkey.client() as client:
+        until(lambda: client.zscore(keys.DUE, guid) == closes_at, "it has been looked at")
+        assert verify(valkey, guid) == []
         client.zrem(keys.DUE, guid)
     assert verify(valkey, guid) == ["it is not among what is due, and so will not be settled"]
 

@@ -5,7 +5,6 @@ an auction allows is decided there; here only wrong usage is told.
 """
 
 import sys
-import uuid
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,12 @@ from sse_auction.settings import Settings
 from sse_auction.terminal import describe, progress, show_live
 from sse_auction.texts import check_key
 from sse_auction.wire import BidRequest, CreateRequest, encode
+
+
+def _checked_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        check_key(value)
+    return value
 
 
 @click.command()
@@ -56,16 +61,18 @@ from sse_auction.wire import BidRequest, CreateRequest, encode
 @click.option("--hard-close", "hard_close_at", callback=moment, help="No extension goes beyond this.")
 @click.option("--max-extensions", type=click.IntRange(0), help="How many extensions at most.")
 @click.option("--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id who wins ties.")
+@click.option("--key", callback=_checked_key,
+              help="Idempotency key: the same auction sent again with it is created once.")  # fmt: skip
 @as_option
 @service_options
 @click.pass_context
 def create(
-    context: click.Context, /, title: str | None, file: Path | None, guid: str | None, user: str, url: str | None,
-    token: str | None, as_json: bool, **terms: Any,
+    context: click.Context, /, title: str | None, file: Path | None, guid: str | None, key: str | None, user: str,
+    url: str | None, token: str | None, as_json: bool, **terms: Any,
 ) -> None:  # fmt: skip
     """Create an auction with TITLE, or all those of a file."""
     if file is not None:
-        given = [name for name in ("title", "guid", *terms) if _is_given(context, name)]
+        given = [name for name in ("title", "guid", "key", *terms) if _is_given(context, name)]
         if given:
             raise click.UsageError(f"--from takes all terms from the file, so leave out {', '.join(given)}.")
         _create_all(file, url, token, user, as_json)
@@ -74,7 +81,7 @@ def create(
     if absent := [name for name, value in missing.items() if value is None]:
         raise click.UsageError(f"Missing {', '.join(absent)}; or give a file with --from.")
     request = CreateRequest(title=title or "", **terms)
-    made = run(url, token, lambda client: client.create(request, guid or str(uuid.uuid4())), user=user)
+    made = run(url, token, lambda client: client.create(request, guid, key), user=user)
     click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
 
 
@@ -112,12 +119,6 @@ def _create_all(file: Path, url: str | None, token: str | None, user: str, as_js
                 click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
 
     run(url, token, make, user=user)
-
-
-def _checked_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        check_key(value)
-    return value
 
 
 @click.command(cls=AuctionCommand)

@@ -11,29 +11,17 @@ local confirmed, answer_life, request = ARGV[8] == '1', ARGV[9], ARGV[10]
 
 local auction = fields_of(auction_key)
 if now > tonumber(ARGV[1]) then return {'late'} end -- before any stored answer: he was told that there is none
-if answer_life ~= '' then
-  local stored = redis.call('GET', answer_key)
-  if stored then
-    local answer = cjson.decode(stored)
-    if answer.request ~= request then return {'key_reused'} end
-    answer.reply[2] = '1'
-    return answer.reply
-  end
-end
-local none = standstill(auction)
+local none = remembered(answer_key, answer_life, request) or standstill(auction)
 if none then return none end
 
 local shown, price, damage = price_of(auction)
 local function answer(verdict, seq, paddle, standing)
-  local reply = reply_of(verdict, shown, seq, paddle, standing)
-  if answer_life ~= '' then
-    redis.call('SET', answer_key, cjson.encode({request = request, reply = reply}), 'PX', answer_life)
-  end
-  return reply
+  return remember(answer_key, answer_life, request, reply_of(verdict, shown, seq, paddle, standing))
 end
 
-if not is_opened(auction) or is_closed(auction) then return answer('not_open') end
-if is_paused(auction) then return answer('paused') end
+-- What time or an operator lifts is not remembered: sent again, the bid is to be taken then.
+if not is_opened(auction) or is_closed(auction) then return reply_of('not_open', shown) end
+if is_paused(auction) then return reply_of('paused', shown) end
 local private = fields_of(private_key)
 if private.seller == bidder then return answer('own_auction') end
 local paddle = redis.call('HGET', paddles_key, bidder)

@@ -23,6 +23,21 @@ local function fields_of(key)
   return fields
 end
 
+-- The answer that is remembered for a request, or nil; of another request only that it was another.
+local function remembered(answer_key, life, request)
+  local stored = life ~= '' and redis.call('GET', answer_key)
+  if not stored then return nil end
+  local answer = cjson.decode(stored)
+  if answer.request ~= request then return {'key_reused'} end
+  answer.reply[2] = '1'
+  return answer.reply
+end
+
+local function remember(answer_key, life, request, reply)
+  if life ~= '' then redis.call('SET', answer_key, cjson.encode({request = request, reply = reply}), 'PX', life) end
+  return reply
+end
+
 local function minor_units(decimal)
   local whole, dot, part = string.match(decimal, '^%s*(%d+)(%.?)(%d*)%s*$')
   if not whole or #part > exponent or #dot ~= math.min(#part, 1) then return nil end

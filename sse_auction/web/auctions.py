@@ -13,11 +13,12 @@ from starlette.responses import Response
 from sse_auction.auction import Seen
 from sse_auction.auth import Identity
 from sse_auction.catalogue import LISTINGS, Cursor, WrongCursor
-from sse_auction.decisions import Created, Refused
+from sse_auction.creating import create_once
+from sse_auction.decisions import NotCreated, Refused
 from sse_auction.link import StoreError
 from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError
-from sse_auction.refusals import explain
+from sse_auction.refusals import explain, explain_not_created
 from sse_auction.texts import WrongText, check_key
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import (
@@ -52,6 +53,7 @@ MOST_PER_PAGE = 200
 
 
 _NO_CACHE = (b"cache-control", b"no-cache")
+_REPLAYED = ((b"idempotent-replayed", b"true"),)
 
 
 class JSONReply(Response):
@@ -212,7 +214,7 @@ async def _bid(request: Request) -> tuple[Response, str]:
         raise refusal(guid, wanted.shown, result, {"idempotent-replayed": "true"} if result.replayed else None)
     reply = BidReply(True, result.seq, result.paddle, result.standing, result.state)
     if result.replayed:
-        return json_reply(reply, 201, [(b"idempotent-replayed", b"true")]), "replayed"
+        return json_reply(reply, 201, _REPLAYED), "replayed"
     return json_reply(reply, 201), "accepted"
 
 
@@ -295,15 +297,13 @@ async def create_auction(request: Request) -> Response:
         new = new_auction(wanted, guid, service.settings.currency)
     except AmountError as error:
         raise Problem("invalid", str(error)) from None
-    result = await service.store.create(new, operator.subject)
-    if isinstance(result, Created):
-        location = request.url_for("read_auction", guid=guid).path
-        return json_reply(
-            AuctionReply(TermsReply.of(result.terms), result.state), 201, [(b"location", location.encode())]
-        )
-    if result.reason == "exists":
-        raise Problem("exists", f"auction {guid!r} exists already and was left as it is")
-    raise Problem("invalid", f"closes_at {new.closes_at} is not in the future: it is {result.now} now")
+    key = _idempotency_key(request)
+    result = await create_once(service.store, new, operator.subject, key, is_named=wanted.guid is not None)
+    if isinstance(result, NotCreated):
+        raise Problem(*explain_not_created(new.guid, new.closes_at, result))
+    location = request.url_for("read_auction", guid=result.terms.guid).path
+    headers = [(b"location", location.encode()), *(_REPLAYED if result.replayed else ())]
+    return json_reply(AuctionReply(TermsReply.of(result.terms), result.state), 201, headers)
 
 
 async def refresh(request: Request) -> Response:

@@ -60,6 +60,7 @@ _LAST_SEEN = (
     _parameter("lastEventId", "query", "the same"),
 )
 _UNCHANGED = ("It has not changed", None)
+_KEY = _parameter("Idempotency-Key", "header", "the same key and body get the first answer again, for 24 hours")
 _LIMIT = _parameter("limit", "query", "how many at most", type="integer", minimum=1, maximum=200, default=50)
 _GUIDS = {
     **_parameter("guid", "query", "an auction; given up to 50 times", type="array", items={"type": "string"}),
@@ -94,7 +95,7 @@ OPERATIONS = (
     Operation(
         "post", "/auctions/{guid}/bids", "Bid", {201: ("The bid counts", BidReply)},
         (401, 403, 404, 409, 413, 422, 429, 503), token=True, body=BidRequest,
-        parameters=(_parameter("Idempotency-Key", "header", "the same key and body get the first answer again"),),
+        parameters=(_KEY,),
     ),
     Operation(
         "get", "/auctions/{guid}/bids", "The public history of accepted bids",
@@ -116,7 +117,7 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/auctions", "Record a new auction (operators)", {201: ("It is recorded", AuctionReply)},
-        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest,
+        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,),
     ),
     Operation(
         "get", "/auctions/{guid}", "One auction's terms and state", {200: ("The auction", AuctionReply)},
