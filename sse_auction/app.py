@@ -82,12 +82,14 @@ EXCEPTION_HANDLERS = {
 def create_app(settings: Settings | None = None) -> Starlette:
     """The ASGI application: `uvicorn sse_auction.app:create_app --factory`."""
     settings = settings or Settings.from_environment()
-    return Starlette(
+    app = Starlette(
         routes=ROUTES + (DEMO_ROUTES if settings.demo else []),
         middleware=_middleware(settings),
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=partial(_lifespan, settings),
     )
+    app.router.redirect_slashes = False  # else a slash too many is answered with an address made of the Host header
+    return app
 
 
 @asynccontextmanager
