@@ -1,9 +1,11 @@
 """The application, as data: its routes, its middleware, its lifespan."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -17,6 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from sse_auction.link import StoreError
 from sse_auction.logs import REQUEST_ID_HEADER, begin_request
+from sse_auction.metrics import MULTIPROCESS_VARIABLE
+from sse_auction.scratch import using
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
 from sse_auction.web import auctions, exports, me, operations, operators, pages, problems, streams
@@ -94,9 +98,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 @asynccontextmanager
 async def _lifespan(settings: Settings, app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-    async with running_service(settings) as service:
-        app.state.service = service  # for the server that runs us, to see how it ended
-        yield {"service": service}
+    # Metrics of several workers lie in a folder, which must be there as long as one of them is.
+    with using(Path(os.environ.get(MULTIPROCESS_VARIABLE, ""))):
+        async with running_service(settings) as service:
+            app.state.service = service  # for the server that runs us, to see how it ended
+            yield {"service": service}
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

@@ -254,7 +254,8 @@ class Catalogue:
                 break
         await link.call("SET", keys.LISTS_COMPLETE, "1")
         self._complete.set()
-        log.info("%d auctions were listed", count)
+        if count:
+            log.info("%d auctions were listed", count)
 
     async def _look_through(self, listing: Listing) -> None:
         """Go through a list of what is not over: each must belong there, and be due some time."""

@@ -17,7 +17,6 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from typing import IO
 from urllib.parse import quote
 
 from sse_auction.link import StoreUnavailable
+from sse_auction.scratch import scratch_folder
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +86,8 @@ def _short_path(data_dir: Path) -> Iterator[Path]:
     if len(os.fsencode(data_dir / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH_BYTES:
         yield data_dir
         return
-    with tempfile.TemporaryDirectory(prefix="sse-auction-") as directory:
-        link = Path(directory) / "data"
+    with scratch_folder("data") as folder:
+        link = folder / "data"
         link.symlink_to(data_dir)
         yield link
 

@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import socket
-import tempfile
 from typing import cast
 
 import uvicorn
@@ -21,6 +20,7 @@ from sse_auction.app import create_app
 from sse_auction.direct import EXTENSION, DirectStream
 from sse_auction.logs import configuration
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
+from sse_auction.scratch import scratch_folder
 from sse_auction.settings import Settings
 
 BACKLOG = 4096  # connections that wait while the loop is busy; the kernel's own limit may be lower
@@ -129,11 +129,11 @@ class StreamProtocol(HttpToolsProtocol):
 def serve(settings: Settings, host: str) -> int:
     """Serve until told to stop; returns the exit code: 1 when a part of the service died."""
     _raise_descriptor_limit()
-    with tempfile.TemporaryDirectory(prefix="sse-auction-metrics-") as shared_metrics:
-        if settings.workers > 1:
-            os.environ.setdefault(MULTIPROCESS_VARIABLE, shared_metrics)
-            return _serve_workers(settings, host)
+    if settings.workers == 1:
         return _serve_alone(settings, host)
+    with scratch_folder("metrics") as shared_metrics:
+        os.environ.setdefault(MULTIPROCESS_VARIABLE, str(shared_metrics))
+        return _serve_workers(settings, host)
 
 
 def listen(host: str, port: int) -> socket.socket:
