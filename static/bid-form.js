@@ -1,91 +1,105 @@
-// The bid form and its message line.
+// The bid form: what is typed or chosen, and what is sent.
 //
-// Rule: what the viewer typed is theirs: no update ever changes the amount. What will be sent is
-// written on the button, as understood, before it is sent; and what came of it is said in words.
+// Rule: what the viewer typed is theirs: no update ever changes the amount. What a press will do is
+// written on the button, as understood, before it is done; an amount that was offered is sent as the
+// server wrote it; and what came of it is said in words. No element that has the focus is taken away.
 
 import { newBid, sendBid } from './bidding.js';
-import { bidLadder, fractionDigits, isLower, parseAmount } from './money.js';
-import { setText } from './page.js';
+import { Message } from './message.js';
+import { formatAmount, fractionDigits, isLower, parseAmount } from './money.js';
+import { setHidden, setText } from './page.js';
 import { priceText } from './price.js';
 import { bidderName, keepPaddle, keepPendingBid, paddleOf, pendingBid } from './session.js';
+import { isSameMoment } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
-const QUICK_AMOUNTS = 3;
-
 export class BidForm extends EventTarget {
-  #guid; #form; #amount; #label; #submit; #quick; #hint; #proxyHint; #buyNow; #bidder; #message;
-  #state = null; #increments = null; #kind = 'price'; #sending = false; #praised = null; #pendingOffered = false;
+  #guid; #form; #amount; #label; #submit; #quick; #field; #hint; #proxyHint; #buyNow; #bidder; #message; #note;
+  #state = null; #terms = null; #isBarred = false; #sending = false; #pendingOffered = false;
+  #chosen = { written: '', decimal: null }; // the amount that was offered, and how it stands in the field
 
-  /** Emits `answered` (detail: the state in the reply) whenever a bid brought one. */
+  /** Emits `answered` (detail: the state in the reply) whenever a bid brought one, `voided` (detail: why) when barred. */
   constructor(guid, root) {
     super();
     this.#guid = guid;
     this.#form = root.querySelector('#bid-form');
+    this.#field = root.querySelector('.field');
     this.#amount = root.querySelector('#amount');
     this.#label = root.querySelector('#amount-label');
     this.#submit = root.querySelector('#bid-submit');
     this.#proxyHint = root.querySelector('#proxy-hint');
     this.#buyNow = root.querySelector('#buy-now');
-    this.#buyNow.addEventListener('click', () => this.#askToBuy());
     this.#hint = root.querySelector('#amount-hint');
     this.#bidder = root.querySelector('#bidder');
-    this.#message = root.querySelector('#message');
+    this.#note = root.querySelector('#note');
     this.#quick = [...root.querySelectorAll('.quick button')];
-    this.#amount.addEventListener('input', () => { this.#say('', ''); this.#showUnderstood(); });
+    this.#message = new Message(root.querySelector('#message'), this.#submit);
+    this.#buyNow.addEventListener('click', () => this.#askToBuy());
+    this.#amount.addEventListener('input', () => { this.#message.clear(); this.#showUnderstood(); });
     for (const button of this.#quick) button.addEventListener('click', () => this.#choose(button.value));
     this.#form.addEventListener('submit', (event) => { event.preventDefault(); this.#place(); });
     this.#showBidder();
   }
 
-  /** The legal steps above the next bid, and whether an amount is a price or a secret maximum. */
-  setTerms({ increments, bidding }) {
-    this.#increments = increments;
-    this.#kind = bidding === 'proxy' ? 'max' : 'price';
-    this.#proxyHint.hidden = this.#kind !== 'max';
-    setText(this.#label, this.#kind === 'max' ? text.yourMaximum : text.yourBid);
+  /** What an amount means here: a price or a secret maximum, and whether a high one buys. Until then there is no form. */
+  setTerms(terms) {
+    this.#terms = terms;
+    this.#proxyHint.hidden = !this.#isProxy;
+    setText(this.#label, this.#isProxy ? text.yourMaximum : text.yourBid);
     if (this.#state) this.update(this.#state);
   }
 
+  /** Takes the form away from somebody who may not bid here any more. */
+  bar(isBarred) { this.#isBarred = isBarred; }
+
   update(state) {
     this.#state = state;
-    // "You lead" is true only as long as the price is the one that was bid.
-    const praiseIsOver = state.rev !== this.#praised || state.status !== 'open';
-    if (this.#message.dataset.kind === 'success' && praiseIsOver) this.#say('', '');
+    this.#message.review(state);
     if (state.status !== 'unknown') this.#offerPending();
-    this.#form.hidden = state.status !== 'open' || state.next_bid == null || state.paused === true;
-    if (this.#form.hidden) return;
-    this.#buyNow.hidden = state.buy_now == null;
+    const [least] = state.next_bids ?? [];
+    const isOpen = state.status === 'open' && !state.paused && !this.#isBarred && this.#terms !== null;
+    const isShown = isOpen && (least ?? state.buy_now) != null;
+    if (isShown) this.#showOffers(state, least);
+    setHidden(this.#form, !isShown, this.#note);
+  }
+
+  #showOffers(state, least) {
     if (state.buy_now != null) setText(this.#buyNow, text.buyNow(this.#shown(state.buy_now)));
-    const ladder = bidLadder(state.next_bid, this.#increments, QUICK_AMOUNTS);
+    setHidden(this.#buyNow, state.buy_now == null, this.#submit);
+    setHidden(this.#field, least === undefined, this.#buyNow); // where every bid would buy, there is one button to buy
     this.#quick.forEach((button, rung) => {
-      button.hidden = rung >= ladder.length;
-      if (button.hidden) return;
-      button.value = ladder[rung];
-      setText(button, this.#shown(ladder[rung]));
+      const offered = state.next_bids[rung];
+      button.value = offered ?? '';
+      setText(button, offered ? this.#shown(offered) : '');
+      setHidden(button, !offered, this.#submit);
     });
-    this.#amount.placeholder = state.next_bid;
+    setText(this.#hint, least ? text.nextBid(this.#shown(least)) : '');
+    this.#amount.placeholder = least ? this.#written(least) : '';
     this.#showUnderstood();
   }
 
-  #choose(price) {
-    this.#amount.value = price;
-    this.#say('', '');
+  #choose(decimal) {
+    this.#chosen = { written: this.#written(decimal), decimal };
+    this.#amount.value = this.#chosen.written;
+    this.#message.clear();
     this.#showUnderstood();
     this.#submit.focus();
   }
 
   #understood() {
-    const example = this.#state.next_bid ?? this.#state.price ?? ''; // there is no next bid when it is over
-    return parseAmount(this.#amount.value, fractionDigits(example), viewerLocale);
+    const { written, decimal } = this.#chosen;
+    if (decimal !== null && this.#amount.value === written) return { decimal };
+    return parseAmount(this.#amount.value, fractionDigits(this.#example), this.#state.currency, viewerLocale);
   }
 
-  /** Says on the button what would be bid, and under the field where that stands. */
+  /** Says on the button what pressing it would do, and under the field where that stands. */
   #showUnderstood() {
     const { decimal, error } = this.#understood();
-    const { next_bid: nextBid } = this.#state;
-    const low = decimal !== undefined && isLower(decimal, nextBid);
-    setText(this.#submit, decimal && !low ? text.bidAmount(this.#shown(decimal)) : text.placeBid);
-    setText(this.#hint, text.nextBid(this.#shown(nextBid)));
+    const buys = this.#buys(decimal);
+    const raises = this.#isProxy && this.#leads(this.#state); // one's own maximum: only the service knows from where
+    const low = decimal !== undefined && !buys && !raises && isLower(decimal, this.#example);
+    const label = buys ? text.buyNow(this.#shown(this.#state.buy_now)) : decimal && !low ? text.bidAmount(this.#shown(decimal)) : text.placeBid;
+    setText(this.#submit, label);
     this.#hint.dataset.low = String(low);
     this.#amount.setAttribute('aria-invalid', String(low || (error !== undefined && error !== 'empty')));
     for (const button of this.#quick) button.setAttribute('aria-pressed', String(button.value === decimal));
@@ -93,29 +107,40 @@ export class BidForm extends EventTarget {
 
   #place() {
     if (this.#sending) return;
-    const { decimal, error } = this.#understood();
+    const { decimal, error, readings } = this.#understood();
+    if (this.#buys(decimal)) return this.#askToBuy();
     if (decimal) return this.#send(this.#newBid(decimal));
     this.#amount.focus();
-    const example = this.#state.next_bid;
-    if (error === 'empty') this.#say('info', text.typeAnAmount);
-    else if (error === 'too_precise') this.#say('error', text.tooPrecise(fractionDigits(example)));
-    else this.#say('error', `${text.notANumber} ${example}`);
+    if (error === 'empty') return this.#say('info', text.typeAnAmount);
+    if (error === 'unclear') {
+      return this.#say('error', text.unclear(this.#amount.value.trim(), readings.map((each) => this.#shown(each))),
+        { actions: readings.map((each) => [this.#shown(each), () => this.#choose(each)]) });
+    }
+    if (error === 'too_precise') return this.#say('error', text.tooPrecise(fractionDigits(this.#example)));
+    this.#say('error', `${text.notANumber} ${this.#written(this.#example)}`);
   }
 
-  #newBid(price, options = {}) { return newBid(price, { kind: this.#kind, ...options }); }
+  /** An amount that this lot is bought at is no bid: buying is asked about, and never done by the way. */
+  #buys(decimal) {
+    const { buy_now: price } = this.#state;
+    return decimal !== undefined && price != null && this.#terms?.buy_now?.mode === 'ceiling' && !isLower(decimal, price);
+  }
 
   #askToBuy() {
     const price = this.#state.buy_now;
     if (price == null || this.#sending) return;
-    this.#say('info', text.buyNowQuestion(this.#shown(price)), text.buyNowConfirm(this.#shown(price)),
-      () => this.#send(newBid(price, { kind: 'buy_now' })));
+    this.#say('info', text.buyNowQuestion(this.#shown(price)), {
+      actions: [[text.buyNowConfirm(this.#shown(price)), () => this.#send(newBid(price, { kind: 'buy_now' }))]],
+      later: (state) => (state.buy_now === price ? true : ''),
+    });
   }
 
   async #send(bid) {
+    if (this.#sending) return;
     this.#setSending(true);
-    this.#say('pending', text.sending);
+    this.#message.say('pending', text.sending);
     keepPendingBid(this.#guid, bid);
-    const result = await sendBid(this.#guid, bid, () => this.#say('pending', text.outcomeUnknown(this.#shown(bid.price))));
+    const result = await sendBid(this.#guid, bid, () => this.#message.say('pending', text.outcomeUnknown(this.#shown(bid.price))));
     this.#setSending(false);
     if (result.outcome !== 'unknown') keepPendingBid(this.#guid, null);
     this.#showBidder();
@@ -125,42 +150,65 @@ export class BidForm extends EventTarget {
   #sayOutcome(bid, { outcome, reply, problem, replayed }) {
     const price = this.#shown(bid.price);
     if (outcome === 'no_token') return this.#say('error', text.needsToken);
-    if (outcome === 'unknown') {
-      return this.#say('error', text.stillUnknown(price), text.sendAgain, () => this.#send(bid));
-    }
+    if (outcome === 'unknown') return this.#sayUnknown(bid);
     if (outcome === 'refused') return this.#sayRefusal(bid, problem);
     keepPaddle(this.#guid, reply.paddle);
     // Cleared only if it is still what was sent: the viewer may be typing the next one already.
     if (this.#understood().decimal === bid.price) this.#amount.value = '';
-    this.#praised = reply.state.rev;
     this.#answered(reply.state);
-    if (reply.standing === 'winning') this.#say('success', text.bought(this.#shown(reply.state.price)));
+    const said = { about: reply.state }; // "You lead" is true only as long as nothing else has been decided
+    const mine = (state) => (state.leader === reply.paddle ? true : '');
+    if (reply.standing === 'winning') this.#say('success', text.bought(this.#shown(reply.state.price)), { later: mine });
     else if (this.#state.leader !== reply.paddle) this.#say('info', text.acceptedThenOutbid(price));
-    else this.#say('success', replayed ? text.acceptedBefore(price) : text.accepted(price));
+    else this.#say('success', replayed ? text.acceptedBefore(price) : text.accepted(price), said);
   }
 
   #sayRefusal(bid, problem) {
     this.#answered(problem.state);
-    const nextBid = problem.next_bid ?? this.#state.next_bid;
-    const say = (words, action, act) => this.#say('error', words, action, act);
+    const price = this.#shown(bid.price);
+    const again = (offered) => {
+      if (offered) return [[text.bidInstead(this.#shown(offered)), () => this.#send(this.#newBid(offered))]];
+      return this.#state.buy_now == null ? [] : [[text.buyNow(this.#shown(this.#state.buy_now)), () => this.#askToBuy()]];
+    };
+    const about = problem.state ?? this.#state;
+    const [least] = about.next_bids ?? [];
+    if (this.#leads(about) && !this.#isProxy && ['too_low', 'too_high', 'not_aligned'].includes(problem.code)) {
+      return this.#say('info', text.alreadyLeading, { about });
+    }
     switch (problem.code) {
       case 'too_low':
-        if (bid.kind === 'max' && problem.state?.leader === paddleOf(this.#guid)) return this.#say('info', text.notAboveYourMaximum);
-        return say(text.tooLow(this.#shown(nextBid)), text.bidInstead(this.#shown(nextBid)), () => this.#send(this.#newBid(nextBid)));
+        if (this.#leads(about)) return this.#say('info', text.notAboveYourMaximum, { about });
+        return this.#say('error', text.tooLow(this.#shown(least ?? about.next_bid)), { about, actions: again(least), afterwards: text.wasTooLow(price) });
       case 'too_high':
-        return say(text.tooHigh(this.#shown(bid.price)), text.confirmBid(this.#shown(bid.price)),
-          () => this.#send(this.#newBid(bid.price, { confirm: true })));
-      case 'not_aligned':
-        return say(text.notAligned, text.bidInstead(this.#shown(nextBid)), () => this.#send(this.#newBid(nextBid)));
-      case 'already_leading': return this.#say('info', text.alreadyLeading);
-      case 'not_open': return say(text.notOpen);
-      case 'unknown_auction': return say(text.unknownAuction);
-      case 'forbidden': return say(text.forbidden);
-      case 'unauthorized': return say(text.unauthorized);
-      case 'invalid': return say(text.invalid);
-      case 'rate_limited': return say(text.rateLimited(Math.ceil(problem.retry_after ?? 1)));
-      default: return say(problem.detail || problem.title || text.refusedOtherwise);
+        return this.#say('error', text.tooHigh(price), {
+          actions: [[text.confirmBid(price), () => this.#send(this.#newBid(bid.price, { confirm: true }))]],
+        });
+      case 'not_aligned': return this.#say('error', text.notAligned, { about, actions: again(least), afterwards: text.notAligned });
+      case 'already_leading': return this.#say('info', text.alreadyLeading, { about });
+      case 'not_open': return this.#say('error', text.notOpen, { later: (state) => (state.status === 'open' && !state.paused ? '' : true) });
+      case 'voided':
+        this.#message.clear();
+        return this.dispatchEvent(new CustomEvent('voided', { detail: problem.reason ?? null }));
+      case 'rate_limited': return this.#say('error', text.rateLimited(Math.ceil(problem.retry_after ?? 1)));
+      default: return this.#say('error', text.refusal[problem.code] ?? (problem.detail || problem.title || text.refusedOtherwise));
     }
+  }
+
+  /**
+   * Says what came of an attempt. It is over when the lot is, or when the viewer has come to lead by
+   * another way; and what was said `about` a state, when that is not the state any more: then
+   * `afterwards` remains true, if anything.
+   */
+  #say(kind, words, { actions = [], about = null, afterwards = '', later = null } = {}) {
+    const led = this.#leads(this.#state);
+    this.#message.say(kind, words, {
+      actions,
+      later: later ?? ((state) => {
+        if (state.status !== 'open' || (this.#leads(state) && !led)) return '';
+        return about === null || isSameMoment(state, about) ? true : afterwards;
+      }),
+    });
+    this.#message.review(this.#state); // which may be a later one than the answer's already
   }
 
   /** Once: a bid sent before this page was loaded anew may still be without an answer. */
@@ -168,7 +216,11 @@ export class BidForm extends EventTarget {
     if (this.#pendingOffered) return;
     this.#pendingOffered = true;
     const bid = pendingBid(this.#guid);
-    if (bid) this.#say('error', text.stillUnknown(this.#shown(bid.price)), text.sendAgain, () => this.#send(bid));
+    if (bid) this.#sayUnknown(bid);
+  }
+
+  #sayUnknown(bid) {
+    this.#message.say('error', text.stillUnknown(this.#shown(bid.price)), { actions: [[text.sendAgain, () => this.#send(bid)]] });
   }
 
   #answered(state) {
@@ -177,7 +229,7 @@ export class BidForm extends EventTarget {
 
   #setSending(sending) {
     this.#sending = sending;
-    this.#submit.disabled = sending;
+    this.#submit.setAttribute('aria-disabled', String(sending)); // a button that is disabled loses the focus
     this.#form.dataset.sending = String(sending);
   }
 
@@ -186,14 +238,11 @@ export class BidForm extends EventTarget {
     setText(this.#bidder, name ? text.biddingAs(name) : '');
   }
 
-  #say(kind, words, action, act) {
-    this.#message.dataset.kind = kind;
-    setText(this.#message.querySelector('.words'), words);
-    const button = this.#message.querySelector('button');
-    button.hidden = !action;
-    button.onclick = act ?? null;
-    setText(button, action ?? '');
-  }
-
+  #newBid(price, options = {}) { return newBid(price, { kind: this.#isProxy ? 'max' : 'price', ...options }); }
+  #leads(state) { return state.leader != null && state.leader === paddleOf(this.#guid); }
+  get #isProxy() { return this.#terms?.bidding === 'proxy'; }
+  /** An amount with the currency's decimals: the least to bid, while there is one. */
+  get #example() { return this.#state.next_bids?.[0] ?? this.#state.next_bid ?? this.#state.buy_now ?? this.#state.price ?? ''; }
   #shown(price) { return priceText(price, this.#state.currency); }
+  #written(price) { return formatAmount(price, this.#state.currency, viewerLocale); }
 }

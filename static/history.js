@@ -5,7 +5,7 @@
 // are void, and what is shown is fetched anew. A bid that the leader's maximum answers at once is
 // two items of one seq, the bid and the automatic one above it: pages never part them, nor do we.
 
-import { setText } from './page.js';
+import { setHidden, setText } from './page.js';
 import { priceText } from './price.js';
 import { auctionUrl } from './service.js';
 import { text, viewerLocale } from './strings.js';
@@ -21,7 +21,7 @@ const RETRY_MS = 5_000;
 const timeOfDay = new Intl.DateTimeFormat(viewerLocale, { timeStyle: 'medium' });
 
 export class History {
-  #guid; #list; #template; #earlier; #empty;
+  #guid; #list; #template; #earlier; #empty; #heading;
   #bids = 0; #rev = 0; #counted = -1; #last = 0; #first = 0; #currency = null; #fetching = false; #isOutdated = false; #paddle = null;
 
   constructor(guid, section) {
@@ -30,6 +30,7 @@ export class History {
     this.#template = section.querySelector('template');
     this.#earlier = section.querySelector('.earlier');
     this.#empty = section.querySelector('.empty');
+    this.#heading = section.querySelector('h2');
     this.#earlier.addEventListener('click', () => this.#showEarlier());
   }
 
@@ -71,7 +72,7 @@ export class History {
     const page = await this.#fetch(after, this.#first - 1 - after);
     for (const bid of (page?.bids ?? []).reverse()) this.#list.append(this.#item(bid));
     if (page?.bids.length) this.#first = after + 1;
-    this.#earlier.hidden = this.#first <= 1;
+    this.#offerEarlier();
   }
 
   async #fetch(after, limit) {
@@ -93,12 +94,14 @@ export class History {
       this.#first = this.#oldest + 1;
       this.#list.lastElementChild.remove();
     }
-    this.#earlier.hidden = this.#first <= 1;
+    this.#offerEarlier();
   }
 
   get #oldest() {
     return Number(this.#list.lastElementChild.dataset.seq);
   }
+
+  #offerEarlier() { setHidden(this.#earlier, this.#first <= 1, this.#heading); }
 
   #item(bid) {
     const item = this.#template.content.firstElementChild.cloneNode(true);

@@ -11,7 +11,8 @@ import { flash, followConnection, openPage, setText } from './page.js';
 import { bidsText, priceLabel, priceText, showPrice } from './price.js';
 import { auctionUrl } from './service.js';
 import { paddleOf, takeTokenFromAddress } from './session.js';
-import { isPlain, standingOf } from './state.js';
+import { Standing } from './standing.js';
+import { isFinal, isPlain, standingOf } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
 // A screen reader that speaks every bid of a heated auction says nothing that can be understood.
@@ -26,8 +27,11 @@ openPage();
 takeTokenFromAddress();
 const feed = new Feed([guid]);
 const form = new BidForm(guid, main);
+const standing = new Standing(guid, showAgain);
 const history = new History(guid, by('bids'));
 let termsKnown = false;
+// The form waits for the terms: in them is what an amount means.
+const LEARN_TERMS_AGAIN_MS = 2_000;
 
 setText(by('title'), guid);
 followConnection(feed);
@@ -36,9 +40,15 @@ form.addEventListener('answered', ({ detail }) => {
   feed.accept(detail);
   show(feed.latest(guid) ?? detail); // the paddle may be new even if the state is not
 });
-window.addEventListener('hashchange', takeTokenFromAddress);
+form.addEventListener('voided', ({ detail }) => standing.void(detail));
+window.addEventListener('hashchange', () => { takeTokenFromAddress(); showAgain(); });
 startTicking(() => tick(feed.latest(guid)));
 feed.open();
+
+function showAgain() {
+  const state = feed.latest(guid);
+  if (state) show(state);
+}
 
 function show(state) {
   main.dataset.status = state.status;
@@ -51,13 +61,17 @@ function show(state) {
   showFacts(state);
   showStanding(state, paddle);
   setText(by('note'), noteOf(state));
+  form.bar(standing.voided !== null);
   form.update(state);
   history.update(state, paddle);
   tick(state);
-  if (!termsKnown && state.status !== 'unknown' && !isPlain(state)) learnTerms();
+  if (state.bids == null) return; // there is no such auction yet, or another system keeps it
+  if (!termsKnown) learnTerms();
+  standing.follow(state);
 }
 
 function noteOf(state) {
+  if (standing.voided && !isFinal(state)) return text.voidedNote;
   if (state.paused) return text.pausedNote;
   if (state.status === 'closed') return text.outcome[state.outcome] ?? text.note.closed;
   return text.note[isPlain(state) ? 'plain' : state.status];
@@ -81,13 +95,17 @@ function showFacts(state) {
 }
 
 function showStanding(state, paddle) {
-  const standing = standingOf(state, paddle);
+  if (standing.voided) {
+    by('standing').dataset.standing = 'voided';
+    return setText(by('standing'), text.voidedStanding(standing.voided.reason));
+  }
+  const stands = standingOf(state, paddle);
   const over = state.status === 'closed';
   const leads = over && state.reserve_met === false && state.leader !== null && state.leader === paddle;
-  const lost = over && standing === 'outbid';
+  const lost = over && stands === 'outbid';
   const unsold = lost && state.reserve_met === false; // it went to nobody
-  by('standing').dataset.standing = standing;
-  setText(by('standing'), leads ? text.standing.leadingClosed : unsold ? '' : lost ? text.standing.lost : text.standing[standing]);
+  by('standing').dataset.standing = stands;
+  setText(by('standing'), leads ? text.standing.leadingClosed : unsold ? '' : lost ? text.standing.lost : text.standing[stands]);
 }
 
 function tick(state) {
@@ -122,11 +140,12 @@ async function learnTerms() {
   try {
     const asked = performance.now();
     const response = await fetch(auctionUrl(guid), { cache: 'no-store' });
+    if (!response.ok) throw new Error(`${response.status}`);
     const { terms, state } = await response.json();
     // A greeting may carry an old `now`; this answer was made for us, and its way was measured.
     feed.observeClock(state.now, performance.now() - asked);
     if (terms) form.setTerms(terms);
   } catch {
-    termsKnown = false; // the next state asks again
+    setTimeout(() => { termsKnown = false; showAgain(); }, LEARN_TERMS_AGAIN_MS);
   }
 }

@@ -39,6 +39,26 @@ export function setText(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
 
+let lent = null; // {from, to, focused}: what had the focus when it was hidden
+
+/**
+ * Hides or shows an element. Focus within it goes to `heir`, for with its element it would be lost, and
+ * with it the keyboard's place on the page; it comes back if the element does before it has moved on.
+ */
+export function setHidden(element, hidden, heir) {
+  if (element.hidden === hidden) return;
+  const focused = document.activeElement;
+  const hadFocus = element.contains(focused);
+  element.hidden = hidden;
+  if (hidden && hadFocus) {
+    heir.focus({ preventScroll: true });
+    lent = { from: element, to: heir, focused };
+  } else if (!hidden && lent?.from === element) {
+    if (focused === lent.to) lent.focused.focus({ preventScroll: true });
+    lent = null;
+  }
+}
+
 // A burst of prices must not strobe: WCAG 2.3.1 allows three flashes a second at most.
 const LEAST_MS_BETWEEN_FLASHES = 400;
 const flashedAt = new WeakMap();

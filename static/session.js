@@ -55,7 +55,7 @@ export function paddleOf(guid) {
   return paddle === null ? null : Number(paddle);
 }
 
-export function keepPaddle(guid, paddle) { write(localStorageOrNull(), paddleKey(guid), String(paddle)); }
+export function keepPaddle(guid, paddle) { write(localStorageOrNull(), paddleKey(guid), paddle === null ? null : String(paddle)); }
 
 // A bid whose outcome is unknown survives a reload, with its key, so that it can still be settled.
 export function pendingBid(guid) { return JSON.parse(read(sessionStorageOrNull(), PENDING + guid) ?? 'null'); }

@@ -17,6 +17,15 @@ export function isFinal(state) { return state?.status === 'closed' || state?.sta
 /** A price that somebody else's site keeps: it can be watched, and takes no bids here. */
 export function isPlain(state) { return state.rev === 0 && state.status === 'open'; }
 
+/** True if nothing was decided between the two. */
+export function isSameMoment(state, other) { return epochOf(state.tag) === epochOf(other.tag) && state.rev === other.rev; }
+
+/** What changes with each act of an operator, such as a void, and with no bid: bids raise both numbers by one. */
+export function actsOf(state) {
+  const byTime = Number(state.status !== 'upcoming') + Number(isFinal(state));
+  return `${epochOf(state.tag)} ${state.rev - state.bids - byTime}`;
+}
+
 /** 'leading' | 'outbid' | 'winning' | 'none', for the bidder who holds this paddle (or null). */
 export function standingOf(state, paddle) {
   if (paddle == null || state.status === 'unknown' || state.status === 'cancelled') return 'none';

@@ -129,10 +129,11 @@ def test_what_is_no_amount_is_said_so_and_not_sent(open_page: OpenPage, house: S
     ann.on("request", lambda request: sent.append(request.method))
     for amount, words in (
         ("", "Type an amount first, or choose one above."),
-        ("abc", "Type an amount first, or choose one above."),
+        ("abc", "That is not an amount we can read. Write it like this: 10.00"),
         ("-3", "That is not an amount we can read. Write it like this: 10.00"),
-        ("12,50", "That is not an amount we can read. Write it like this: 10.00"),
-        ("12.345", "This currency takes at most 2 decimals."),
+        ("12,50", "Do you mean CN¥12.50?"),
+        ("12.345", "Do you mean CN¥12,345.00?"),
+        ("12.3456", "This currency takes at most 2 decimals."),
     ):
         place_bid(ann, amount)
         expect(ann.locator("#message .words")).to_have_text(words)
