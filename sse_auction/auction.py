@@ -225,7 +225,8 @@ class Record:
     """One auction's keys as read from the store, in one shape for recorded and plain auctions.
 
     `price` is the price key as a decimal string, None where there is none. `damage` is the value of a key that
-    holds no price (or the store's complaint about its type): then `price` means nothing.
+    holds no price (or the store's complaint about its type): then `price` means nothing. `read_at` is the store's
+    clock at that moment, 0 where it was not asked.
     """
 
     guid: str
@@ -240,6 +241,7 @@ class Record:
     outcome: Outcome | None = None  # as recorded: of an auction that was settled, cancelled or bought
     paused: bool = False
     seq: int = 0  # of the last bid, void or not
+    read_at: int = 0
 
     @property
     def exists(self) -> bool:
@@ -327,14 +329,16 @@ FIELDS = (*FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met"
 Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None where the hash has no such field, or is not there
 
 
-def read_record(guid: str, price: bytes | Exception | None, values: Values | Exception, plain_currency: str) -> Record:
+def read_record(
+    guid: str, price: bytes | Exception | None, values: Values | Exception, plain_currency: str, read_at: int = 0
+) -> Record:
     """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them."""
     if isinstance(values, Exception):
-        return Record(guid, None, None, damage=str(values))
+        return Record(guid, None, None, damage=str(values), read_at=read_at)
     terms = read_terms(guid, values)
     shown, damage = _read_price(price, terms.currency if terms else plain_currency)
     if terms is None:
-        return Record(guid, None, shown, damage)
+        return Record(guid, None, shown, damage, read_at=read_at)
     if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):
         damage = shown  # more decimals than the currency of this recorded auction can hold
     rev, count, leader, extensions, reserve_met, outcome, paused_at, seq = values[len(FIELDS_OF_TERMS) :]
@@ -354,6 +358,7 @@ def read_record(guid: str, price: bytes | Exception | None, values: Values | Exc
         outcome=outcome.decode() if outcome else None,  # type: ignore[arg-type]  # what our scripts write
         paused=bool(paused_at),
         seq=int(seq or count or 0),  # auctions of before the acts kept none
+        read_at=read_at,
     )
 
 

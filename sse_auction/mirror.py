@@ -8,8 +8,9 @@ message for it always comes after the read before it.
 
 - Losing the connection means: not live, and everything is read again on the next one.
 - The store is asked for its time every second with a deadline, so that a frozen one is noticed within 3 s.
-- Time alone opens and closes auctions: the mirror reads an auction when its time has come. What it then reads,
-  after asking the store's clock in the same pipeline, is final.
+- Time alone opens and closes auctions: the mirror reads an auction when its time has come, with the store's clock in
+  the same transaction: what it then reads is final.
+- When the store's clock was set, everything is read again.
 - A price key that holds no price is logged once and shown to nobody; the last good state stays.
 - Where the store refuses tracking, watched auctions are read every `POLL_SECONDS` instead.
 """
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 WATCHDOG_SECONDS = 1.0
 ANSWER_TIMEOUT_SECONDS = 1.5  # with the above: a frozen store is noticed within 2.5 s
 POLL_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 60.0  # for an opening or a closing, at a clock that may drift by a millisecond a second
 BATCH = 200  # auctions read in one pipeline: some ms of work, so that bids and polls get their turn
 
 
@@ -67,6 +69,7 @@ class Mirror:
         self._due: dict[str, Watched] = {}  # to be read now, in this order
         self._wake = asyncio.Event()
         self._memory_lost = False
+        self._times_set = 0  # how often the store's clock had been set when everything was read
         self._tracking = True
         self._look_again_at = 0.0  # by the loop's clock
         self._true_at = time.monotonic()  # when everything watched last was known to be as the store had it
@@ -187,18 +190,21 @@ class Mirror:
         self._look_again_at = now + (WATCHDOG_SECONDS if self._tracking else POLL_SECONDS)
         if self._tracking:
             await self._read_time(link)
+            if self._times_set != self._facts.times_set:
+                self._times_set = self._facts.times_set
+                self._mark_all_dirty()
         else:
             self._memory_lost = True  # nobody tells, so its name is asked for each time
             self._mark_all_dirty()
 
-    async def _read_time(self, link: Link) -> int:
-        sent_at = time.monotonic()
+    async def _read_time(self, link: Link) -> None:
+        sent_at, asked_at = time.monotonic(), self._facts.moment()
         reply = await link.call("TIME")
         self._true_at = max(self._true_at, sent_at)  # it would have told of changes before this answer
-        return self._facts.observe_time(reply, sent_at, time.monotonic())
+        self._facts.take_time(reply, asked_at)
 
     async def _read_due(self, link: Link) -> None:
-        """Read a batch of what is due, in one pipeline, the clock first: a state read after it is no older."""
+        """Read a batch of what is due, in one pipeline."""
         batch = [self._due.pop(guid) for guid in list(self._due)[:BATCH]]
         if not batch:
             return
@@ -208,22 +214,20 @@ class Mirror:
                 MIRROR_READ_SECONDS.observe(started - watched.dirty_since)
             watched.dirty_since = None  # from here on, a message about it means another read
             watched.read_at = started
-        sent_at = time.monotonic()
-        clock = link.call("TIME")
-        pending = [link.transaction(*read_commands(watched.guid)) for watched in batch]
+        sent_at, asked_at = time.monotonic(), self._facts.moment()
         try:
-            now = self._facts.observe_time(await clock, sent_at, time.monotonic())
-            replies = await asyncio.gather(*pending)
+            replies = await asyncio.gather(*(link.transaction(*read_commands(watched.guid)) for watched in batch))
         except StoreError:
             self._due.update((watched.guid, watched) for watched in batch if watched.guid in self._watched)
             raise
         MIRROR_READS.inc(len(batch))
         self._true_at = sent_at
-        for watched, (price, fields) in zip(batch, replies, strict=True):
+        for watched, (clock, price, fields) in zip(batch, replies, strict=True):
+            now = self._facts.take_time(clock, asked_at)
             if self._watched.get(watched.guid) is watched:
-                self._show(watched, read_record(watched.guid, price, fields, self._plain_currency), now)
+                self._show(watched, read_record(watched.guid, price, fields, self._plain_currency, now))
 
-    def _show(self, watched: Watched, record: Record, now: int) -> None:
+    def _show(self, watched: Watched, record: Record) -> None:
         """Publish what was read, and come back when time changes it."""
         if record.damage is not None:
             if record.damage != watched.damage:
@@ -233,22 +237,28 @@ class Mirror:
                 return
         else:
             watched.damage = None
-        state = record.state(now, self._facts.memory, self._plain_currency)
+        state = record.state(record.read_at, self._facts.memory, self._plain_currency)
         if watched.timer is not None:
             watched.timer.cancel()
             watched.timer = None
         if state.changes_at is not None:
-            delay = max(0.001, (state.changes_at - self._facts.now()) / 1000)
-            # A far closing is looked at again in a day: loops do not take any delay.
-            watched.timer = asyncio.get_running_loop().call_later(min(delay, 86400.0), self._time_has_come, watched)
+            self._come_back(watched, state.changes_at)
         if self._hub is not None:
             self._hub.publish(state)
 
-    def _time_has_come(self, watched: Watched) -> None:
-        """Read at once, not paced: an opening or a closing is due."""
+    def _come_back(self, watched: Watched, moment: int) -> None:
+        """Look after an auction at a moment of the store's clock; before that in between, for clocks drift apart."""
+        delay = min(max(0.001, (moment - self._facts.now()) / 1000), LONGEST_WAIT_SECONDS)
+        watched.timer = asyncio.get_running_loop().call_later(delay, self._look_after, watched, moment)
+
+    def _look_after(self, watched: Watched, moment: int) -> None:
+        """Read at once, not paced, if an opening or a closing is due."""
         watched.timer = None
-        watched.dirty_since = time.monotonic()
-        self._read_soon(watched)
+        if self._facts.now() < moment:
+            self._come_back(watched, moment)
+        else:
+            watched.dirty_since = time.monotonic()
+            self._read_soon(watched)
 
     def _set_live(self, live: bool) -> None:
         if live == self.is_live:

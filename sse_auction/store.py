@@ -167,6 +167,15 @@ class Store:
         decide_before = self._facts.now() + int(self._timeout * 1000)
         return str(decide_before), self._outbox, currency, str(exponent_of(currency))
 
+    async def _decide(self, script: Script, script_keys: Sequence[str], arguments: Sequence[str]) -> list[bytes]:
+        """A script's reply; its moment is the store's clock, unless it is the answer to an earlier request."""
+        asked_at = self._facts.moment()
+        reply: list[bytes] = await script.run(self.link(), script_keys, arguments)
+        match reply:
+            case [_, b"0", now, _, _, _, _, *_]:
+                self._facts.take_now(int(now), asked_at)
+        return reply
+
     async def create(
         self, new: NewAuction, actor: str = "", *, idempotency_key: str | None = None, request: str = ""
     ) -> Created | NotCreated:
@@ -189,7 +198,7 @@ class Store:
         )  # fmt: skip
         answer_key = keys.created(new.guid, actor, idempotency_key)
         script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE, answer_key)
-        match await self._create_script.run(self.link(), script_keys, arguments):
+        match await self._decide(self._create_script, script_keys, arguments):
             case [b"created", replayed, now, _, _, _, _, *values]:
                 terms, state = self._terms_and_state(new.guid, now, b"", values)
                 if replayed != b"1":  # that says how it was then, and all of it has been said
@@ -243,7 +252,7 @@ class Store:
             *self._shared_arguments(currency), bidder, offer.kind, _or_empty(offer.amount), "1" if confirmed else "",
             _life_of_answer(idempotency_key), request,
         )  # fmt: skip
-        reply = await self._bid_script.run(self.link(), script_keys, arguments)
+        reply = await self._decide(self._bid_script, script_keys, arguments)
         match reply:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
                 terms, state = self._terms_and_state(guid, now, price, values)
@@ -265,7 +274,7 @@ class Store:
             _or_empty(act.reserve), act.bidder or "", _or_empty(act.paddle),
         )  # fmt: skip
         self.catalogue.look_at(guid)  # before: should the answer be lost, it is still filed
-        reply = await self._act_script.run(self.link(), _keys_of_decisions(guid), arguments)
+        reply = await self._decide(self._act_script, _keys_of_decisions(guid), arguments)
         match reply:
             case [b"done", _, now, price, _, _, _, *values]:
                 terms, state = self._terms_and_state(guid, now, price, values)
@@ -358,11 +367,11 @@ class Store:
     async def read_many(self, guids: Sequence[str]) -> list[Record]:
         """The records of several auctions as of now, in the same order."""
         link = self.link()
-        pending = [link.transaction(*read_commands(guid)) for guid in guids]
-        replies = await asyncio.gather(*pending)
+        asked_at = self._facts.moment()
+        replies = await asyncio.gather(*(link.transaction(*read_commands(guid)) for guid in guids))
         return [
-            read_record(guid, price, fields, self._plain_currency)
-            for guid, (price, fields) in zip(guids, replies, strict=True)
+            read_record(guid, price, fields, self._plain_currency, self._facts.take_time(time, asked_at))
+            for guid, (time, price, fields) in zip(guids, replies, strict=True)
         ]
 
     async def history(self, guid: str, after: int, limit: int) -> HistoryReply:
@@ -403,19 +412,19 @@ class Store:
     # --- states ------------------------------------------------------------------------------------------------
 
     def now(self) -> int:
-        """The store's clock, estimated, in epoch ms."""
+        """The store's clock, or a little less, in epoch ms."""
         return self._facts.now()
 
-    def state_of(self, record: Record, now: int | None = None) -> State:
-        """The state that a record shows at `now` (the store's clock, by default as of now)."""
-        return record.state(self._facts.now() if now is None else now, self._facts.memory, self._plain_currency)
+    def state_of(self, record: Record) -> State:
+        """The state that a record showed when it was read."""
+        return record.state(record.read_at, self._facts.memory, self._plain_currency)
 
     def _terms_and_state(self, guid: str, now: bytes, price: bytes, values: Values) -> tuple[Terms, State]:
         values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release remembered fewer
-        record = read_record(guid, price or None, values, self._plain_currency)
+        record = read_record(guid, price or None, values, self._plain_currency, int(now))
         if record.terms is None:
             raise StoreError(f"a script told no terms of auction {guid}")
-        return record.terms, self.state_of(record, int(now))
+        return record.terms, self.state_of(record)
 
 
 _STANDINGS: dict[bytes, Standing] = {standing.encode(): standing for standing in get_args(Standing)}
@@ -441,9 +450,9 @@ def _keys_of_decisions(guid: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16_384)
-def read_commands(guid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The commands of the transaction that reads one auction, for `read_record`."""
-    return ("GET", keys.price(guid)), ("HMGET", keys.auction(guid), *FIELDS)
+def read_commands(guid: str) -> tuple[tuple[str, ...], ...]:
+    """The commands of the transaction that reads one auction, for `read_record`, and the moment at which it does."""
+    return ("TIME",), ("GET", keys.price(guid)), ("HMGET", keys.auction(guid), *FIELDS)
 
 
 def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
