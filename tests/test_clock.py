@@ -128,7 +128,7 @@ def test_before_the_store_has_answered_this_machines_clock_has_to_do() -> None:
 
 # --- what the service says -----------------------------------------------------------------------------------------
 
-AUCTIONS = 2000
+AUCTIONS = 500
 AT_ONCE = 20  # connections: many more would only measure how the machine shares itself out
 
 
