@@ -127,14 +127,19 @@ class Offer:
     amount: int | None = None
 
 
-ActKind: TypeAlias = Literal["cancel", "close", "extend", "pause", "resume", "edit", "void"]
+ActKind: TypeAlias = Literal[
+    "cancel", "close", "extend", "pause", "resume", "edit",  # before the hammer
+    "void",  # before and after it
+    "reopen", "second_offer", "unpaid", "paid", "archive", "unarchive",  # after it
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
     """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
 
-    `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle.
+    `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle; to whom a second
+    offer is made by his paddle, None means the best underbidder.
     """
 
     kind: ActKind
@@ -177,6 +182,7 @@ class Terms:
     soft_close: SoftClose | None = None
     hard_close_at: int | None = None
     max_extensions: int | None = None
+    archived: bool = False  # it is over, and in no listing
 
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
@@ -242,6 +248,7 @@ class Record:
     paused: bool = False
     seq: int = 0  # of the last bid, void or not
     read_at: int = 0
+    unpaid: bool = False  # for operators alone
 
     @property
     def exists(self) -> bool:
@@ -320,12 +327,16 @@ class Record:
         )
 
 
-# What the state and the terms of a recorded auction are made of, in the order in which the store is asked for it.
+# What the state and the terms of a recorded auction are made of, in the order in which the store is asked for it. New
+# ones come last: answers that an older release has remembered have the first of them.
 FIELDS_OF_TERMS = (
     "title", "currency", "start_price", "increments", "opens_at", "closes_at", "created_at", "original_closes_at",
     "bidding", "aligned", "buy_now", "buy_now_mode", "window_ms", "extend_ms", "hard_close_at", "max_extensions",
 )  # fmt: skip
-FIELDS = (*FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met", "outcome", "paused_at", "seq")
+FIELDS = (
+    *FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met", "outcome", "paused_at", "seq", "unpaid",
+    "archived",
+)  # fmt: skip
 Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None where the hash has no such field, or is not there
 
 
@@ -341,7 +352,7 @@ def read_record(
         return Record(guid, None, shown, damage, read_at=read_at)
     if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):
         damage = shown  # more decimals than the currency of this recorded auction can hold
-    rev, count, leader, extensions, reserve_met, outcome, paused_at, seq = values[len(FIELDS_OF_TERMS) :]
+    rev, count, leader, extensions, reserve_met, outcome, paused_at, seq, unpaid, _ = values[len(FIELDS_OF_TERMS) :]
     bids = int(count or 0)
     if shown is None and damage is None and bids:
         damage = ""  # bids were taken, so a missing price is a loss and not a beginning
@@ -359,12 +370,13 @@ def read_record(
         paused=bool(paused_at),
         seq=int(seq or count or 0),  # auctions of before the acts kept none
         read_at=read_at,
+        unpaid=unpaid == b"1",
     )
 
 
 def read_terms(guid: str, values: Values) -> Terms | None:
     """The terms in the `FIELDS` of an auction's hash; None where there is no recorded auction."""
-    return None if values[1] is None else _parse_terms(guid, *values[: len(FIELDS_OF_TERMS)])
+    return None if values[1] is None else _parse_terms(guid, *values[: len(FIELDS_OF_TERMS)], values[-1])
 
 
 @lru_cache(maxsize=16_384)  # read with every state, and they hardly ever change
@@ -372,7 +384,7 @@ def _parse_terms(
     guid: str, title: bytes, currency: bytes, start_price: bytes, increments: bytes, opens_at: bytes,
     closes_at: bytes, created_at: bytes, original_closes_at: bytes | None, bidding: bytes | None,
     aligned: bytes | None, buy_now: bytes | None, buy_now_mode: bytes | None, window_ms: bytes | None,
-    extend_ms: bytes | None, hard_close_at: bytes | None, max_extensions: bytes | None,
+    extend_ms: bytes | None, hard_close_at: bytes | None, max_extensions: bytes | None, archived: bytes | None,
 ) -> Terms:  # fmt: skip
     return Terms(
         guid=guid,
@@ -391,6 +403,7 @@ def _parse_terms(
         soft_close=SoftClose(int(window_ms), int(extend_ms)) if window_ms and extend_ms else None,
         hard_close_at=int(hard_close_at) if hard_close_at else None,
         max_extensions=int(max_extensions) if max_extensions else None,
+        archived=archived == b"1",
     )
 
 

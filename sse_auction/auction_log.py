@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from sse_auction import keys
+from sse_auction.bid_history import what_is_void
 from sse_auction.decisions import Refused
 from sse_auction.export import Format, lines
 from sse_auction.replay import BrokenLog, Replay
@@ -39,8 +40,12 @@ class AuctionLog:
                 yield line
 
     async def voided(self, guid: str) -> frozenset[str]:
-        """The paddles whose bids are void."""
-        return frozenset(paddle.decode() for paddle in await self._store.link().call("SMEMBERS", keys.voided(guid)))
+        """The paddles whose bids are void, and the entries of purchases that a reopening has undone."""
+        link = self._store.link()
+        paddles, undone = await asyncio.gather(
+            link.call("SMEMBERS", keys.voided(guid)), link.call("HGET", keys.auction(guid), "undone")
+        )
+        return what_is_void(paddles, undone)
 
     async def verify(self, guid: str) -> list[str] | Refused:
         """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""

@@ -4,10 +4,15 @@ Pure. The log keeps a bid as it was decided: its maximum, and the price and the 
 is nobody's business; that of a bid which was outbid at once is what its bidder is committed to, and no secret any more.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sse_auction.money import format_amount, parse_amount
 from sse_auction.wire import HistoryEntry
+
+
+def what_is_void(paddles: Iterable[bytes], undone: bytes | None) -> frozenset[str]:
+    """The paddles whose bids are void and the entries of purchases that were undone, of what the store has."""
+    return frozenset([*(each.decode() for each in paddles), *(f"{seq}-0" for seq in (undone or b"").decode().split())])
 
 
 def entries_of(entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str]) -> list[HistoryEntry]:
@@ -18,7 +23,7 @@ def entries_of(entry_id: str, fields: Mapping[str, str], currency: str, voided: 
     seq, at, paddle = int(entry_id.partition("-")[0]), int(fields["at"]), fields["paddle"]
     price = parse_amount(fields["price"], currency)
     committed = min(price, int(fields.get("max", price)))
-    is_void = paddle in voided
+    is_void = paddle in voided or entry_id in voided
     told = [HistoryEntry(seq, int(paddle), format_amount(committed, currency), False, at, is_void)]
     leader = fields.get("leader", paddle)
     if leader != paddle:

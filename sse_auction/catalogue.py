@@ -25,10 +25,11 @@ from sse_auction.link import Link, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-Listing: TypeAlias = Literal["all", "upcoming", "open", "closed", "cancelled"]
-LISTINGS: tuple[Listing, ...] = get_args(Listing)
+Listing: TypeAlias = Literal["all", "upcoming", "open", "closed", "cancelled", "archived"]
+_LISTS: tuple[Listing, ...] = get_args(Listing)
+LISTINGS: tuple[Listing, ...] = _LISTS[:-1]  # what is archived is shown in none
 _NOT_OVER: tuple[Listing, ...] = ("upcoming", "open")
-_LATEST_FIRST: tuple[Listing, ...] = ("closed", "cancelled")
+_LATEST_FIRST: tuple[Listing, ...] = ("closed", "cancelled", "archived")
 _ENTRY = re.compile(r"[0-9]{15}:[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 _DUE_AHEAD_MS = 1000  # the store's clock is estimated, and auctions become due while a page is read
@@ -97,8 +98,8 @@ class Catalogue:
         """Put auctions into the lists of their statuses, and out of all others."""
         commands: dict[tuple[str, Listing], list[str]] = {}
         for terms, state in auctions:
-            for each in LISTINGS:
-                if _belongs(state, each):
+            for each in _LISTS:
+                if _belongs(terms, state, each):
                     commands.setdefault(("ZADD", each), []).extend(("0", _entry(each, terms)))
                 elif state.status != "unknown":  # a damaged one stays where it is until it is repaired
                     commands.setdefault(("ZREM", each), []).append(_entry(each, terms))
@@ -115,15 +116,21 @@ class Catalogue:
             log.warning("auction %s could not be listed, and will be later: %s", terms.guid, error)
         self.look_at(terms.guid)  # another decision may have been filed meanwhile
 
-    def look_at(self, guid: str) -> None:
+    def look_at(self, guid: str, after_ms: int = 0) -> None:
         """Make an auction due, so that it is soon settled and filed as it is then. Best effort."""
         with suppress(StoreUnavailable):
-            self._house.link().call("ZADD", keys.DUE, self._house.now(), guid)
+            self._house.link().call("ZADD", keys.DUE, self._house.now() + after_ms, guid)
+
+    async def unlist(self, terms: Terms) -> None:
+        """Take an auction, by the terms that it had, out of the lists of what is over."""
+        await self._house.link().transaction(
+            *(("ZREM", keys.listed(each), _entry(each, terms)) for each in _LATEST_FIRST)
+        )
 
     async def forget(self, terms: Terms) -> None:
         """Take an auction, which is gone or about to go, out of everything."""
         link = self._house.link()
-        await link.transaction(*(("ZREM", keys.listed(each), _entry(each, terms)) for each in LISTINGS))
+        await link.transaction(*(("ZREM", keys.listed(each), _entry(each, terms)) for each in _LISTS))
         await link.call("ZREM", keys.DUE, terms.guid)
         await link.call("ZREM", keys.INDEX, terms.guid)
 
@@ -146,7 +153,7 @@ class Catalogue:
 
     async def lacking(self, terms: Terms, state: State) -> list[Listing]:
         """The listings to which an auction belongs and in whose lists it is not."""
-        wanted = [each for each in LISTINGS if _belongs(state, each)]
+        wanted = [each for each in _LISTS if _belongs(terms, state, each)]
         link = self._house.link()
         scores = await asyncio.gather(*(link.call("ZSCORE", keys.listed(each), _entry(each, terms)) for each in wanted))
         return [each for each, score in zip(wanted, scores, strict=True) if score is None]
@@ -178,7 +185,7 @@ class Catalogue:
                 self._house.link().call("ZREM", keys.listed(listing), entry)
                 continue
             state = self._house.state_of(record)
-            if _belongs(state, listing):
+            if _belongs(record.terms, state, listing):
                 found[entry] = record.terms, state
             elif record.damage is None:
                 self.look_at(record.guid)
@@ -203,7 +210,7 @@ class Catalogue:
         found: dict[str, Shown] = {}
         for entry, record, score in zip(entries, records, scores, strict=True):
             state = self._house.state_of(record)
-            belongs = _belongs(state, listing)
+            belongs = record.terms is not None and _belongs(record.terms, state, listing)
             if belongs and record.terms is not None:
                 found[entry] = record.terms, state
             more = belongs - (score is not None)
@@ -239,7 +246,8 @@ class Catalogue:
         link = self._house.link()
         if await link.call("EXISTS", keys.LISTS_COMPLETE):
             self._complete.set()
-            if await link.call("ZCARD", keys.INDEX) <= await link.call("ZCARD", keys.listed("all")):
+            listed = [await link.call("ZCARD", keys.listed(each)) for each in ("all", "archived")]
+            if await link.call("ZCARD", keys.INDEX) <= sum(listed):
                 return
         cursor, count = b"0", 0
         while True:
@@ -276,8 +284,8 @@ class Catalogue:
             await self._house.link().call("ZADD", keys.DUE, "NX", *(part for guid in guids for part in (now, guid)))
 
 
-def _belongs(state: State, listing: Listing) -> bool:
-    return listing in ("all", state.status)
+def _belongs(terms: Terms, state: State, listing: Listing) -> bool:
+    return listing == "archived" if terms.archived else listing in ("all", state.status)
 
 
 def _entry(listing: Listing, terms: Terms) -> str:

@@ -11,7 +11,16 @@ import msgspec
 from sse_auction.auction import Act, ActKind, Terms
 from sse_auction.money import AmountError
 from sse_auction.texts import WrongText
-from sse_auction.wire import EditRequest, ExtendRequest, ReasonRequest, VoidRequest, read_reserve, to_builtins
+from sse_auction.wire import (
+    EditRequest,
+    ExtendRequest,
+    ReasonRequest,
+    ReopenRequest,
+    SecondOfferRequest,
+    VoidRequest,
+    read_reserve,
+    to_builtins,
+)
 
 WRONG = (WrongText, AmountError, msgspec.ValidationError)  # the message of each is a sentence for the sender
 
@@ -25,7 +34,18 @@ ACT_REQUESTS: dict[ActKind, type[ReasonRequest]] = {
     "resume": ReasonRequest,
     "void": VoidRequest,
     "edit": EditRequest,
+    "reopen": ReopenRequest,
+    "second_offer": SecondOfferRequest,
+    "unpaid": ReasonRequest,
+    "paid": ReasonRequest,
+    "archive": ReasonRequest,
+    "unarchive": ReasonRequest,
 }
+
+
+def path_of(kind: ActKind) -> str:
+    """What an act is called in a path."""
+    return kind.replace("_", "-")
 
 
 def checked(request: _T) -> _T:
@@ -38,6 +58,10 @@ def act_of(kind: ActKind, wanted: ReasonRequest, terms: Terms) -> Act:
     match wanted:
         case ExtendRequest():
             return Act("extend", closes_at=wanted.closes_at)
+        case ReopenRequest():
+            return Act("reopen", closes_at=wanted.closes_at)
+        case SecondOfferRequest():
+            return Act("second_offer", paddle=wanted.paddle)
         case VoidRequest():
             return Act("void", bidder=wanted.bidder, paddle=wanted.paddle)
         case EditRequest(reserve=str(text)):

@@ -16,7 +16,7 @@ import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction import ActKind, Seen, State
-from sse_auction.checks import WRONG, act_of, checked
+from sse_auction.checks import WRONG, act_of, checked, path_of
 from sse_auction.creating import create_once
 from sse_auction.decisions import Created, Refused
 from sse_auction.export import Format
@@ -117,7 +117,7 @@ class StoreClient:
         result = await store.act(guid, act, self._actor, request.reason)
         if isinstance(result, Refused):
             raise ClientError(explain(guid, subject_of(act), result)[1])
-        return AuctionReply(TermsReply.of(result.terms), result.state)
+        return AuctionReply(TermsReply.of(result.terms), result.state, result.unpaid)
 
     async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         currency = await self._service.store.currency_of(guid)
@@ -185,7 +185,7 @@ class HttpClient:
         return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=body, headers=_key_header(key))
 
     async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
-        method, path = ("PATCH", "") if kind == "edit" else ("POST", f"/{kind}")
+        method, path = ("PATCH", "") if kind == "edit" else ("POST", f"/{path_of(kind)}")
         return await self._ask(AuctionReply, method, f"/auctions/{guid}{path}", json=to_builtins(request))
 
     async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:

@@ -11,6 +11,7 @@ Refusal: TypeAlias = Literal[
     "too_low", "too_high", "not_aligned", "already_leading", "key_reused",
     # of an operator's act
     "already_paused", "not_paused", "not_later", "reserve_raised", "no_such_bidder",
+    "not_closed", "too_late", "not_sold", "unchanged", "no_underbidder", "below_reserve",
 ]  # fmt: skip
 Standing: TypeAlias = Literal["leading", "outbid", "winning"]
 
@@ -32,6 +33,7 @@ class Done:
 
     terms: Terms
     state: State
+    unpaid: bool
 
 
 @dataclass(frozen=True, slots=True)

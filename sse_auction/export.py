@@ -31,7 +31,10 @@ async def lines(
     entries: AsyncIterator[tuple[str, Mapping[str, str]]], form: Format, *, currency: str, voided: Collection[str],
     everything: bool,
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """The lines of an export, each with its end; with `everything`, also what only operators may see."""
+    """The lines of an export, each with its end; with `everything`, also what only operators may see.
+
+    `voided` names paddles, and entries whose bids do not count though their bidders are not void.
+    """
     columns = COLUMNS if everything else PUBLIC_COLUMNS
     if form == "csv":
         yield _csv_line(list(columns))

@@ -58,6 +58,11 @@ def dead(guid: str) -> str:
     return _of_auction(guid, "dead")
 
 
+def copy_of(stream: str, token: str) -> str:
+    """A copy of one of an auction's streams, which is to take its place."""
+    return f"{stream}:{token}"
+
+
 def sender(guid: str) -> str:
     """The lease of the one process that tells others of this auction."""
     return _of_auction(guid, "sender")

@@ -27,6 +27,12 @@ _TEXTS = {
     "not_later": ("invalid", "{offer} is not later than the closing time of auction {guid!r}, {closes_at}"),
     "reserve_raised": ("invalid", "the reserve of auction {guid!r} cannot be set or raised once there is a bid"),
     "no_such_bidder": ("invalid", "{offer} has no bids in auction {guid!r} that could be declared void"),
+    "not_closed": ("not_closed", "auction {guid!r} is {status}; this can be done when it is over"),
+    "too_late": ("too_late", "auction {guid!r} has been over for too long to be reopened, since {closes_at}"),
+    "not_sold": ("not_sold", "auction {guid!r} has no winner: its outcome is {outcome}"),
+    "unchanged": ("unchanged", "auction {guid!r} is marked so already"),
+    "no_underbidder": ("no_underbidder", "auction {guid!r} has no other bidder to whom it could go: {offer}"),
+    "below_reserve": ("below_reserve", "what {offer} is committed to in auction {guid!r} is below the reserve"),
 }
 
 
@@ -45,6 +51,8 @@ def explain_not_created(guid: str, closes_at: int, refused: NotCreated) -> tuple
 
 def subject_of(act: Act) -> str:
     """What an act is about, for sentences: a moment or a bidder."""
+    if act.kind == "second_offer":
+        return "the best underbidder" if act.paddle is None else f"paddle {act.paddle}"
     if act.kind == "void":
         return f"bidder {act.bidder!r}" if act.bidder is not None else f"paddle {act.paddle}"
     return f"closes_at {act.closes_at}"
@@ -64,4 +72,5 @@ def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:
         leading=state.price if state else None,
         closes_at=state.closes_at if state else None,
         because=f": {refused.why}" if refused.why else "",
+        outcome=state.outcome if state else None,
     )

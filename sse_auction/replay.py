@@ -14,6 +14,9 @@ from sse_auction.auction import Increments
 from sse_auction.money import MAX_MINOR_UNITS, format_amount
 
 Fields = Mapping[str, str]
+_CORRECTIONS = ("reopen", "second_offer", "unpaid", "paid", "archive", "unarchive", "erase")
+# How far an act raises the revision, where that is not 1. Its closing was a revision, which a reopening takes back.
+_REVISIONS = {"reopen": 2, "unpaid": 0, "paid": 0, "archive": 0, "unarchive": 0, "erase": 0}
 _PRIVATE = ("seller", "reserve", "priority")
 _LATEST_MS = 253402300799999  # the end of the year 9999
 
@@ -30,6 +33,7 @@ class _Bid:
     most: int
     is_raise: bool
     is_told: bool  # whether the entry says who leads after it; those of older releases do not
+    is_purchase: bool
 
 
 @dataclass
@@ -102,8 +106,10 @@ class Replay:
         self._check_bidder(fields)
         bid = self._read(self.seq + 1, fields)
         self.seq, self.rev, self.standing = self.seq + 1, self.rev + 1, self.standing + 1
-        if fields.get("buy_now") == "1":
-            self._buy(bid, fields["at"])
+        if bid.is_purchase:
+            self._buy(bid)
+            self._end_at(fields["at"])
+            self.ending = "bought_now"
         else:
             self._place(bid)
             self._extend(int(fields["at"]))
@@ -114,7 +120,9 @@ class Replay:
 
     def _read(self, seq: int, fields: Fields) -> _Bid:
         is_raise = "kind" in fields
-        bid = _Bid(seq, fields["bidder"], fields["paddle"], int(fields["max"]), is_raise, "leader" in fields)
+        is_purchase = fields.get("buy_now") == "1"
+        most = int(fields["max"])
+        bid = _Bid(seq, fields["bidder"], fields["paddle"], most, is_raise, "leader" in fields, is_purchase)
         _check(self._is_enough(bid, fields), f"{bid.most} minor units were not enough")
         self.bids.append(bid)
         return bid
@@ -146,10 +154,8 @@ class Replay:
             return is_proxy and bid.most > self.most
         return bid.most >= (base if self.price is None else base + step)
 
-    def _buy(self, bid: _Bid, at: str) -> None:
+    def _buy(self, bid: _Bid) -> None:
         self.price, self.leader, self.most, self.leading = bid.most, bid.paddle, bid.most, bid
-        self._end_at(at)
-        self.ending = "bought_now"
 
     def _place(self, bid: _Bid) -> None:
         assert self.created is not None
@@ -196,7 +202,7 @@ class Replay:
         elif kind == "settled":
             self._settle(fields)
         else:
-            self.rev += 1
+            self.rev += _REVISIONS.get(kind, 1)
             self._operate(kind, fields)
 
     def _create(self, fields: Fields) -> None:
@@ -207,7 +213,7 @@ class Replay:
         self.public = {name: value for name, value in fields.items() if name not in private}
         self.public |= {
             "created_at": fields["at"], "original_closes_at": fields["closes_at"], "extensions": "0", "paused_at": "",
-            "outcome": "", "settled": "",
+            "outcome": "", "settled": "", "passed": "", "hammer_price": "", "undone": "", "unpaid": "", "archived": "",
         }  # fmt: skip
         first = max(int(fields["at"]), int(fields["opens_at"]))
         _check(first < int(fields["closes_at"]), "it closes before it is created or opens")
@@ -243,7 +249,10 @@ class Replay:
     def _operate(self, kind: str, fields: Fields) -> None:
         at = int(fields["at"])
         is_over = bool(self.public["outcome"]) or (at >= int(self.public["closes_at"]) and not self.public["paused_at"])
-        _check(not is_over, f"{kind} at {at} comes after the end")
+        if kind in _CORRECTIONS or (kind == "void" and self.public["outcome"]):
+            _check(self.public["outcome"] != "", f"{kind} comes before the outcome")
+        else:
+            _check(not is_over, f"{kind} at {at} comes after the end")
         if kind in ("cancel", "close"):
             self._end_at(fields["at"])
             self.ending = "cancelled" if kind == "cancel" else ""
@@ -256,6 +265,8 @@ class Replay:
             self._void(fields["paddle"], fields["reason"])
         elif kind in ("extend", "edit"):
             self._edit(at, fields)
+        elif kind in _CORRECTIONS:
+            self._correct(kind, fields)
         else:
             raise BrokenLog(f"there is no act {kind!r}")
         for name in ("closes_at", "hard_close_at"):
@@ -285,11 +296,76 @@ class Replay:
     def _void(self, paddle: str, reason: str) -> None:
         _check(paddle in self.paddles.values() and paddle not in self.voided, f"paddle {paddle} has no bids to void")
         self.voided[paddle] = reason
+        self.standing = sum(bid.paddle not in self.voided and not bid.is_raise for bid in self.bids)
+        if self.public["passed"] and paddle != self.leader:
+            return  # a second offer stands
+        leader = self.leader
+        self._recount()
+        if self.public["outcome"] not in ("", "cancelled"):
+            bought = any(bid.is_purchase and bid.paddle not in self.voided for bid in self.bids)
+            self.public["outcome"] = "bought_now" if bought else self._outcome()
+        if self.leader != leader:
+            self.public["unpaid"] = ""
+
+    def _recount(self) -> None:
+        """The contest of all bids that stand; what was offered after the hammer is forgotten."""
+        self.public |= {"passed": "", "hammer_price": ""}
         self.price, self.leader, self.most, self.leader_wins_ties, self.standing = None, "", 0, False, 0
         for bid in self.bids:
             if bid.paddle not in self.voided:
-                self._place(bid)
+                (self._buy if bid.is_purchase else self._place)(bid)
                 self.standing += not bid.is_raise
+
+    # --- after the hammer ----------------------------------------------------------------------------------------
+
+    def _correct(self, kind: str, fields: Fields) -> None:
+        was_sold = self.public["outcome"] in ("sold", "bought_now")
+        if kind == "reopen":
+            self._reopen(fields)
+        elif kind == "second_offer":
+            _check(was_sold, "nobody had won it")
+            self._sell_to(fields["paddle"], fields)
+        elif kind in ("unpaid", "paid"):
+            _check(was_sold, "nobody had won it")
+            self._mark("unpaid", kind == "unpaid")
+        elif kind in ("archive", "unarchive"):
+            self._mark("archived", kind == "archive")
+
+    def _mark(self, name: str, wanted: bool) -> None:
+        _check(wanted != bool(self.public[name]), f"it changes nothing: {name} is {self.public[name]!r}")
+        self.public[name] = "1" if wanted else ""
+
+    def _reopen(self, fields: Fields) -> None:
+        at, closes_at, hard = int(fields["at"]), int(fields["closes_at"]), self.public["hard_close_at"]
+        _check(closes_at > max(at, int(self.public["closes_at"])), "the closing is not moved to later")
+        purchases = [bid for bid in self.bids if bid.is_purchase]
+        self.bids = [bid for bid in self.bids if not bid.is_purchase]
+        undone = "".join(f"{bid.seq} " for bid in purchases if bid.paddle not in self.voided)
+        if undone or self.public["passed"]:
+            self._recount()
+        self.public |= {
+            "opens_at": str(min(int(self.public["opens_at"]), at)), "closes_at": fields["closes_at"],
+            "hard_close_at": hard and str(max(int(hard), closes_at)), "extensions": "0", "outcome": "", "settled": "",
+            "unpaid": "", "archived": "", "undone": self.public["undone"] + undone,
+        }  # fmt: skip
+        self.ending = ""
+
+    def _sell_to(self, paddle: str, fields: Fields) -> None:
+        """A second offer."""
+        offers = [bid.most for bid in self.bids if bid.paddle == paddle and paddle not in self.voided]
+        _check(paddle != self.leader and bool(offers), f"paddle {paddle} is no underbidder")
+        hammer_price = int(self.public["hammer_price"] or self.price or 0)
+        price = min(max(offers, default=0), hammer_price)
+        shown = format_amount(price, self.currency)
+        _check(price >= (self.reserve or 0), "it is below the reserve")
+        told, due = (fields["passed"], fields["price"]), (self.leader, shown)
+        _check(told == due, f"it passed and asked {told}, which must be {due}")
+        passed = [each for each in self.public["passed"].split() if each != paddle]
+        self.public |= {
+            "passed": "".join(f"{each} " for each in [*passed, self.leader]), "hammer_price": str(hammer_price),
+            "outcome": "sold", "unpaid": "",
+        }  # fmt: skip
+        self.price, self.leader, self.most, self.leader_wins_ties, self.leading = price, paddle, price, False, None
 
 
 def _check(holds: bool, otherwise: str) -> None:

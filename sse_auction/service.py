@@ -84,7 +84,12 @@ class Service:
         self.polls = Gate(POLLS_PER_TURN, MOST_WAITING_POLLS)
         told: Literal["", "events", "bids"] = "bids" if settings.webhook_bids else "events"
         self.store = Store(
-            url, settings.store_timeout_seconds, self._facts, settings.currency, told if settings.webhook_url else ""
+            url,
+            settings.store_timeout_seconds,
+            self._facts,
+            settings.currency,
+            told if settings.webhook_url else "",
+            settings.reopen_hours,
         )
         self.log = AuctionLog(self.store)
         self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)

@@ -165,6 +165,10 @@ class Settings:
         "SSE_AUCTION_BID_RATE", _number(float, 0, 1_000_000), 20.0,
         "bids a second, at most, per bidder and worker; 0 sets no limit",
     )  # fmt: skip
+    reopen_hours: float = _setting(
+        "SSE_AUCTION_REOPEN_HOURS", _number(float, 0, 8760), 24.0,
+        "for how long after its closing an auction can be reopened; 0: never",
+    )  # fmt: skip
     webhook_url: str | None = _setting(
         "SSE_AUCTION_WEBHOOK_URL", _http_url, None, "where to tell what happens to auctions, as signed POSTs"
     )

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from sse_auction import keys
 from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
-from sse_auction.bid_history import entries_of
+from sse_auction.bid_history import entries_of, what_is_void
 from sse_auction.catalogue import Catalogue
 from sse_auction.decisions import Accepted, Created, Done, NotCreated, Refusal, Refused, Standing
 from sse_auction.facts import StoreFacts
@@ -45,16 +45,21 @@ class Participant:
     void_reason: str | None = None
 
 
+def shared_by(name: str) -> tuple[str, ...]:
+    """The files that stand before a script that decides about an auction, in this order."""
+    return ("common", "recount") if name in ("void", "correct") else ("common",)
+
+
 class Script:
-    """One Lua file, called by its hash; one that decides about an auction stands behind what all those share."""
+    """One Lua file, called by its hash; one that decides about an auction stands behind what it shares."""
 
     def __init__(self, name: str, *, decides: bool = True) -> None:
         folder = files("sse_auction").joinpath("lua")
         self.source = folder.joinpath(f"{name}.lua").read_text()
         if decides:
             fields = ", ".join(f"'{field}'" for field in FIELDS)
-            shared = folder.joinpath("common.lua").read_text()
-            self.source = f"local FIELDS = {{{fields}}}\n{shared}\n{self.source}"
+            shared = [folder.joinpath(f"{part}.lua").read_text() for part in shared_by(name)]
+            self.source = "\n".join([f"local FIELDS = {{{fields}}}", *shared, self.source])
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, link: Link, script_keys: Sequence[str], arguments: Sequence[str]) -> Any:
@@ -118,6 +123,7 @@ class Store:
         facts: StoreFacts,
         plain_currency: str,
         outbox: Literal["", "events", "bids"] = "",
+        reopen_hours: float = 24.0,
     ) -> None:
         self._url = url
         self._timeout = timeout
@@ -125,11 +131,13 @@ class Store:
         self._plain_currency = plain_currency
         self._link: Link | None = None
         self._connected = asyncio.Event()
+        self._reopens_ms = int(reopen_hours * 3_600_000)
         self._outbox = outbox  # what somebody reads there
         self._create_script, self._bid_script = Script("create"), Script("bid")
         self._act_script, self._settle_script = Script("act"), Script("settle")
         self._settled_script = Script("settled", decides=False)
         self.catalogue = Catalogue(self)
+        self._void_script, self._correct_script = Script("void"), Script("correct")
         self._asked: dict[str, asyncio.Task[Update]] = {}  # reads that have not left yet
         self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
 
@@ -269,20 +277,36 @@ class Store:
         currency = await self.currency_of(guid)
         if isinstance(currency, Refused):
             return currency
-        arguments = (
-            *self._shared_arguments(currency), act.kind, actor, reason, _or_empty(act.closes_at), act.title or "",
-            _or_empty(act.reserve), act.bidder or "", _or_empty(act.paddle),
-        )  # fmt: skip
-        self.catalogue.look_at(guid)  # before: should the answer be lost, it is still filed
-        reply = await self._decide(self._act_script, _keys_of_decisions(guid), arguments)
+        script, arguments = self._script_of(act, actor, reason)
+        before = await self.terms_of(guid) if act.kind == "reopen" else None
+        # Before: should the answer be lost, it is still filed. Of what is over only when the script has been decided
+        # or is too late: else it might be found to be over still, and then be looked at no more.
+        self.catalogue.look_at(guid, int(self._timeout * 1000) if act.kind == "reopen" else 0)
+        arguments = (*self._shared_arguments(currency), *arguments)
+        reply = await self._decide(script, _keys_of_decisions(guid), arguments)
         match reply:
             case [b"done", _, now, price, _, _, _, *values]:
+                unpaid = values[FIELDS.index("unpaid")] == b"1"
                 terms, state = self._terms_and_state(guid, now, price, values)
                 self._announce(guid)
+                if isinstance(before, Terms):
+                    await self.catalogue.unlist(before)
                 await self.catalogue.note(terms, state)
-                return Done(terms, state)
+                return Done(terms, state, unpaid)
             case _:
                 return self._refusal(guid, reply)
+
+    def _script_of(self, act: Act, actor: str, reason: str) -> tuple[Script, tuple[str, ...]]:
+        """The script that carries an act out, and its arguments after those that all scripts have."""
+        match act.kind:
+            case "void":
+                return self._void_script, (actor, reason, act.bidder or "", _or_empty(act.paddle))
+            case "reopen" | "second_offer" | "unpaid" | "paid" | "archive" | "unarchive":
+                details = (_or_empty(act.closes_at), _or_empty(act.paddle), str(self._reopens_ms))
+                return self._correct_script, (act.kind, actor, reason, *details)
+            case _:
+                details = (_or_empty(act.closes_at), act.title or "", _or_empty(act.reserve))
+                return self._act_script, (act.kind, actor, reason, *details)
 
     async def settle_due(self, most: int = SETTLED_AT_ONCE) -> int:
         """Do what is due by time alone, of up to `most` auctions; how many those were. Any process may, at any time."""
@@ -377,8 +401,8 @@ class Store:
     async def history(self, guid: str, after: int, limit: int) -> HistoryReply:
         """Up to `limit` accepted bids with `seq` above `after`, in order, with the automatic bids that answer them."""
         link = self.link()
-        currency, voided = await link.transaction(
-            ("HGET", keys.auction(guid), "currency"), ("SMEMBERS", keys.voided(guid))
+        (currency, undone), paddles = await asyncio.gather(
+            link.call("HMGET", keys.auction(guid), "currency", "undone"), link.call("SMEMBERS", keys.voided(guid))
         )
         if currency is None:
             return HistoryReply([], None)
@@ -391,7 +415,7 @@ class Store:
             if len(entries) < count:
                 break
             start = f"({entries[-1][0].decode()}"
-        gone = {paddle.decode() for paddle in voided}
+        gone = what_is_void(paddles, undone)
         told = [
             entries_of(entry_id.decode(), text_of(flat), currency.decode(), gone) for entry_id, flat in bids[:limit]
         ]

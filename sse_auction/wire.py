@@ -123,6 +123,7 @@ class TermsReply(msgspec.Struct):
     soft_close: SoftCloseSeconds | None
     hard_close_at: int | None
     max_extensions: int | None
+    archived: bool
 
     @classmethod
     def of(cls, terms: Terms) -> "TermsReply":
@@ -149,14 +150,19 @@ class TermsReply(msgspec.Struct):
             soft_close=SoftCloseSeconds(soft.window_ms // 1000, soft.extend_ms // 1000) if soft else None,
             hard_close_at=terms.hard_close_at,
             max_extensions=terms.max_extensions,
+            archived=terms.archived,
         )
 
 
 class AuctionReply(msgspec.Struct):
-    """One auction: its terms (null for a plain auction, which has none) and its state."""
+    """One auction: its terms (null for a plain auction, which has none) and its state.
+
+    `unpaid` is for operators alone: whether it is noted that the winner has not paid.
+    """
 
     terms: TermsReply | None
     state: State
+    unpaid: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class AuctionsReply(msgspec.Struct):
@@ -322,6 +328,18 @@ class VoidRequest(ReasonRequest):
             raise WrongText("exactly one of bidder and paddle says whose bids are void")
         if self.bidder is not None:
             check_text("bidder", self.bidder, LONGEST_BIDDER)
+
+
+class ReopenRequest(ReasonRequest):
+    """Until when an auction that is over takes bids again."""
+
+    closes_at: _EpochMs
+
+
+class SecondOfferRequest(ReasonRequest):
+    """To whom the lot of a winner who does not take it goes; without a paddle, to the best underbidder."""
+
+    paddle: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class EditRequest(ReasonRequest):

@@ -11,6 +11,9 @@ from sse_auction.auction import Act, Increments, Offer
 from sse_auction.money import MAX_MINOR_UNITS, format_amount
 from sse_auction.wire import NewAuction
 
+AFTER_THE_HAMMER = ("reopen", "second_offer", "unpaid", "paid", "archive", "unarchive")
+REOPENS_MS = 24 * 3_600_000
+
 
 @dataclass
 class Contest:
@@ -30,6 +33,7 @@ class Placed:
     amount: int
     is_raise: bool
     seq: int
+    is_purchase: bool = False
 
 
 @dataclass
@@ -52,6 +56,10 @@ class Model:
     extensions: int = 0
     paused_at: int | None = None
     outcome: str | None = None
+    passed: list[int] = field(default_factory=list)  # who had won it and did not take it
+    hammer_price: int | None = None  # before the first second offer
+    unpaid: bool = False
+    archived: bool = False
 
     @classmethod
     def of(cls, terms: NewAuction, opens_at: int) -> "Model":
@@ -158,7 +166,7 @@ class Model:
         paddle = self.paddles.setdefault(bidder, len(self.paddles) + 1)
         self.contest = Contest(sale, paddle, sale)
         self._count()
-        self.log.append(Placed(bidder, paddle, sale, is_raise=False, seq=self.seq))
+        self.log.append(Placed(bidder, paddle, sale, is_raise=False, seq=self.seq, is_purchase=True))
         self.opens_at, self.closes_at, self.outcome = min(self.opens_at, now), now, "bought_now"
         return "winning"
 
@@ -213,7 +221,9 @@ class Model:
 
     def act(self, now: int, act: Act) -> str:
         """The verdict: `done`, or why not."""
-        if self.is_over(now):
+        if act.kind in AFTER_THE_HAMMER:
+            return self._correct(now, act)
+        if self.is_over(now) and act.kind != "void":
             return "not_open"
         if act.kind == "pause" and self.is_paused:
             return "already_paused"
@@ -226,6 +236,7 @@ class Model:
             if paddle not in self.paddles.values() or paddle in self.voided:
                 return "no_such_bidder"
             assert paddle is not None
+            self.settle(now)
             self._void(paddle)
         if act.kind == "edit" and isinstance(act.reserve, int):
             has_bids = self.contest.price is not None
@@ -255,8 +266,95 @@ class Model:
 
     def _void(self, paddle: int) -> None:
         self.voided.add(paddle)
-        self.contest, self.bids = Contest(), 0
-        for placed in self.log:
-            if placed.paddle not in self.voided:
+        self.bids = sum(not placed.is_raise for placed in self._standing())
+        leader = self.contest.leader
+        if self.passed and paddle != leader:
+            return  # a second offer stands
+        self._recount()
+        if self.outcome == "bought_now" and not any(placed.is_purchase for placed in self._standing()):
+            self.outcome = "hammer"
+        if any(placed.is_purchase for placed in self._standing()):
+            self.outcome = "bought_now"
+        self.unpaid = self.unpaid and self.contest.leader == leader
+
+    def _standing(self) -> list[Placed]:
+        return [placed for placed in self.log if placed.paddle not in self.voided]
+
+    def _recount(self) -> None:
+        """The contest of the bids that stand; second offers are forgotten."""
+        self.contest, self.passed, self.hammer_price = Contest(), [], None
+        for placed in self._standing():
+            if placed.is_purchase:
+                self.contest = Contest(placed.amount, placed.paddle, placed.amount)
+            else:
                 self._place(placed.bidder, placed.paddle, placed.amount)
-                self.bids += not placed.is_raise
+
+    # --- after the hammer ----------------------------------------------------------------------------------------
+
+    def _correct(self, now: int, act: Act) -> str:
+        if not self.is_over(now):
+            return "not_closed"
+        verdict = {"reopen": self._reopen, "second_offer": self._offer_again}.get(act.kind, self._note)(now, act)
+        if verdict == "done" and act.kind != "reopen":
+            self.settle(now)
+        return verdict
+
+    def _reopen(self, now: int, act: Act) -> str:
+        assert act.closes_at is not None
+        if now - self.closes_at >= REOPENS_MS:
+            return "too_late"
+        if act.closes_at <= max(self.closes_at, now):
+            return "not_later"
+        standing = self._standing()
+        self.log = [placed for placed in self.log if not placed.is_purchase]
+        if self.passed or len(self._standing()) != len(standing):
+            self._recount()
+            self.bids = sum(not placed.is_raise for placed in self._standing())
+        self.opens_at, self.closes_at, self.extensions = min(self.opens_at, now), act.closes_at, 0
+        if self.hard_close_at is not None:
+            self.hard_close_at = max(self.hard_close_at, act.closes_at)
+        self.outcome, self.unpaid, self.archived = None, False, False
+        self.rev += 2
+        return "done"
+
+    def _offer_again(self, now: int, act: Act) -> str:
+        if self.shown(now)["outcome"] not in ("sold", "bought_now"):
+            return "not_sold"
+        leader = self.contest.leader
+        assert leader is not None
+        assert self.contest.price is not None
+        paddle = self._best_underbidder([*self.passed, leader]) if act.paddle is None else act.paddle
+        committed = [placed.amount for placed in self._standing() if placed.paddle == paddle]
+        if paddle is None or paddle == leader or not committed:
+            return "no_underbidder"
+        hammer_price = self.contest.price if self.hammer_price is None else self.hammer_price
+        price = min(hammer_price, max(committed))
+        if price < (self.reserve or 0):
+            return "below_reserve"
+        self.contest, self.hammer_price, self.outcome = Contest(price, paddle, price), hammer_price, "hammer"
+        self.passed = [each for each in self.passed if each != paddle] + [leader]
+        self.unpaid = False
+        self.rev += 1
+        return "done"
+
+    def _best_underbidder(self, others: list[int]) -> int | None:
+        """Who is committed to most; of equals whoever has priority, and of those whoever came first."""
+        ranked = [
+            (-placed.amount, placed.bidder not in self.terms.priority, place, placed.paddle)
+            for place, placed in enumerate(self._standing())
+            if placed.paddle not in others and not placed.is_purchase
+        ]
+        return min(ranked)[3] if ranked else None
+
+    def _note(self, now: int, act: Act) -> str:
+        if act.kind in ("archive", "unarchive"):
+            if self.archived == (act.kind == "archive"):
+                return "unchanged"
+            self.archived = not self.archived
+            return "done"
+        if self.shown(now)["outcome"] not in ("sold", "bought_now"):
+            return "not_sold"
+        if self.unpaid == (act.kind == "unpaid"):
+            return "unchanged"
+        self.unpaid = not self.unpaid
+        return "done"

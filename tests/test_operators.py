@@ -22,7 +22,10 @@ from tests.harness import (
     until,
 )
 
-ACTS = ["cancel", "close", "extend", "pause", "resume", "void"]
+ACTS = [
+    "cancel", "close", "extend", "pause", "resume", "void",
+    "reopen", "second-offer", "unpaid", "paid", "archive", "unarchive",
+]  # fmt: skip
 
 
 def act(server: Server, guid: str, kind: str, **body: Any) -> httpx.Response:
@@ -53,7 +56,8 @@ def log_of(store: StoreProcess, guid: str) -> list[dict[str, str]]:
 def test_acts_are_for_operators_and_need_a_reason(server: Server, store: StoreProcess, guid: str, kind: str) -> None:
     create(server, guid)
     url = f"{server.url}/auctions/{guid}/{kind}"
-    needed: dict[str, dict[str, Any]] = {"extend": {"closes_at": now_ms() + 7_200_000}, "void": {"bidder": "ann"}}
+    later = {"closes_at": now_ms() + 7_200_000}
+    needed: dict[str, dict[str, Any]] = {"extend": later, "reopen": later, "void": {"bidder": "ann"}}
     more = needed.get(kind, {})
     before = log_of(store, guid)
     assert code_of(httpx.post(url, json={"reason": "x", **more})) == (401, "unauthorized")

@@ -109,6 +109,8 @@ class Both:
         assert result.state is not None
         verdict = self.model.act(result.state.now, act)
         assert ("done" if isinstance(result, Done) else result.reason) == verdict
+        if isinstance(result, Done):
+            assert (result.unpaid, result.terms.archived) == (self.model.unpaid, self.model.archived)
         self.compare(result.state)
         return verdict
 
@@ -319,10 +321,22 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
             self.both.bid(bidder, Offer("buy_now"))
 
         @rule(kind=st.sampled_from(["pause", "pause", "resume", "resume", "resume", "cancel", "close"]),
-              chance=st.integers(0, 5))  # fmt: skip
+              chance=st.integers(0, 3))  # fmt: skip
         def operate(self, kind: Any, chance: int) -> None:
             if kind in ("pause", "resume") or chance == 0:
                 self.both.act(Act(kind))
+
+        @rule(later=st.sampled_from([-1, 0, 1, 30_000, FAR, FAR]))
+        def reopen(self, later: int) -> None:
+            self.both.act(Act("reopen", closes_at=max(self.both.model.closes_at, self.both.now()) + later))
+
+        @rule(paddle=st.none() | st.integers(1, 5))
+        def offer_again(self, paddle: int | None) -> None:
+            self.both.act(Act("second_offer", paddle=paddle))
+
+        @rule(kind=st.sampled_from(["unpaid", "paid", "archive", "unarchive"]))
+        def note(self, kind: Any) -> None:
+            self.both.act(Act(kind))
 
         @rule(later=st.sampled_from([-1, 0, 1, 30_000]), kind=st.sampled_from(["extend", "edit"]))
         def extend(self, later: int, kind: Any) -> None:

@@ -15,12 +15,13 @@ from sse_auction.auction import Act, Offer
 from sse_auction.facts import StoreFacts
 from sse_auction.lease import Lease
 from sse_auction.link import StoreUnavailable
-from sse_auction.store import Script, Store
+from sse_auction.store import Script, Store, shared_by
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(auction_module.__file__).parent / "lua"
-NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in ("common", "lease"))  # those that decide
+PARTS = ("common", "recount", "lease")  # that decide nothing by themselves
+NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in PARTS)  # those that decide
 COUNTER = "the-branches-that-were-executed"
 
 
@@ -87,13 +88,17 @@ class Counted(Script):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        shared, own = (LUA / "common.lua").read_text(), (LUA / f"{name}.lua").read_text()
-        head = self.source.removesuffix(f"{shared}\n{own}")
-        assert head != self.source
-        common, self.branches = instrumented(shared, "common")
-        body, branches = instrumented(own, name)
-        self.branches |= branches
-        self.source = f"{head}{common}\n{body}"
+        self.branches = {}
+        head, rest = self.source.split("\n", 1)
+        parts = []
+        for part in (*shared_by(name), name):
+            text = (LUA / f"{part}.lua").read_text()
+            assert rest.startswith(text)
+            rest = rest.removeprefix(text).removeprefix("\n")
+            instrumented_text, branches = instrumented(text, part)
+            parts.append(instrumented_text)
+            self.branches |= branches
+        self.source = "\n".join([head, *parts])
         self.sha = "0" * 40  # never known: always sent whole
 
 
@@ -176,6 +181,7 @@ class Walk:
         await self.bidding()
         await self.proxies()
         await self.acting()
+        await self.correcting()
         await self.settling()
 
     async def creating(self) -> None:
@@ -292,6 +298,64 @@ class Walk:
         self._store._outbox = "events"
         await self.act("void", bidder="b1")
 
+    async def correcting(self) -> None:
+        """What comes after the hammer."""
+        for guid, currency in (("nowhere", "USD"), (await self.create(), "EUR")):
+            self._guid = guid
+            for act in (Act("archive"), Act("void", paddle=1)):
+                self._store._currencies[guid] = currency
+                await self.act(act.kind, paddle=act.paddle)
+        later = {"closes_at": now_ms() + 8_000_000}
+        await self.create(bidding="proxy", reserve="15", hard_close_at=now_ms() + 3_600_500)
+        await self.act("archive")
+        for bidder, amount in (("ann", 5000), ("bob", 2000), ("bob", 6000), ("cat", 5500), ("dan", 5800)):
+            await self.bid(bidder, amount, "max")
+        self.poke(closes_at=str(now_ms() - 5))
+        await self.act("void", bidder="dan")
+        for kind in ("archive", "archive", "unarchive", "unpaid", "unpaid", "paid", "paid"):
+            await self.act(kind)
+        for paddle in (2, 9, None, None, 2, 3):
+            await self.act("second_offer", paddle=paddle)
+        await self.act("void", bidder="ann")
+        await self.act("second_offer")
+        self.set_price("rubbish")
+        for kind in ("paid", "void"):
+            await self.act(kind, paddle=3)
+        self.set_price("55.00")
+        await self.act("reopen", closes_at=5)
+        await self.act("reopen", **later)
+        await self.bid("bob", 7000, "max")
+        await self.act("close")
+        await self.act("void", bidder="bob")
+        await self.act("reopen", **later)
+        self.poke(closes_at=str(now_ms() - 24 * 3_600_000))
+        await self.act("reopen", **later)
+        await self.create(buy_now=BuyNowRequest("300", "ceiling"), reserve="20")
+        await self.act("cancel")
+        await self.act("second_offer")
+        await self.act("reopen", **later)
+        for bidder, amount in (("ann", 1000), ("bob", 2500), ("cat", 40000)):
+            await self.bid(bidder, amount)
+        await self.act("void", bidder="ann")
+        await self.act("second_offer")
+        await self.act("reopen", **later)
+        await self.bid("dan", 2600)
+        await self.bid("cat", 40000)
+        await self.act("second_offer", paddle=4)
+        await self.act("void", bidder="cat")
+        await self.act("void", bidder="bob")
+        await self.create(reserve="20")
+        await self.bid("ann", 1500)
+        await self.bid("bob", 2500)
+        await self.act("close")
+        await self.act("second_offer")
+        await self.act("void", bidder="bob")
+        await self.act("second_offer")
+        await self.create()
+        await self.bid("ann", 1500)
+        await self.act("cancel")
+        await self.act("void", bidder="ann")
+
     async def settling(self) -> None:
         endings: list[tuple[dict[str, Any], list[int]]] = [({}, []), ({}, [1000]), ({"reserve": "50"}, [1000])]
         for terms, bids in endings:
@@ -378,7 +442,7 @@ def verdicts_of(name: str) -> set[str]:
     return set(re.findall(r"(?:answer\(|reply_of\(|return \{)'(\w+)'", code))
 
 
-@pytest.mark.parametrize("name", ["bid", "act"])
+@pytest.mark.parametrize("name", ["bid", "act", "void", "correct"])
 def test_every_verdict_is_in_its_header_and_has_a_sentence(name: str) -> None:
     text = (LUA / f"{name}.lua").read_text()
     header = text.partition("\nlocal ")[0]
@@ -393,5 +457,5 @@ def test_every_verdict_is_in_its_header_and_has_a_sentence(name: str) -> None:
 
 
 def test_every_refusal_comes_from_a_script() -> None:
-    told = set().union(*(verdicts_of(name) for name in ("common", "bid", "act")))
+    told = set().union(*(verdicts_of(name) for name in ("common", "bid", "act", "void", "correct")))
     assert {reason.decode() for reason in store._REFUSALS} - told == {"plain"}, "a plain auction has no script"

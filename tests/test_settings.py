@@ -38,6 +38,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("SSE_AUCTION_MAX_STREAMS", "max_streams", "1000000", 1_000_000),
     ("SSE_AUCTION_STORE_TIMEOUT_SECONDS", "store_timeout_seconds", "0.25", 0.25),
     ("SSE_AUCTION_BID_RATE", "bid_rate", "0", 0.0),
+    ("SSE_AUCTION_REOPEN_HOURS", "reopen_hours", "0.5", 0.5),
     ("SSE_AUCTION_WEBHOOK_URL", "webhook_url", "https://shop.example/hook", "https://shop.example/hook"),
     ("SSE_AUCTION_WEBHOOK_SECRET", "webhook_secret", SECRET, SECRET),
     ("SSE_AUCTION_WEBHOOK_BIDS", "webhook_bids", "1", True),
@@ -89,6 +90,7 @@ WRONG = [
     ("SSE_AUCTION_MAX_STREAMS", "1000001"),
     ("SSE_AUCTION_STORE_TIMEOUT_SECONDS", "0"),
     ("SSE_AUCTION_BID_RATE", "-1"),
+    ("SSE_AUCTION_REOPEN_HOURS", "8761"),
     ("SSE_AUCTION_DEMO", "maybe"),
 ]
 

@@ -54,6 +54,7 @@ for _command in (
     auctions.create, auctions.bid, auctions.price, auctions.watch,
     operators.cancel, operators.close, operators.pause, operators.resume,
     operators.extend, operators.rename, operators.void,
+    operators.reopen, operators.second_offer, operators.unpaid, operators.paid, operators.archive, operators.unarchive,
     log.export, log.verify, log.webhooks,
     load.load,
 ):  # fmt: skip

@@ -48,4 +48,16 @@ extend = _operator_command(
     click.option("--closes", "closes_at", callback=moment, required=True, help="+90s, +10m, +2h, +3d, or epoch ms."),
 )  # fmt: skip
 rename = _operator_command("rename", "edit", "Give auction GUID another TITLE.", click.argument("title"))
+reopen = _operator_command(
+    "reopen", "reopen", "Open auction GUID again, which is over.",
+    click.option("--closes", "closes_at", callback=moment, required=True, help="+90s, +10m, +2h, +3d, or epoch ms."),
+)  # fmt: skip
+second_offer = _operator_command(
+    "second-offer", "second_offer", "Sell the lot of auction GUID, which its winner does not take, to an underbidder.",
+    click.option("--paddle", type=click.IntRange(1), help="To whom. [the best underbidder]"),
+)  # fmt: skip
+unpaid = _operator_command("unpaid", "unpaid", "Note that the winner of auction GUID has not paid.")
+paid = _operator_command("paid", "paid", "Take it back that the winner of auction GUID has not paid.")
+archive = _operator_command("archive", "archive", "Take auction GUID, which is over, out of all listings.")
+unarchive = _operator_command("unarchive", "unarchive", "Put auction GUID into the listings again.")
 void = _operator_command("void", "void", "Declare all bids of BIDDER in auction GUID void.", click.argument("bidder"))

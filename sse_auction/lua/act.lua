@@ -1,11 +1,9 @@
 -- Carries out one act of an operator, or changes nothing.
--- ARGV  5 'cancel' | 'close' | 'extend' | 'pause' | 'resume' | 'edit' | 'void'  6 actor  7 reason
+-- ARGV  5 'cancel' | 'close' | 'extend' | 'pause' | 'resume' | 'edit'  6 actor  7 reason
 --       8 closes_at ms ('' = as it is)  9 title ('' = as it is)  10 reserve (minor units, '' = none, 'keep' = as it is)
---       11 bidder id to void ('' = by paddle)  12 his paddle
 -- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; strings all. Verdicts: done, not_open (it is over),
---       already_paused, not_paused, not_later, reserve_raised, no_such_bidder; alone: unknown, currency, late, damaged
+--       already_paused, not_paused, not_later, reserve_raised; alone: unknown, currency, late, damaged
 local kind, actor, reason, closes_at, title, reserve = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local bidder, paddle = ARGV[11], ARGV[12]
 
 local auction = fields_of(auction_key)
 local none = standstill(auction)
@@ -40,34 +38,6 @@ elseif kind == 'resume' then
   auction.paused_at = ''
   change('closes_at', text(tonumber(auction.closes_at) + lost))
   if hard then change('hard_close_at', text(hard + lost)) end
-elseif kind == 'void' then
-  if bidder ~= '' then paddle = redis.call('HGET', paddles_key, bidder) end
-  local is_known = false
-  for _, each in ipairs(redis.call('HVALS', paddles_key)) do is_known = is_known or each == paddle end
-  if not is_known or redis.call('SISMEMBER', voided_key, paddle) == 1 then return answer('no_such_bidder') end
-  redis.call('SADD', voided_key, paddle)
-  redis.call('HSET', private_key, 'void:' .. paddle, reason)
-  local gone, bids, from = {}, 0, '-'
-  for _, each in ipairs(redis.call('SMEMBERS', voided_key)) do gone[each] = true end
-  contest.price, contest.leader, contest.max, contest.priority, contest.seq = nil, '', nil, nil, nil
-  repeat -- the contest as it would have been without him, from the log
-    local entries = redis.call('XRANGE', log_key, from, '+', 'COUNT', 1000)
-    for _, entry in ipairs(entries) do
-      local bid = {}
-      for i = 1, #entry[2], 2 do bid[entry[2][i]] = entry[2][i + 1] end
-      if bid.paddle and bid.bidder and (not bid.kind or bid.kind == 'raise') and not gone[bid.paddle] then
-        place(contest, bid.bidder, bid.paddle, tonumber(bid.max) or minor_units(bid.price))
-        meet_reserve(contest)
-        if not bid.kind then
-          bids = bids + 1
-          if contest.leader == bid.paddle then contest.seq = string.match(entry[1], '^%d+') end
-        end
-      end
-      from = '(' .. entry[1]
-    end
-  until #entries < 1000
-  auction.bids = text(bids)
-  note('paddle', paddle)
 end
 if closes_at then
   change('closes_at', text(closes_at))
@@ -87,8 +57,8 @@ end
 auction.rev = text(tonumber(auction.rev) + 1)
 write_contest(auction, contest)
 log_act(auction, kind, 'actor', actor, 'reason', reason, unpack(details))
-tell(kind == 'void' and 'voided' or kind, auction, 'actor', actor, 'reason', reason, 'closes_at', auction.closes_at,
-  'title', auction.title, 'price', redis.call('GET', price_key) or '', 'leader', auction.leader, 'paddle', paddle or '')
+tell(kind, auction, 'actor', actor, 'reason', reason, 'closes_at', auction.closes_at, 'title', auction.title,
+  'price', redis.call('GET', price_key) or '', 'leader', auction.leader)
 if hammer then close(auction, hammer) end
 write(auction)
 return answer('done')

@@ -166,3 +166,8 @@ local function close(auction, outcome)
   log_act(auction, 'settled', 'outcome', outcome, 'price', price, 'leader', auction.leader)
   tell('closed', auction, 'outcome', outcome, 'price', price, 'leader', auction.leader)
 end
+
+-- Settles what time has closed, where that was not done yet.
+local function settle(auction)
+  if auction.settled ~= '1' then close(auction, outcome_of(auction)) end
+end

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,6 +30,7 @@ from sse_auction.web.requests import (
     guid_of,
     header_of,
     identity_of,
+    is_for_operator,
     operator_of,
     service_of,
     whole_number,
@@ -276,14 +278,16 @@ async def list_auctions(request: Request) -> Response:
 
 
 async def read_auction(request: Request) -> Response:
-    """One auction's terms and state."""
+    """One auction's terms and state; for its operators also what the house has noted of it."""
     guid = guid_of(request)
     service = service_of(request)
     record = await service.store.read(guid)
     if not record.exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
     terms = TermsReply.of(record.terms) if record.terms else None
-    return json_reply(AuctionReply(terms, service.store.state_of(record)))
+    unpaid = record.unpaid if record.terms and is_for_operator(request, guid) else UNSET
+    reply = AuctionReply(terms, service.store.state_of(record), unpaid)
+    return json_reply(reply, headers=[(b"vary", b"authorization")])
 
 
 async def create_auction(request: Request) -> Response:

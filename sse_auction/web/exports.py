@@ -13,7 +13,7 @@ from sse_auction.export import MEDIA_TYPES, Format
 from sse_auction.link import StoreError
 from sse_auction.web.auctions import refusal
 from sse_auction.web.problems import Problem
-from sse_auction.web.requests import guid_of, header_of, identity_of, service_of
+from sse_auction.web.requests import guid_of, is_for_operator, service_of
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,7 @@ async def export_ndjson(request: Request) -> Response:
 async def _export(request: Request, form: Format) -> Response:
     guid = guid_of(request)
     service = service_of(request)
-    everything = False
-    if header_of(request, b"authorization"):
-        identity = identity_of(request)
-        everything = identity.role == "operator" and identity.may_enter(guid)
+    everything = is_for_operator(request, guid)
     currency = await service.store.currency_of(guid)
     if isinstance(currency, Refused):
         raise refusal(guid, "", currency) if currency.reason == "unknown" else Problem(

@@ -26,6 +26,8 @@ from sse_auction.wire import (
     ProblemReply,
     ReasonRequest,
     RefreshReply,
+    ReopenRequest,
+    SecondOfferRequest,
     StandingsReply,
     VoidRequest,
 )
@@ -120,8 +122,8 @@ OPERATIONS = (
         (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,),
     ),
     Operation(
-        "get", "/auctions/{guid}", "One auction's terms and state", {200: ("The auction", AuctionReply)},
-        (404, 422, 503),
+        "get", "/auctions/{guid}", "One auction's terms and state; with an operator's token also `unpaid`",
+        {200: ("The auction", AuctionReply)}, (401, 404, 422, 503),
     ),
     *(
         Operation(
@@ -149,6 +151,12 @@ OPERATIONS = (
             ("pause", "Stop an auction's clock", ReasonRequest),
             ("resume", "Let a paused auction go on", ReasonRequest),
             ("void", "Declare all bids of a bidder void", VoidRequest),
+            ("reopen", "Open an auction again that is over", ReopenRequest),
+            ("second-offer", "Sell a lot that its winner does not take to an underbidder", SecondOfferRequest),
+            ("unpaid", "Note that the winner has not paid", ReasonRequest),
+            ("paid", "Take that note back", ReasonRequest),
+            ("archive", "Take an auction that is over out of all listings", ReasonRequest),
+            ("unarchive", "Put it back", ReasonRequest),
         )
     ),
     Operation(

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sse_auction.auction import ActKind
-from sse_auction.checks import ACT_REQUESTS, WRONG, act_of
+from sse_auction.checks import ACT_REQUESTS, WRONG, act_of, path_of
 from sse_auction.decisions import Refused
 from sse_auction.refusals import subject_of
 from sse_auction.web.auctions import json_reply, refusal
@@ -30,7 +30,7 @@ async def _carry_out(request: Request, kind: ActKind) -> Response:
     result = await store.act(guid, act, operator.subject, wanted.reason)
     if isinstance(result, Refused):
         raise refusal(guid, subject_of(act), result)
-    return json_reply(AuctionReply(TermsReply.of(result.terms), result.state))
+    return json_reply(AuctionReply(TermsReply.of(result.terms), result.state, result.unpaid))
 
 
 def _handler(kind: ActKind) -> Callable[[Request], Awaitable[Response]]:
@@ -41,5 +41,5 @@ def _handler(kind: ActKind) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-ACTS = {kind: _handler(kind) for kind in ACT_REQUESTS}
-edit = ACTS.pop("edit")  # the one that is a PATCH of the auction itself
+edit = _handler("edit")  # the one that is a PATCH of the auction itself
+ACTS = {path_of(kind): _handler(kind) for kind in ACT_REQUESTS if kind != "edit"}

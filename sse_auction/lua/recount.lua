@@ -1,0 +1,52 @@
+-- What the log comes to, for what takes bids out of it; put between common.lua and the text of such a script.
+
+local function voided_paddles()
+  local gone = {}
+  for _, paddle in ipairs(redis.call('SMEMBERS', voided_key)) do gone[paddle] = true end
+  return gone
+end
+
+-- Adds one bid or raise of the log to what has been counted.
+local function count_in(counted, id, bid, gone, passed)
+  local contest, paddle, max = counted.contest, bid.paddle, tonumber(bid.max) or minor_units(bid.price)
+  if gone[paddle] then return end
+  if bid.buy_now == '1' then
+    counted.purchase = {paddle = paddle, price = max, seq = string.match(id, '^%d+')}
+    return
+  end
+  counted.committed[paddle] = math.max(counted.committed[paddle] or 0, max)
+  if passed[paddle] then return end
+  place(contest, bid.bidder, paddle, max)
+  meet_reserve(contest)
+  if bid.kind then return end
+  counted.bids = counted.bids + 1
+  if contest.leader == paddle then contest.seq = string.match(id, '^%d+') end
+end
+
+-- The contest without the paddles of `gone` and `passed`, how many bids stand in it, and the most that each paddle that
+-- is not in `gone` is committed to. A purchase stands apart, and is forgotten where the auction was reopened after it.
+local function recount(auction, private, gone, passed)
+  local contest, from = contest_of(auction, private), '-'
+  contest.leader, contest.max, contest.priority, contest.seq = '', nil, nil, nil
+  local counted = {contest = contest, bids = 0, committed = {}}
+  repeat
+    local entries = redis.call('XRANGE', log_key, from, '+', 'COUNT', 1000)
+    for _, entry in ipairs(entries) do
+      local bid = {}
+      for i = 1, #entry[2], 2 do bid[entry[2][i]] = entry[2][i + 1] end
+      if bid.kind == 'reopen' then counted.purchase = nil end
+      if bid.paddle and bid.bidder and (not bid.kind or bid.kind == 'raise') then
+        count_in(counted, entry[1], bid, gone, passed)
+      end
+      from = '(' .. entry[1]
+    end
+  until #entries < 1000
+  local purchase = counted.purchase
+  if purchase then counted.committed[purchase.paddle] = purchase.price end
+  return counted
+end
+
+local function buy(contest, purchase)
+  contest.price, contest.leader, contest.max = purchase.price, purchase.paddle, purchase.price
+  contest.seq = purchase.seq
+end
