@@ -5,7 +5,7 @@
 --       already_paused, not_paused, not_later, reserve_raised; alone: unknown, currency, late, damaged
 local kind, actor, reason, closes_at, title, reserve = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
-local auction = fields_of(auction_key)
+local auction = read_auction()
 local none = standstill(auction)
 if none then return none end
 local shown, price, damage = price_of(auction)

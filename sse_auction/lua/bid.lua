@@ -9,7 +9,7 @@
 local answer_key, bidder, kind, amount = KEYS[8], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local confirmed, answer_life, request = ARGV[8] == '1', ARGV[9], ARGV[10]
 
-local auction = fields_of(auction_key)
+local auction = read_auction()
 if now > tonumber(ARGV[1]) then return {'late'} end -- before any stored answer: he was told that there is none
 local none = remembered(answer_key, answer_life, request) or standstill(auction)
 if none then return none end
@@ -59,12 +59,12 @@ if leads and not buys and contest.price == price then -- he raised his own maxim
   log_act(auction, 'raise', 'bidder', bidder, 'paddle', paddle, 'max', text(amount))
   redis.call('HSET', private_key, 'max', text(contest.max))
   redis.call('HSET', auction_key, 'acts', auction.acts)
-  if (contest.seq or '') == '' then contest.seq = auction.seq or auction.bids end -- an older release kept none
+  if (contest.seq or '') == '' then contest.seq = auction.seq end -- an older release kept none
   return answer('accepted', contest.seq, paddle, 'leading')
 end
 
 shown = decimal(contest.price)
-auction.seq = text(tonumber(auction.seq or auction.bids) + 1)
+auction.seq = text(tonumber(auction.seq) + 1)
 if contest.leader == paddle then contest.seq = auction.seq end
 redis.call('XADD', log_key, auction.seq .. '-0', 'bidder', bidder, 'paddle', paddle, 'price', shown, 'max', text(amount),
   'at', text(now), 'buy_now', buys and '1' or '', 'leader', contest.leader)

@@ -23,6 +23,14 @@ local function fields_of(key)
   return fields
 end
 
+-- The auction's hash. The first version kept no number of the last bid, and moved no closing.
+local function read_auction()
+  local auction = fields_of(auction_key)
+  auction.seq = auction.seq or auction.bids
+  auction.original_closes_at = auction.original_closes_at or auction.closes_at
+  return auction
+end
+
 -- The answer that is remembered for a request, or nil; of another request only that it was another.
 local function remembered(answer_key, life, request)
   local stored = life ~= '' and redis.call('GET', answer_key)
@@ -107,7 +115,7 @@ end
 local function is_paused(auction) return (auction.paused_at or '') ~= '' end
 
 -- What has had a bid has opened, should the store's clock be set back, and though its bids be void.
-local function is_opened(auction) return now >= tonumber(auction.opens_at) or (auction.seq or auction.bids) ~= '0' end
+local function is_opened(auction) return now >= tonumber(auction.opens_at) or auction.seq ~= '0' end
 
 -- What has an outcome stays closed, should the store's clock be set back.
 local function is_closed(auction)
@@ -136,7 +144,7 @@ end
 -- Adds what is no bid to the log: its id follows that of the last bid.
 local function log_act(auction, kind, ...)
   auction.acts = text(tonumber(auction.acts or '0') + 1)
-  redis.call('XADD', log_key, (auction.seq or auction.bids) .. '-' .. auction.acts, 'kind', kind, 'at', text(now), ...)
+  redis.call('XADD', log_key, auction.seq .. '-' .. auction.acts, 'kind', kind, 'at', text(now), ...)
 end
 
 local function write_contest(auction, contest)

@@ -1,6 +1,6 @@
 -- Does what is due by time alone, once: tells of an opening, settles what has closed.
 -- Reply {when it is due again in ms ('' = never), '0', now, price, '', '', '', values of FIELDS...}; {''} of no auction
-local auction = fields_of(auction_key)
+local auction = read_auction()
 if not auction.currency then return {''} end
 if auction.settled == '1' then return reply_of('', (price_of(auction))) end
 local opens_at, was = tonumber(auction.opens_at), auction.announced
