@@ -12,7 +12,7 @@ import { bidsText, priceLabel, priceText, showPrice } from './price.js';
 import { auctionUrl } from './service.js';
 import { paddleOf, takeTokenFromAddress } from './session.js';
 import { Standing } from './standing.js';
-import { isFinal, isPlain, standingOf } from './state.js';
+import { epochOf, isFinal, isPlain, standingOf } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
 // A screen reader that speaks every bid of a heated auction says nothing that can be understood.
@@ -29,7 +29,7 @@ const feed = new Feed([guid]);
 const form = new BidForm(guid, main);
 const standing = new Standing(guid, showAgain);
 const history = new History(guid, by('bids'));
-let termsKnown = false;
+let termsOf = null; // the epoch whose terms are known, or asked for
 // The form waits for the terms: in them is what an amount means.
 const LEARN_TERMS_AGAIN_MS = 2_000;
 
@@ -66,7 +66,7 @@ function show(state) {
   history.update(state, paddle);
   tick(state);
   if (state.bids == null) return; // there is no such auction yet, or another system keeps it
-  if (!termsKnown) learnTerms();
+  if (termsOf !== epochOf(state.tag)) learnTerms(epochOf(state.tag));
   standing.follow(state);
 }
 
@@ -134,9 +134,10 @@ function speakPrice() {
   }, waitMs);
 }
 
-/** Increments for the quick amounts, without which the next bid alone is offered; and what a bid is here. */
-async function learnTerms() {
-  termsKnown = true;
+/** What an amount means here. An auction made anew under the same guid, which has an epoch of its own, may have other terms. */
+async function learnTerms(epoch) {
+  termsOf = epoch;
+  form.setTerms(null);
   try {
     const asked = performance.now();
     const response = await fetch(auctionUrl(guid), { cache: 'no-store' });
@@ -144,8 +145,9 @@ async function learnTerms() {
     const { terms, state } = await response.json();
     // A greeting may carry an old `now`; this answer was made for us, and its way was measured.
     feed.observeClock(state.now, performance.now() - asked);
-    if (terms) form.setTerms(terms);
+    if (epochOf(state.tag) !== epoch) throw new Error('these are the terms of another epoch');
+    if (epoch === termsOf) form.setTerms(terms);
   } catch {
-    setTimeout(() => { termsKnown = false; showAgain(); }, LEARN_TERMS_AGAIN_MS);
+    setTimeout(() => { if (epoch === termsOf) { termsOf = null; showAgain(); } }, LEARN_TERMS_AGAIN_MS);
   }
 }

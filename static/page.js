@@ -54,7 +54,7 @@ export function setHidden(element, hidden, heir) {
     heir.focus({ preventScroll: true });
     lent = { from: element, to: heir, focused };
   } else if (!hidden && lent?.from === element) {
-    if (focused === lent.to) lent.focused.focus({ preventScroll: true });
+    if (focused === lent.to || focused === document.body) lent.focused.focus({ preventScroll: true });
     lent = null;
   }
 }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.harness import Server, bid, create
+from tests.harness import Server, StoreProcess, bid, create
 from tests.pages import (
     LOST_CONNECTION,
     REFUSED_BID,
@@ -212,6 +212,22 @@ def test_earlier_bids_by_keyboard_end_at_the_list(open_page: OpenPage, house: Se
         expect(ann.locator("#history li")).to_have_count(shown)
     expect(ann.locator("#bids .earlier")).to_be_hidden()
     expect(ann.locator("#bids h2")).to_be_focused()
+
+
+def test_an_auction_made_anew_under_the_same_name_has_its_own_terms(
+    open_page: OpenPage, house: Server, valkey: StoreProcess, guid: str
+) -> None:
+    create(house, guid, currency="EUR")
+    ann = open_for(open_page, house, guid, "ann")
+    ann.locator("#amount").fill("500")
+    expect(ann.locator("#bid-submit")).to_have_text("Bid €500.00")
+    with valkey.client() as site:
+        site.delete(*site.keys(f"*AuctionMaxPrice-{guid}*"))
+    expect(ann.locator("main")).to_have_attribute("data-status", "unknown")
+    create(house, guid, currency="EUR", buy_now={"price": "300.00", "mode": "ceiling"}, bidding="proxy")
+    expect(ann.locator("#bid-submit")).to_have_text("Buy now for €300.00")
+    expect(ann.locator("#amount-label")).to_have_text("Your maximum")
+    expect(ann.locator("#amount")).to_be_focused()
 
 
 # --- void, and other devices -----------------------------------------------------------------------------------------
