@@ -209,8 +209,8 @@ def test_streams_and_bidders_are_measured_and_counted(service: Server) -> None:
     assert 0 < report["delivery_ms"]["count"] <= 3 * bids["accepted"]
     assert report["delivery_ms"]["p50"] <= report["delivery_ms"]["p99"] <= report["delivery_ms"]["max"]
     assert set(report) == {
-        "url", "auctions", "seconds", "interrupted", "answered_at_end", "streams", "bids", "delivery_ms", "staleness_ms",
-        "stale_share", "client", "misses",
+        "url", "auctions", "seconds", "interrupted", "answered_at_end", "streams", "bids", "delivery_ms",
+        "staleness_ms", "stale_share", "client", "misses",
     }  # fmt: skip
     assert set(report["client"]) == {"lag_ms", "cpu_share", "was_the_limit", "limits"}
 
