@@ -86,8 +86,11 @@ class AuctionLog:
         """Of the lists of all auctions, those in which this one is not, in words; and whether it is due some time."""
         store = self._store
         indexed, due = await asyncio.gather(*(store.link().call("ZSCORE", key, guid) for key in (keys.INDEX, keys.DUE)))
-        record = await store.read(guid)
         wrong = [] if indexed is not None else ["it is not in the index of all auctions"]
+        try:
+            record = await store.read(guid)
+        except ValueError:  # a field that cannot be read: what it must be, the log says
+            return wrong, due is not None
         if record.terms is not None and (due is None or due > store.now() + _BEING_FILED_MS):
             lacking = await store.catalogue.lacking(record.terms, store.state_of(record))
             wrong += [f"it is not in the listing {each!r}" for each in lacking]

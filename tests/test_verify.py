@@ -84,6 +84,8 @@ DAMAGES: list[tuple[Damage, str]] = [
     (of(keys.auction, "hset", "rev", "1"), "rev must be '8' by the log, and is '1'"),
     (of(keys.auction, "hset", "bids", "3"), "bids must be '2'"),
     (of(keys.auction, "hset", "closes_at", "5"), "closes_at must be"),
+    (of(keys.auction, "hset", "closes_at", "soon"), "by the log, and is 'soon'"),
+    (of(keys.auction, "hset", "increments", "none"), "increments must be '0:100' by the log, and is 'none'"),
     (of(keys.auction, "hset", "created_at", "5"), "created_at must be"),
     (of(keys.auction, "hset", "outcome", "no_bids"), "outcome must be 'sold'"),
     (of(keys.auction, "hset", "title", "Cup"), "title must be 'Vase' by the log, and is 'Cup'"),
