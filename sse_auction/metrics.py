@@ -50,6 +50,11 @@ MIRROR_LIVE = Gauge("sse_auction_mirror_live", "1 while the mirror equals the st
 MIRROR_POLLING = Gauge(
     "sse_auction_mirror_polling", "1 while the store refuses CLIENT TRACKING", multiprocess_mode="livemax"
 )
+STORE_FULL = Gauge(
+    "sse_auction_store_full",
+    "1 while the embedded store takes no writes, as its disk is full",
+    multiprocess_mode="livemax",
+)
 STORE_ERRORS = Counter("sse_auction_store_errors_total", "Calls that the store did not answer well", ["kind"])
 STORE_SECONDS = Histogram(
     "sse_auction_store_seconds",

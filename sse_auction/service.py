@@ -21,12 +21,12 @@ from typing import Any, Literal
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Tokens, secret_of
 from sse_auction.demo import Demo
-from sse_auction.embedded import embedded_store
+from sse_auction.embedded import EmbeddedStore, embedded_store
 from sse_auction.facts import StoreFacts
 from sse_auction.gate import Gate
 from sse_auction.hub import Hub
 from sse_auction.link import StoreError, StoreUnavailable
-from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STREAMS_BEHIND, TASKS
+from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STORE_FULL, STREAMS_BEHIND, TASKS
 from sse_auction.mirror import Mirror
 from sse_auction.outbox import Outbox
 from sse_auction.rate import RateLimit
@@ -65,18 +65,25 @@ async def settle_always(store: Store) -> None:
 @contextmanager
 def store_url(settings: Settings) -> Iterator[str]:
     """The URL of the store: the one that is set, or the embedded one's, kept running as long as this lasts."""
+    with _chosen_store(settings) as (url, _):
+        yield url
+
+
+@contextmanager
+def _chosen_store(settings: Settings) -> Iterator[tuple[str, EmbeddedStore | None]]:
     if settings.redis_url is not None:
-        yield settings.redis_url
+        yield settings.redis_url, None
     else:
-        with embedded_store(settings.data_dir) as url:
-            yield url
+        with embedded_store(settings.data_dir) as embedded:
+            yield embedded.url, embedded
 
 
 class Service:
     """Store, mirror, hub, tokens, and the tasks that drive them; made by `running_service`."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    def __init__(self, settings: Settings, url: str, embedded: EmbeddedStore | None = None) -> None:
         self.settings = settings
+        self._embedded = embedded
         self._facts = StoreFacts()
         self.now = self._facts.now
         self.tokens = Tokens(secret_of(settings), self.now)
@@ -137,6 +144,7 @@ class Service:
             await asyncio.sleep(VITAL_SIGNS_SECONDS)
             LOOP_LAG.set(max(0.0, loop.time() - due))
             MIRROR_STALENESS.set(self.mirror.staleness_seconds())
+            STORE_FULL.set(self._embedded is not None and self._embedded.is_full)
             TASKS.set(len(asyncio.all_tasks()))
             STREAMS_BEHIND.set(self.hub.count_behind())
             DRAINING.set(self.is_draining)
@@ -172,6 +180,15 @@ class Service:
         """Whether the process is on its way out."""
         return self.is_leaving or self.failure is not None
 
+    @property
+    def store_trouble(self) -> str | None:
+        """Why the embedded store does not take everything now, in a sentence."""
+        return None if self._embedded is None else self._embedded.trouble
+
+    def explained(self, error: StoreError) -> StoreError:
+        """The store's error, with the cause where it is known."""
+        return error if self._embedded is None else self._embedded.explained(error)
+
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._on_end)
@@ -202,16 +219,19 @@ async def running_service(settings: Settings, *, is_server: bool = True) -> Asyn
     A server's service drains when the process is told to stop, and sends webhooks; a command's has no viewers to see
     off, and leaves the sending to servers.
     """
-    with store_url(settings) as url:
+    with _chosen_store(settings) as (url, embedded):
         await check_store(url, settings.store_timeout_seconds)
-        service = Service(settings, url)
+        service = Service(settings, url, embedded)
         try:
             await service.start(is_server=is_server)
             with ExitStack() as until_stopped:
                 if is_server:
                     until_stopped.enter_context(_drain_before_stopping(service))
                     until_stopped.enter_context(_noticing_orphanage(service))
-                yield service
+                try:
+                    yield service
+                except StoreError as error:
+                    raise service.explained(error) from None
         finally:
             await service.stop()
 

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -16,7 +14,6 @@ import pytest
 
 from tests.harness import (
     PATIENCE_SECONDS,
-    SECRET,
     Server,
     bid,
     bidder,
@@ -26,6 +23,7 @@ from tests.harness import (
     server_process,
     until,
 )
+from tests.processes import assert_one_sentence, bids_in_log, command, processes, stores_in, the_store_in
 
 
 class ServerOn(Protocol):
@@ -60,54 +58,9 @@ def server_on(directory: Path, data_dir: Path) -> Iterator[ServerOn]:
         assert "Traceback" not in server.log()
 
 
-def processes() -> Iterator[tuple[int, list[str]]]:
-    """(pid, command line) of all that live."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if command:  # a zombie has none
-                yield int(entry.name), [os.fsdecode(word) for word in command.split(b"\0")]
-
-
-def stores_in(data_dir: Path) -> list[int]:
-    """The servers that work on this data, by whatever name they know it."""
-    place = os.path.realpath(data_dir)
-    return [
-        pid
-        for pid, command in processes()
-        if "valkey-server" in command[0] and os.path.realpath(f"/proc/{pid}/cwd") == place
-    ]
-
-
-def the_store_in(data_dir: Path) -> int:
-    (pid,) = stores_in(data_dir)
-    return pid
-
-
 def assert_nothing_is_left(data_dir: Path) -> None:
     assert stores_in(data_dir) == []
     assert not (data_dir / "valkey.sock").exists()
-
-
-def command(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`sse-auction ...` on this data directory."""
-    environment = {"SSE_AUCTION_DATA_DIR": str(data_dir), "SSE_AUCTION_SECRET": SECRET, "REDIS_URL": ""}
-    return subprocess.run(
-        [sys.executable, "-m", "sse_auction", *arguments],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=3 * PATIENCE_SECONDS,
-    )  # fmt: skip
-
-
-def assert_one_sentence(result: subprocess.CompletedProcess[str], *parts: str) -> None:
-    assert result.returncode == 1, result
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("sse-auction: ")
-    for part in parts:
-        assert part in line
 
 
 # --- coming and going --------------------------------------------------------------------------------------------
@@ -222,9 +175,7 @@ def test_every_bid_that_was_answered_is_there_after_everything_was_killed(
     for each in bidders:
         each.join()
     server.restart_on_same_port()
-    logged: dict[int, str] = {}
-    while page := history_after(server, guid, max(logged, default=0)):
-        logged |= page
+    logged = bids_in_log(server, guid)
     assert answered.items() <= logged.items()
     assert list(logged) == list(range(1, len(logged) + 1))
     server.stop()
@@ -241,11 +192,6 @@ def bid_until_cut(server: Server, guid: str, answered: dict[int, str], prices: I
                 return
             if reply.status_code == 201:
                 answered[reply.json()["seq"]] = reply.json()["state"]["price"]
-
-
-def history_after(server: Server, guid: str, seq: int) -> dict[int, str]:
-    bids = httpx.get(f"{server.url}/auctions/{guid}/bids?after={seq}&limit=200").json()["bids"]
-    return {each["seq"]: each["price"] for each in bids}
 
 
 def test_a_store_that_died_alone_is_started_again_under_open_streams(
@@ -321,16 +267,3 @@ def test_a_store_that_is_stopped_is_explained_in_a_sentence_and_gets_no_rival(
     create(server, guid)
     server.stop()
     assert_nothing_is_left(data_dir)
-
-
-def test_data_that_cannot_be_read_is_explained_in_a_sentence_that_names_the_log(
-    data_dir: Path, server_on: ServerOn, guid: str
-) -> None:
-    server = server_on(data_dir, "damaged")
-    server.start()
-    create(server, guid)
-    server.stop()
-    (manifest,) = (data_dir / "appendonlydir").glob("*.manifest")
-    manifest.write_text("rubbish\n")
-    assert_one_sentence(command(data_dir, "price", guid), "did not start", str(data_dir / "valkey.log"))
-    assert stores_in(data_dir) == []

@@ -1,7 +1,7 @@
 """The command `sse-auction`. Every error is one sentence on stderr and exit code 1; wrong usage is 2, as everywhere.
 
 A module per subject has its commands and knows nothing of the other subjects: `serving`, `auctions`, `operators`,
-`log`, `load`. They share `options`. Here they become one command line, and their errors become exit codes.
+`log`, `embedded`, `load`. They share `options`. Here they become one command line, and their errors become exit codes.
 """
 
 import os
@@ -11,7 +11,7 @@ import click
 
 from sse_auction import __version__
 from sse_auction.auth import InvalidToken
-from sse_auction.cli import auctions, load, log, operators, serving
+from sse_auction.cli import auctions, embedded, load, log, operators, serving
 from sse_auction.client import ClientError
 from sse_auction.link import StoreError
 from sse_auction.settings import SettingsError
@@ -56,6 +56,7 @@ for _command in (
     operators.extend, operators.rename, operators.void,
     operators.reopen, operators.second_offer, operators.unpaid, operators.paid, operators.archive, operators.unarchive,
     log.export, log.verify, log.webhooks,
+    embedded.backup, embedded.restore, embedded.repair,
     load.load,
 ):  # fmt: skip
     commands.add_command(_command)

@@ -9,8 +9,8 @@ from sse_auction.web.requests import service_of
 from sse_auction.wire import encode
 
 
-def _probe(trouble: str | None) -> Response:
-    body = encode({"ok": trouble is None, "trouble": trouble})
+def _probe(trouble: str | None, note: str | None = None) -> Response:
+    body = encode({"ok": trouble is None, "trouble": trouble or note})
     return Response(body, 200 if trouble is None else 503, {"cache-control": "no-store"}, "application/json")
 
 
@@ -20,14 +20,17 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether to send requests here: 503 also when the store does not answer, and while the process drains."""
+    """Whether to send requests here: 503 also when the store does not answer, and while the process drains.
+
+    An embedded store whose disk is full is told of, with 200: prices are live, and elsewhere nobody would see them.
+    """
     service = service_of(request)
     trouble = service.failure
     if service.is_draining:
         trouble = trouble or "the process is draining"
     if not (service.mirror.is_live and service.store.is_connected):
-        trouble = trouble or "the store does not answer"
-    return _probe(trouble)
+        trouble = trouble or service.store_trouble or "the store does not answer"
+    return _probe(trouble, service.store_trouble)
 
 
 async def show_metrics(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from sse_auction.auction import State
-from sse_auction.link import CommandError, StoreNotReady, StoreTimeout
+from sse_auction.link import CommandError, StoreError, StoreNotReady, StoreTimeout
 from sse_auction.logs import current_request
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.wire import ProblemReply, encode
@@ -92,6 +93,13 @@ class Problem(Exception):
         return Response(encode(document), status, headers, media_type="application/problem+json")
 
 
+class KnowsItsStore(Protocol):
+    """What a service knows of its store's errors."""
+
+    def explained(self, error: StoreError) -> StoreError:
+        """The error with its cause, where that is known; else itself."""
+
+
 async def on_problem(request: Request, exc: Exception) -> Response:
     """Send a raised `Problem`."""
     assert isinstance(exc, Problem)
@@ -100,8 +108,13 @@ async def on_problem(request: Request, exc: Exception) -> Response:
 
 async def on_store_error(request: Request, exc: Exception) -> Response:
     """The store did not answer, or not well: say so, and when to come back."""
-    detail = str(exc)
-    if isinstance(exc, (CommandError, StoreNotReady)):  # its operator must act, so its own words are for the log
+    assert isinstance(exc, StoreError)
+    service: KnowsItsStore = request.scope["state"]["service"]
+    explained = service.explained(exc)
+    detail = str(explained)
+    if explained is not exc:  # logged when it began, and told by the probe
+        STORE_ERRORS.labels("refused").inc()
+    elif isinstance(exc, (CommandError, StoreNotReady)):  # its operator must act, so its own words are for the log
         STORE_ERRORS.labels("refused").inc()
         log.error("%s %s: %s", request.method, request.scope["path"], exc)
         detail = "the store refuses to do that now"

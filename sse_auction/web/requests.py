@@ -41,6 +41,10 @@ class Service(Protocol):
         """What has died, or None."""
 
     @property
+    def store_trouble(self) -> str | None:
+        """Why the embedded store does not take everything now, in a sentence."""
+
+    @property
     def is_draining(self) -> bool:
         """Whether the process is on its way out."""
 

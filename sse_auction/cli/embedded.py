@@ -1,0 +1,65 @@
+"""For those who run the embedded store: `backup`, `restore` and `repair`.
+
+They look after the data directory of this machine; another store is backed up by its own means.
+"""
+
+from pathlib import Path
+
+import click
+
+from sse_auction.client import ClientError
+from sse_auction.settings import Settings
+
+
+def _data_dir(command: str) -> Path:
+    settings = Settings.from_environment()
+    if settings.redis_url is not None:
+        raise ClientError(f"{command} is for the embedded store, and REDIS_URL names another: use that one's own means")
+    return settings.data_dir
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Write over FILE.")
+def backup(file: Path, replace: bool) -> None:
+    """Write all of the embedded store to FILE, while the service runs or not."""
+    from sse_auction.embedded.backups import back_up
+
+    data_dir = _data_dir("backup")
+    if file.exists() and not replace:
+        raise ClientError(f"{file} exists already; --replace writes over it")
+    auctions = back_up(data_dir, file)
+    click.echo(f"{file} has {_counted(auctions)} in {file.stat().st_size} bytes")
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.option("--empty", is_flag=True, help="Begin anew, with nothing.")
+@click.option("--replace", is_flag=True, help="Keep aside what is there, and take its place.")
+def restore(file: Path | None, empty: bool, replace: bool) -> None:
+    """Begin with the backup FILE, in a data directory whose store does not run."""
+    from sse_auction.embedded.backups import restore as put_back
+
+    if empty == (file is not None):
+        raise click.UsageError("Give either a FILE or --empty.")
+    data_dir = _data_dir("restore")
+    auctions, kept = put_back(data_dir, file, replace=replace)
+    click.echo(f"the embedded store in {data_dir} has {_counted(auctions)}")
+    if kept is not None:
+        click.echo(f"what was there is kept in {kept}")
+
+
+@click.command()
+def repair() -> None:
+    """Make a damaged log of the embedded store one that it starts with, as far as it can be read."""
+    from sse_auction.embedded.backups import repair as mend
+
+    data_dir = _data_dir("repair")
+    done, kept = mend(data_dir)
+    for line in done or ["nothing had to be changed; it is taken as it is"]:
+        click.echo(line)
+    click.echo(f"what was there is kept in {kept}; try the auctions with `sse-auction verify`")
+
+
+def _counted(auctions: int) -> str:
+    return f"{auctions} auction{'' if auctions == 1 else 's'}"

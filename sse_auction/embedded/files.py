@@ -1,0 +1,43 @@
+"""Files that are there whole or not at all, and places for what must not be deleted."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, which takes its place, synced, when the block ends well; else it is as before."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        yield draft
+        _sync(draft)
+        draft.replace(path)
+        _sync(path.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Give `path` this content, atomically."""
+    with written_whole(path) as draft:
+        draft.write_bytes(content)
+
+
+def aside(data_dir: Path, what: str) -> Path:
+    """A name in the data directory that nothing has yet, for what is kept: such as `torn-20300131-235959-000`."""
+    return data_dir / f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,125 @@
+"""Whoever uses the server looks after it: starts it again, keeps it out of a full disk, and marks its log.
+
+Every user has a keeper, a thread. They need not agree on who does it: each look is taken under a lock, and everything
+that it goes by is what the server says of itself, or what is on disk. So a keeper may be stopped or killed at any
+moment, and the others go on.
+"""
+
+import logging
+import select
+import socket
+import threading
+import time
+from contextlib import suppress
+
+from sse_auction.embedded.append_log import AppendLog
+from sse_auction.embedded.room import FULL, Room
+from sse_auction.embedded.server import REFUSE_WRITES, TAKE_WRITES, Control, Server, try_lock
+from sse_auction.link import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2  # between looks at the disk
+START_AGAIN_SECONDS = 1.0  # between attempts, where the server does not start or does not stay
+_GROWTH_BEFORE_REWRITE = "100"  # per cent, as the server has it by itself
+
+
+class Keeper:
+    """Looks after the server of a data directory from `start` to `stop`."""
+
+    def __init__(self, server: Server) -> None:
+        self.trouble: str | None = None  # a sentence
+        self._server = server
+        self._log = AppendLog(server.data_dir)
+        self._room = Room(self._log)
+        self._leaving = False
+        self._bell, self._ear = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="embedded-store", daemon=True)
+        self._told: tuple[str, ...] = ()  # what this connection has told the server to do
+
+    def start(self) -> None:
+        """Begin, with a first look."""
+        with suppress(OSError), Control(self._server.socket_path) as control:
+            self._look(control)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, at once."""
+        self._leaving = True
+        self._bell.send(b"!")
+        self._thread.join()
+        self._bell.close()
+        self._ear.close()
+
+    def _run(self) -> None:
+        began = float("-inf")
+        while not self._leaving:
+            with suppress(OSError), Control(self._server.socket_path) as control:
+                began = time.monotonic()
+                self._told = ()
+                self._look_on(control)
+            if not self._leaving:
+                self._revive(has_just_begun=time.monotonic() - began < START_AGAIN_SECONDS)
+
+    def _look_on(self, control: Control) -> None:
+        """Look every so often; returns when it is time to leave, raises OSError when the server has gone."""
+        while True:
+            self._look(control)
+            heard, _, _ = select.select([self._ear, control.socket], [], [], LOOK_SECONDS)
+            if self._ear in heard:
+                return
+            if heard:
+                raise ConnectionError("the server has closed the connection")
+
+    def _look(self, control: Control) -> None:
+        with (self._server.data_dir / "looking.lock").open("a") as lock:
+            if not try_lock(lock):
+                return  # somebody else looks just now
+            seen = self._log.glance()
+            info = control.info()
+            was_enough = "min_slaves_good_slaves" not in info  # which is told of a server that wants some
+            is_enough = self._room.is_enough(was_enough=was_enough)
+            self._tell(control, info, is_enough)
+            self.trouble = None if is_enough else FULL
+            if is_enough != was_enough:
+                log.log(logging.INFO if is_enough else logging.WARNING, "%s", _news(is_enough))
+            with suppress(OSError):  # no room for it: the older mark is true as well
+                self._log.refresh_mark(seen, info)
+
+    def _tell(self, control: Control, info: dict[str, str], is_enough: bool) -> None:
+        """Have the server take or refuse writes, and write its log anew only where there is room for both."""
+        may_rewrite = is_enough and self._room.free() > int(info.get("aof_current_size", 0))
+        told = (TAKE_WRITES if is_enough else REFUSE_WRITES, _GROWTH_BEFORE_REWRITE if may_rewrite else "0")
+        if told == self._told:
+            return
+        control.call("CONFIG", "SET", "min-replicas-to-write", told[0])
+        control.call("CONFIG", "SET", "auto-aof-rewrite-percentage", told[1])
+        with suppress(OSError):  # a server that does not know it goes on deleting what expires, from the reserve
+            control.call("CONFIG", "SET", "import-mode", "no" if is_enough else "yes")
+        self._told = told
+
+    def _revive(self, *, has_just_begun: bool) -> None:
+        """Start the server again, if it has died."""
+        try:
+            if self._server.is_gone():
+                if has_just_begun:
+                    self._rest(START_AGAIN_SECONDS)
+                reason = self._server.last_words()
+                with self._server.starting():
+                    if not self._leaving and self._server.start_or_join():
+                        log.error("the embedded store has died and was started again; its last words: %s", reason)
+                self.trouble = None
+                return
+        except (StoreUnavailable, OSError) as error:
+            log.error("the embedded store has died and could not be started again: %s", error)
+            self.trouble = str(error)
+            self._rest(START_AGAIN_SECONDS)
+            return
+        self._rest(LOOK_SECONDS)  # it lives, and is stopped or takes no connections
+
+    def _rest(self, seconds: float) -> None:
+        select.select([self._ear], [], [], seconds)
+
+
+def _news(is_enough: bool) -> str:
+    return "the embedded store's disk has room again: everything is taken" if is_enough else FULL

@@ -1,0 +1,52 @@
+"""A small disk of a test's own, which can be filled up to the last byte."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class SmallDisk:
+    """A file system of a few megabytes at `path`; others than the service fill it by `fill`."""
+
+    path: Path
+
+    def fill(self) -> None:
+        """Write until not one byte more can be written."""
+        with (self.path / "filler").open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(65536))
+
+    def make_room(self) -> None:
+        """Delete what `fill` has written."""
+        (self.path / "filler").unlink()
+
+    def free(self) -> int:
+        disk = os.statvfs(self.path)
+        return disk.f_bfree * disk.f_frsize
+
+
+@contextmanager
+def small_disk(place: Path, megabytes: int = 16) -> Iterator[SmallDisk]:
+    """A tmpfs in a mount namespace of its own, which is gone with the process that has made it.
+
+    Reached by that process's view of the root, so that nobody else needs to enter the namespace.
+    """
+    place.mkdir()
+    own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    mount = f'mount -t tmpfs -o size={megabytes}m,mode=700 none "$0" && echo mounted && exec cat'
+    holder = subprocess.Popen(
+        ["unshare", *own_user, "--mount", "sh", "-c", mount, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == b"mounted\n"
+        yield SmallDisk(Path(f"/proc/{holder.pid}/root{place}"))
+    finally:
+        holder.stdin.close()
+        holder.wait()
+        holder.stdout.close()
