@@ -38,9 +38,9 @@ def the_store_in(data_dir: Path) -> int:
     return pid
 
 
-def command(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(data_dir: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """`sse-auction ...` on this data directory."""
-    environment = {"SSE_AUCTION_DATA_DIR": str(data_dir), "SSE_AUCTION_SECRET": SECRET, "REDIS_URL": ""}
+    environment = {"SSE_AUCTION_DATA_DIR": str(data_dir), "SSE_AUCTION_SECRET": SECRET, "REDIS_URL": "", **variables}
     return subprocess.run(
         [sys.executable, "-m", "sse_auction", *arguments],
         env={**os.environ, **environment}, capture_output=True, text=True, timeout=3 * PATIENCE_SECONDS,

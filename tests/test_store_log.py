@@ -19,7 +19,7 @@ from sse_auction.embedded.append_log import scan
 from tests.harness import Server, bid, create, server_process, until
 from tests.processes import assert_one_sentence, bids_in_log, command, stores_in, the_store_in
 
-BIDS = 30
+BIDS, LOT = 30, "lot"
 
 
 @pytest.fixture
@@ -141,70 +141,83 @@ MENDABLE: list[Damage] = [
 LOST: list[Damage] = [lose_it, lose_the_base, lose_everything, spoil_the_base]
 
 
-@pytest.mark.parametrize("ending", [Server.stop, None], ids=["stopped", "killed"])
-@pytest.mark.parametrize("damage", [*MENDABLE, *LOST])
-def test_a_damaged_log_stops_the_start_with_a_sentence_and_is_left_as_it_is(
-    data_dir: Path, server: Server, guid: str, damage: Damage, ending: Callable[[Server], int] | None
-) -> None:
+@pytest.fixture(scope="module", params=["stopped", "killed"])
+def sound_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with some bids, whose service was stopped cleanly, or killed with its store."""
+    place = tmp_path_factory.mktemp(request.param)
+    data_dir = place / "data"
+    server = server_process(place, REDIS_URL="", SSE_AUCTION_DATA_DIR=str(data_dir))
     server.start()
-    some_bids(server, guid)
+    some_bids(server, LOT)
     until(lambda: marked_length(data_dir) == appended(data_dir).stat().st_size, "the mark")
-    if ending is None:
+    if request.param == "killed":
         kill_all(server, data_dir)
     else:
-        assert ending(server) == 0
-    damage(data_dir)
+        assert server.stop() == 0
+    return data_dir
+
+
+@pytest.fixture
+def damaged_dir(sound_data: Path, data_dir: Path) -> Path:
+    """A copy, to be damaged."""
+    shutil.copytree(sound_data, data_dir, ignore=shutil.ignore_patterns("*.sock"))
+    return data_dir
+
+
+def assert_refused(data_dir: Path) -> None:
+    """The start is refused with a sentence, and nothing is changed."""
     found = contents(data_dir)
-    for arguments in (["price", guid], ["serve", "--port", "0"]):
-        result = command(data_dir, *arguments)
-        assert_one_sentence(result, "log is damaged", str(data_dir), "repair", "restore FILE", "restore --empty")
+    result = command(data_dir, "price", LOT)
+    assert_one_sentence(result, "log is damaged", str(data_dir), "repair", "restore FILE", "restore --empty")
     assert contents(data_dir) == found
     assert stores_in(data_dir) == []
 
 
 @pytest.mark.parametrize("damage", MENDABLE)
-def test_what_can_be_read_of_a_damaged_log_can_be_kept(
-    data_dir: Path, server: Server, guid: str, damage: Damage
+def test_a_damaged_log_stops_the_start_and_what_can_be_read_of_it_can_be_kept(
+    damaged_dir: Path, damage: Damage
 ) -> None:
-    server.start()
-    some_bids(server, guid)
-    server.stop()
-    damage(data_dir)
-    found = contents(data_dir)
-    assert_one_sentence(command(data_dir, "price", guid), "log is damaged")
-    mended = command(data_dir, "repair")
+    damage(damaged_dir)
+    found = contents(damaged_dir)
+    assert_refused(damaged_dir)
+    mended = command(damaged_dir, "repair")
     assert (mended.returncode, mended.stderr) == (0, ""), mended
-    (kept,) = data_dir.glob("damaged-*")
+    (kept,) = damaged_dir.glob("damaged-*")
     assert contents(kept) == found
-    server.start()
+    exported = command(damaged_dir, "export", LOT)
     if damage is empty_it:
-        create(server, guid)
-    logged = bids_in_log(server, guid)
-    assert list(logged) == list(range(1, len(logged) + 1))
+        assert_one_sentence(exported, "there is no auction")
+        return
+    bids = exported.stdout.count(",bidder-")
     whole = damage in (lose_the_manifest, spoil_the_manifest, alter_an_amount)
-    assert len(logged) == BIDS if whole else len(logged) < BIDS
-    price = f"{99 + BIDS}.00"
-    assert bid(server, guid, "another", price).status_code == 201
-    server.stop()
-    assert price in command(data_dir, "price", guid).stdout
+    assert bids == BIDS if whole else 0 < bids < BIDS
+    taken = command(damaged_dir, "bid", LOT, "99.00", "--bidder", "another")
+    assert "99.00" in taken.stdout, taken
+    assert "99.00" in command(damaged_dir, "price", LOT).stdout
 
 
 @pytest.mark.parametrize("damage", LOST)
-def test_what_cannot_be_repaired_is_said_and_the_start_is_refused_as_before(
-    data_dir: Path, server: Server, guid: str, damage: Damage
+def test_what_cannot_be_repaired_is_refused_until_somebody_begins_anew_on_purpose(
+    damaged_dir: Path, damage: Damage
 ) -> None:
-    server.start()
-    some_bids(server, guid)
-    server.stop()
-    damage(data_dir)
-    assert_one_sentence(command(data_dir, "repair"), "restore")
-    assert_one_sentence(command(data_dir, "price", guid), "log is damaged")
-    begun = command(data_dir, "restore", "--empty", "--replace")
+    damage(damaged_dir)
+    found = contents(damaged_dir)
+    assert_refused(damaged_dir)
+    assert_one_sentence(command(damaged_dir, "repair"), "restore")
+    assert_refused(damaged_dir)
+    begun = command(damaged_dir, "restore", "--empty", "--replace")
     assert (begun.returncode, begun.stderr) == (0, ""), begun
-    assert_one_sentence(command(data_dir, "price", guid), "there is no auction")
+    (kept,) = damaged_dir.glob("replaced-*")
+    assert contents(kept) == found
+    assert_one_sentence(command(damaged_dir, "price", LOT), "there is no auction")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.99])
+def test_a_service_that_is_refused_says_the_same_and_ends(damaged_dir: Path) -> None:
+    lose_everything(damaged_dir)
+    assert_one_sentence(command(damaged_dir, "serve", "--port", "0"), "log is damaged", "gone")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 0.99])
 def test_a_write_that_was_torn_off_is_cut_with_a_warning_and_nothing_else_is_lost(
     data_dir: Path, server: Server, guid: str, share: float
 ) -> None:
@@ -237,7 +250,7 @@ def test_a_directory_of_an_older_version_has_no_mark_and_is_taken(
     (data_dir / "log.mark").unlink()
     if is_torn:
         cut_the_end(data_dir)
-    server.start()
+    start_again(server)
     assert len(bids_in_log(server, guid)) == BIDS - is_torn
     until((data_dir / "log.mark").exists, "a mark")
     server.stop()
@@ -261,7 +274,7 @@ def test_an_older_log_in_the_place_of_the_present_one_is_noticed(data_dir: Path,
     create(server, guid)
     server.stop()
     shutil.copytree(data_dir / "appendonlydir", data_dir / "copy")
-    server.start()
+    start_again(server)
     assert bid(server, guid, "ann", "10.00").status_code == 201
     rewrite(data_dir)
     server.stop()

@@ -4,6 +4,7 @@ The server is imported when it is to run: it brings all of HTTP with it, and the
 """
 
 import asyncio
+import logging.config
 import os
 from typing import Any
 
@@ -23,6 +24,7 @@ from sse_auction.wire import encode
 @click.option("--demo", is_flag=True, help="Seed a few lots with house bidders, and let visitors bid as guests.")
 def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
     """Serve pages, streams, polls and bids until stopped by Ctrl-C or SIGTERM."""
+    from sse_auction.logs import configuration
     from sse_auction.server import serve as run_server
     from sse_auction.service import store_url
     from sse_auction.store import check_store
@@ -32,6 +34,7 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
         if value is not None:
             os.environ[variable] = str(value)  # worker processes read the environment too
     settings = Settings.from_environment()
+    logging.config.dictConfig(configuration())  # the store says something before the server begins
     secret_of(settings)  # so that a missing one is said once and not by every worker
     try:
         with store_url(settings) as url:
