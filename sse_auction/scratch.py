@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import IO
 
 _LOCK_NAME = "users.lock"
+_MEMORY = Path("/dev/shm")
 
 
 @contextmanager
-def scratch_folder(purpose: str) -> Iterator[Path]:
-    """A new folder, `sse-auction-<purpose>-…`, in use as long as this lasts."""
+def scratch_folder(purpose: str, *, in_memory: bool = False) -> Iterator[Path]:
+    """A new folder, `sse-auction-<purpose>-…`, in use as long as this lasts.
+
+    `in_memory` is for files that are mapped: a process dies that writes to one for which the disk has no room.
+    """
     prefix = f"sse-auction-{purpose}-"
-    _sweep(prefix)
+    parent = _MEMORY if in_memory and "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) else _temporary()
+    _sweep(parent, prefix)
     # It gets its name when its lock is held: else another's sweep could take it for one that was left.
-    made = Path(tempfile.mkdtemp(prefix="sse-auction-new-"))
+    made = Path(tempfile.mkdtemp(prefix="sse-auction-new-", dir=parent))
     with (made / _LOCK_NAME).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         folder = made.rename(made.with_name(made.name.replace("sse-auction-new-", prefix)))
@@ -48,8 +53,12 @@ def using(folder: Path) -> Iterator[None]:
             _remove_if_unused(folder, lock)
 
 
-def _sweep(prefix: str) -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):  # it went meanwhile, or has no lock: then somebody else made it
             if folder.lstat().st_uid == os.getuid():
                 with (folder / _LOCK_NAME).open("r") as lock:

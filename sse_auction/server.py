@@ -131,7 +131,7 @@ def serve(settings: Settings, host: str) -> int:
     _raise_descriptor_limit()
     if settings.workers == 1:
         return _serve_alone(settings, host)
-    with scratch_folder("metrics") as shared_metrics:
+    with scratch_folder("metrics", in_memory=True) as shared_metrics:
         os.environ.setdefault(MULTIPROCESS_VARIABLE, str(shared_metrics))
         return _serve_workers(settings, host)
 

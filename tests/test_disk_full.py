@@ -23,6 +23,7 @@ from tests.harness import (
     bidder,
     create,
     open_stream,
+    running_server,
     server_process,
     stream_url,
     until,
@@ -246,6 +247,25 @@ def test_what_expires_meanwhile_writes_nothing(full_server: Server, disk: SmallD
         assert path.stat().st_size == length
         disk.make_room()
         until(lambda: path.stat().st_size > length, "its deletion")
+
+
+def test_workers_live_on_whose_log_and_temporary_files_have_no_room_either(
+    disk: SmallDisk, data_dir: Path, guid: str
+) -> None:
+    for name in ("logs", "tmp"):
+        (disk.path / name).mkdir()
+    variables = {"SSE_AUCTION_DATA_DIR": str(data_dir), "TMPDIR": str(disk.path / "tmp"), "REDIS_URL": ""}
+    with running_server(disk.path / "logs", WEB_CONCURRENCY="2", **variables) as server:
+        create(server, guid)
+        workers = server.workers()
+        disk.fill()
+        until(lambda: is_told(server), "the news")
+        for number in range(200):  # new series of metrics, and lines of the log
+            assert bid(server, guid, f"bidder-{number}", "10.00").status_code == 503
+            assert httpx.get(f"{server.url}/metrics").is_success
+        disk.make_room()
+        until(lambda: bid_is_taken(server, guid), "a bid")
+        assert server.workers() == workers
 
 
 def test_a_service_starts_on_a_full_disk_and_shows_what_there_is(

@@ -20,9 +20,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from sse_auction.embedded.append_log import LOCK
+from sse_auction.embedded.files import try_lock
 from sse_auction.embedded.keeper import Keeper
 from sse_auction.embedded.room import FULL
-from sse_auction.embedded.server import SOCKET_NAME, Server, try_lock
+from sse_auction.embedded.server import SOCKET_NAME, Server
 from sse_auction.link import StoreError, StoreNotReady, StoreUnavailable
 from sse_auction.scratch import scratch_folder
 
@@ -64,6 +66,7 @@ def embedded_store(data_dir: Path) -> Iterator[EmbeddedStore]:
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             users = held.enter_context((data_dir / "users.lock").open("a"))
+            (data_dir / LOCK).touch()  # now: there may be no room for it later
             server = held.enter_context(server_of(data_dir))
             with server.starting():
                 server.start_or_join()

@@ -24,12 +24,13 @@ from pathlib import Path
 
 import msgspec
 
-from sse_auction.embedded.files import aside, write_whole
+from sse_auction.embedded.files import aside, try_lock, write_whole
 from sse_auction.link import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
 FOLDER, MANIFEST, MARK = "appendonlydir", "appendonly.aof.manifest", "log.mark"
+LOCK = "looking.lock"  # held by whoever writes the mark
 REFRESH_SECONDS = 0.2  # so much of what was answered may go without being missed
 _PIECE_BYTES = 1 << 20
 _HEAD_BYTES = 32  # of a command or an argument: a sign, a number, a line's end
@@ -226,7 +227,9 @@ class AppendLog:
 
     def mark_whole(self) -> None:
         """Mark all whole commands that are there: for whoever has just started or stopped the server."""
-        with suppress(ValueError, OSError):
+        with suppress(ValueError, OSError), (self.data_dir / LOCK).open("a") as lock:
+            if not try_lock(lock):
+                return  # somebody who looks after it marks just now
             if (manifest := self.manifest()) is not None:
                 mark = self.mark()
                 last = manifest.parts[-1]

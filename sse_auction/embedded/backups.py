@@ -17,8 +17,8 @@ from pathlib import Path
 from sse_auction import keys
 from sse_auction.embedded import embedded_store, server_of
 from sse_auction.embedded.append_log import FOLDER, MANIFEST, MARK, AppendLog, Manifest, scan, truncate
-from sse_auction.embedded.files import aside, write_whole, written_whole
-from sse_auction.embedded.server import START_TIMEOUT_SECONDS, Control, Server, try_lock
+from sse_auction.embedded.files import aside, try_lock, write_whole, written_whole
+from sse_auction.embedded.server import START_TIMEOUT_SECONDS, Control, Server
 from sse_auction.link import StoreUnavailable
 
 _PIECE_BYTES = 1 << 18

@@ -12,9 +12,10 @@ import threading
 import time
 from contextlib import suppress
 
-from sse_auction.embedded.append_log import AppendLog
+from sse_auction.embedded.append_log import LOCK, AppendLog
+from sse_auction.embedded.files import try_lock
 from sse_auction.embedded.room import FULL, Room
-from sse_auction.embedded.server import REFUSE_WRITES, TAKE_WRITES, Control, Server, try_lock
+from sse_auction.embedded.server import REFUSE_WRITES, TAKE_WRITES, Control, Server
 from sse_auction.link import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Keeper:
                 raise ConnectionError("the server has closed the connection")
 
     def _look(self, control: Control) -> None:
-        with (self._server.data_dir / "looking.lock").open("a") as lock:
+        with (self._server.data_dir / LOCK).open("a") as lock:
             if not try_lock(lock):
                 return  # somebody else looks just now
             seen = self._log.glance()

@@ -13,9 +13,9 @@ from contextlib import suppress
 from sse_auction.embedded.append_log import AppendLog
 
 FULL = "the embedded store's disk is full: nothing is written until there is room"
-RESERVE_BYTES = 2 << 20  # behind the log's end: a second of bids, as fast as they come
-LEAST_FREE_BYTES = 1 << 20  # on the disk besides; with less, writes are refused
-ENOUGH_FREE_BYTES = 2 << 20  # with which they are taken again
+LEAST_FREE_BYTES = 1 << 20  # with less on the disk, writes are refused; with twice that, they are taken again
+SMALL_DISK_SHARE = 16  # of a very small disk, it is this part
+RESERVES = 2  # times that behind the log's end: a second of bids, as fast as they come
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: the file is as long as before
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,6 +25,9 @@ class Room:
 
     def __init__(self, append_log: AppendLog) -> None:
         self._log = append_log
+        disk = os.statvfs(append_log.data_dir)
+        self._least_free = min(LEAST_FREE_BYTES, disk.f_frsize * disk.f_blocks // SMALL_DISK_SHARE)
+        self._reserve_bytes = RESERVES * self._least_free
         self._reserved: tuple[str, int] = ("", 0)  # in which file, up to where
 
     def free(self) -> int:
@@ -34,7 +37,7 @@ class Room:
 
     def is_enough(self, *, was_enough: bool = True) -> bool:
         """Whether writes can be taken; after they could not, only with some room to spare."""
-        return self._reserve() and self.free() >= (LEAST_FREE_BYTES if was_enough else ENOUGH_FREE_BYTES)
+        return self._reserve() and self.free() >= self._least_free * (1 if was_enough else 2)
 
     def _reserve(self) -> bool:
         """Keep the reserve behind the log's end; False when the disk is too full for it."""
@@ -44,13 +47,16 @@ class Room:
         with suppress(FileNotFoundError):
             length = path.stat().st_size
             name, end = self._reserved
-            if name == path.name and length + RESERVE_BYTES // 2 <= end:
+            if name == path.name and length + self._reserve_bytes // 2 <= end:
                 return True
             with path.open("r+b") as file:
-                failure = _allocate(file.fileno(), length, RESERVE_BYTES)
+                failure = _allocate(file.fileno(), length, self._reserve_bytes)
             if failure in (errno.ENOSPC, errno.EDQUOT):
                 return False
-            self._reserved = (path.name, length + RESERVE_BYTES)  # or it cannot be had here, and asking again is vain
+            self._reserved = (
+                path.name,
+                length + self._reserve_bytes,
+            )  # or it cannot be had here, and asking again is vain
         return True
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sse_auction.embedded.append_log import AppendLog, DamagedLog
+from sse_auction.embedded.files import try_lock
 from sse_auction.embedded.room import FULL, Room
 from sse_auction.link import StoreUnavailable
 
@@ -194,15 +195,6 @@ class Server:
         if AppendLog.is_damage(words):
             return DamagedLog(self.data_dir, f"the server says in {self._log_path.name}: {words}")
         return StoreUnavailable(f"the embedded store did not start; {self._log_path} says why: {words}")
-
-
-def try_lock(file: IO[str]) -> bool:
-    """Lock for ourselves alone, if nobody else holds it; released when the last copy of `file` is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_ready(socket_path: Path) -> bool:
