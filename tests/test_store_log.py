@@ -83,7 +83,8 @@ def change(path: Path, at: int, new: bytes) -> None:
 
 
 def cut_the_end(data_dir: Path) -> None:
-    os.truncate(appended(data_dir), appended(data_dir).stat().st_size - 1)
+    """In the middle of the last bid."""
+    os.truncate(appended(data_dir), appended(data_dir).read_bytes().rindex(b"XADD") + 10)
 
 
 def cut_at_a_command(data_dir: Path) -> None:
@@ -226,7 +227,8 @@ def test_a_write_that_was_torn_off_is_cut_with_a_warning_and_nothing_else_is_los
     kill_all(server, data_dir)
     path = appended(data_dir)
     data = path.read_bytes()
-    transaction = data[data.rindex(b"*1\r\n$5\r\nMULTI\r\n") :]
+    begin = data.rindex(b"*1\r\n$5\r\nMULTI\r\n")
+    transaction = data[begin : data.index(b"EXEC\r\n", begin) + 6]
     torn = transaction[: 1 + int(share * (len(transaction) - 1))]
     path.write_bytes(data + torn)
     start_again(server)
