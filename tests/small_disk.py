@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,16 +31,17 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(place: Path, megabytes: int = 16) -> Iterator[SmallDisk]:
+def small_disk(megabytes: int = 16) -> Iterator[SmallDisk]:
     """A tmpfs in a mount namespace of its own, which is gone with the process that has made it.
 
-    Reached by that process's view of the root, so that nobody else needs to enter the namespace.
+    Reached by that process's view of the root, so that nobody else needs to enter the namespace. Its path is short
+    enough for a socket's.
     """
-    place.mkdir()
+    place = tempfile.mkdtemp(prefix="disk-", dir="/tmp")
     own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     mount = f'mount -t tmpfs -o size={megabytes}m,mode=700 none "$0" && echo mounted && exec cat'
     holder = subprocess.Popen(
-        ["unshare", *own_user, "--mount", "sh", "-c", mount, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ["unshare", *own_user, "--mount", "sh", "-c", mount, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdin is not None
     assert holder.stdout is not None
@@ -50,3 +52,4 @@ def small_disk(place: Path, megabytes: int = 16) -> Iterator[SmallDisk]:
         holder.stdin.close()
         holder.wait()
         holder.stdout.close()
+        os.rmdir(place)

