@@ -20,7 +20,7 @@ from sse_auction.checks import WRONG, act_of, checked, path_of
 from sse_auction.creating import create_once
 from sse_auction.decisions import Created, Refused
 from sse_auction.export import Format
-from sse_auction.outbox import Outbox
+from sse_auction.outbox import Message, Outbox
 from sse_auction.refusals import explain, explain_not_created, subject_of
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
@@ -127,8 +127,8 @@ class StoreClient:
             async for line in made:
                 yield line
 
-    async def dead_letters(self, retry: str | None) -> list[tuple[str, dict[str, str]]]:
-        """(guid, fields) of what could not be told by webhook; with `retry`, that auction's is sent again."""
+    async def dead_letters(self, retry: str | None) -> list[Message]:
+        """What could not be told by webhook; with `retry`, that auction's is sent again."""
         outbox = Outbox(self._service.store)
         if retry is not None and not await outbox.revive(retry):
             raise ClientError(f"auction {retry!r} has no dead letters")

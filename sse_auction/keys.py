@@ -6,6 +6,8 @@ INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by t
 DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment at which it is to be looked at
 LISTS_COMPLETE = "{sse-auction:lists}:complete"  # there when everything in the index has been listed
 MEMORY = "sse-auction:memory"  # a random word: gone or another one means that the store lost its data
+WEBHOOKS = "sse-auction:webhooks"  # what is to be told to others: `events`, or `bids` too; gone when nobody tells it
+SENDER = "sse-auction:sender"  # the lease of the one process that tells others
 OUTBOXES = "sse-auction:outboxes"  # set: guids of auctions that have something to tell
 DEAD = "sse-auction:dead"  # set: guids of auctions of which something could not be told
 DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
@@ -61,11 +63,6 @@ def dead(guid: str) -> str:
 def copy_of(stream: str, token: str) -> str:
     """A copy of one of an auction's streams, which is to take its place."""
     return f"{stream}:{token}"
-
-
-def sender(guid: str) -> str:
-    """The lease of the one process that tells others of this auction."""
-    return _of_auction(guid, "sender")
 
 
 def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:

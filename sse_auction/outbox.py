@@ -1,17 +1,55 @@
 """What is to be told to others: a stream per auction, written by the scripts that decide (`tell` in lua/common.lua).
 
-Its oldest entry is told first, and leaves it when it was told, or given up. Which auctions have something to tell is a
-set of its own, kept by whoever decides, as best effort; `find` mends what a crash has left out of it.
+Its oldest message is told first, and leaves it when it was told, or given up. Which auctions have something to tell is
+a set of its own, kept by those that decide, as best effort; `find` mends what a crash has left out of it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sse_auction import keys
 from sse_auction.lease import Lease
-from sse_auction.store import Store, text_of
+from sse_auction.store import Store, Told, text_of
 
-PAGE = 1000  # auctions looked through at once
+PAGE = 100  # messages of an auction read at once
+SEARCHED_AT_ONCE = 500  # auctions
+_WHOLE_NUMBERS = frozenset(
+    {"seq", "paddle", "passed", "leader", "extensions", "opens_at", "closes_at", "hard_close_at"}
+)
+_NULL_WHEN_EMPTY = frozenset({"price", "leader", "outcome"})  # as in the state; of the rest, what is empty is left out
+_NOT_DATA = frozenset({"event", "at", "rev", "id", "reserve"})  # no reserve is written; if one were, it is not told
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message about an auction: its entry in the stream, and the fields as the script wrote them."""
+
+    guid: str
+    entry: str
+    fields: Mapping[str, str]
+
+    @property
+    def written_at(self) -> int:
+        """When it came into the stream, by the store's clock; epoch ms."""
+        return int(self.entry.partition("-")[0])
+
+    def told(self) -> dict[str, Any]:
+        """What receivers get: each value has the type that it has in the state."""
+        data: dict[str, Any] = {}
+        for name, value in self.fields.items():
+            if name in _NOT_DATA or (value == "" and name not in _NULL_WHEN_EMPTY):
+                continue
+            data[name] = None if value == "" else int(value) if name in _WHOLE_NUMBERS else value
+        return {
+            "id": f"{self.guid}/{self.fields.get('id') or self.entry}",
+            "event": self.fields["event"],
+            "guid": self.guid,
+            "at": int(self.fields["at"]),
+            "rev": int(self.fields["rev"]),
+            "data": data,
+        }
 
 
 class Outbox:
@@ -19,60 +57,79 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._cursor = 0  # of the search through all auctions
 
     def now(self) -> int:
         """The store's clock, by which messages are stamped; epoch ms."""
         return self._store.now()
 
-    def sender(self, guid: str) -> Lease:
-        """The lease of the one process that tells of an auction."""
-        return Lease(self._store, keys.sender(guid))
+    @property
+    def is_kept(self) -> bool:
+        """Whether the store has it that others are to be told."""
+        return bool(self._store.outbox)
+
+    async def keep(self, told: Told, life_seconds: float, *, anew: bool) -> None:
+        """Have all processes write what others are to be told, for so long from now."""
+        await self._store.keep_outbox(told, life_seconds, anew=anew)
+
+    def lease(self) -> Lease:
+        """The lease of the one process that sends."""
+        return Lease(self._store, keys.SENDER)
 
     async def waiting(self) -> list[str]:
         """Auctions that have something to tell."""
         return [guid.decode() for guid in await self._store.link().call("SMEMBERS", keys.OUTBOXES)]
 
-    async def find(self) -> None:
-        """Look through all recorded auctions for such: whoever wrote there may have died before he said so."""
-        link = self._store.link()
-        start = 0
-        while guids := await link.call("ZRANGE", keys.INDEX, start, start + PAGE - 1):
-            lengths = await asyncio.gather(*(link.call("XLEN", keys.outbox(guid.decode())) for guid in guids))
-            if told := [guid for guid, length in zip(guids, lengths, strict=True) if length]:
-                await link.call("SADD", keys.OUTBOXES, *told)
-            start += PAGE
+    async def find(self) -> bool:
+        """Look through some of all recorded auctions for such; whether these were the last of them.
 
-    async def oldest(self, guid: str) -> tuple[str, dict[str, str]] | None:
-        """(id, fields) of what is to be told next of an auction; None, and it no longer waits, when that is nothing."""
+        A process may have died after it wrote there and before it said so.
+        """
         link = self._store.link()
-        found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
-        if not found:
+        cursor, flat = await link.call("ZSCAN", keys.INDEX, self._cursor, "COUNT", SEARCHED_AT_ONCE)
+        guids: Sequence[bytes] = flat[::2]
+        lengths = await asyncio.gather(*(link.call("XLEN", keys.outbox(guid.decode())) for guid in guids))
+        if found := [guid for guid, length in zip(guids, lengths, strict=True) if length]:
+            await link.call("SADD", keys.OUTBOXES, *found)
+        self._cursor = int(cursor)
+        return self._cursor == 0
+
+    async def oldest(self, guid: str) -> list[Message]:
+        """What is to be told next of an auction, in order; when that is nothing, it no longer waits."""
+        link = self._store.link()
+        if not (found := await self._read(guid)):
             await link.call("SREM", keys.OUTBOXES, guid)
-            found = await link.call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", 1)
-            if not found:
-                return None
-            await link.call("SADD", keys.OUTBOXES, guid)  # something had come just then
-        entry_id, flat = found[0]
-        return entry_id.decode(), text_of(flat)
+            if found := await self._read(guid):
+                await link.call("SADD", keys.OUTBOXES, guid)  # something had come just then
+        return found
 
-    async def drop(self, guid: str, entry_id: str) -> None:
+    async def _read(self, guid: str) -> list[Message]:
+        page = await self._store.link().call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", PAGE)
+        return [Message(guid, entry.decode(), text_of(flat)) for entry, flat in page]
+
+    async def drop(self, message: Message) -> None:
         """It has been told."""
-        await self._store.link().call("XDEL", keys.outbox(guid), entry_id)
+        await self._store.link().call("XDEL", keys.outbox(message.guid), message.entry)
 
-    async def give_up(self, guid: str, entry_id: str, fields: Mapping[str, str]) -> None:
+    async def give_up(self, message: Message) -> None:
         """It could not be told: keep it apart, as a dead letter, under the id by which receivers know it."""
-        link = self._store.link()
-        kept = {**fields, "id": fields.get("id", entry_id)}
-        await link.call("SADD", keys.DEAD, guid)  # before, lest a crash hide it; and after, lest a `revive` have
-        await link.transaction(("XADD", keys.dead(guid), "*", *_flat(kept)), ("XDEL", keys.outbox(guid), entry_id))
+        link, guid = self._store.link(), message.guid
+        kept = {**message.fields, "id": message.fields.get("id", message.entry)}
+        flat = [part for field in kept.items() for part in field]
+        await link.call("SADD", keys.DEAD, guid)  # before, as a crash would hide it; and after, as `revive` may have
+        await link.transaction(("XADD", keys.dead(guid), "*", *flat), ("XDEL", keys.outbox(guid), message.entry))
         await link.call("SADD", keys.DEAD, guid)
 
-    async def dead_letters(self) -> list[tuple[str, dict[str, str]]]:
-        """(guid, fields) of all that could not be told; `id` is among the fields."""
+    async def dead_letters(self) -> list[Message]:
+        """All that could not be told."""
         link = self._store.link()
         guids = sorted(guid.decode() for guid in await link.call("SMEMBERS", keys.DEAD))
         pages = await asyncio.gather(*(link.call("XRANGE", keys.dead(guid), "-", "+") for guid in guids))
-        return [(guid, text_of(flat)) for guid, page in zip(guids, pages, strict=True) for _, flat in page]
+        return [
+            Message(guid, entry.decode(), text_of(flat))
+            for guid, page in zip(guids, pages, strict=True)
+            for entry, flat in page
+        ]
 
     async def revive(self, guid: str) -> int:
         """Have an auction's dead letters told again, after what still waits; how many those are."""
@@ -83,7 +140,3 @@ class Outbox:
             await link.transaction(("XADD", keys.outbox(guid), "*", *flat), ("XDEL", keys.dead(guid), entry_id))
         await link.call("SADD", keys.OUTBOXES, guid)
         return len(letters)
-
-
-def _flat(fields: Mapping[str, str]) -> list[str]:
-    return [part for field in fields.items() for part in field]

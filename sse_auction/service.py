@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Tokens, secret_of
@@ -31,7 +31,7 @@ from sse_auction.mirror import Mirror
 from sse_auction.outbox import Outbox
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
-from sse_auction.store import SETTLED_AT_ONCE, Store, check_store
+from sse_auction.store import Store, Told, check_store
 from sse_auction.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ STREAMS_SHARE_OF_DESCRIPTORS = 0.95  # the rest is for bids, polls and probes
 VITAL_SIGNS_SECONDS = 0.25
 POLLS_PER_TURN = 32  # 2 ms of work
 MOST_WAITING_POLLS = 4000  # some KB each
-SETTLE_SECONDS = 0.8  # between looks for auctions that have closed: settled within a second or two
+SETTLE_SECONDS = 0.8  # between looks for what time alone has opened or closed, unless it is known to be sooner
+LEAST_SETTLE_SECONDS = 0.002  # for everybody else's turn; and should the store's clock have been set back
 
 
 def most_streams() -> int:
@@ -54,12 +55,12 @@ def most_streams() -> int:
 async def settle_always(store: Store) -> None:
     """Settle what has closed, watched or not, until cancelled. Every process does; the store sees that it is once."""
     while True:
+        pause = SETTLE_SECONDS * random.uniform(0.8, 1.2)
         try:
-            while await store.settle_due() == SETTLED_AT_ONCE:
-                pass
+            pause = min(pause, await store.settle_due())
         except StoreError as error:
             log.debug("nothing can be settled now: %s", error)
-        await asyncio.sleep(SETTLE_SECONDS * random.uniform(0.8, 1.2))
+        await asyncio.sleep(max(pause, LEAST_SETTLE_SECONDS))
 
 
 @contextmanager
@@ -89,14 +90,8 @@ class Service:
         self.tokens = Tokens(secret_of(settings), self.now)
         self.bid_rate = RateLimit(settings.bid_rate)
         self.polls = Gate(POLLS_PER_TURN, MOST_WAITING_POLLS)
-        told: Literal["", "events", "bids"] = "bids" if settings.webhook_bids else "events"
         self.store = Store(
-            url,
-            settings.store_timeout_seconds,
-            self._facts,
-            settings.currency,
-            told if settings.webhook_url else "",
-            settings.reopen_hours,
+            url, settings.store_timeout_seconds, self._facts, settings.currency, settings.reopen_hours
         )
         self.log = AuctionLog(self.store)
         self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)
@@ -123,18 +118,27 @@ class Service:
         self._own("settling", settle_always(self.store))
         self._own("catalogue", self.store.catalogue.keep())
         self._own("vital signs", self._watch_vital_signs())
-        if is_server and (url := self.settings.webhook_url) and (secret := self.settings.webhook_secret):
-            give_up_seconds = self.settings.webhook_give_up_seconds
-            self._own("webhooks", Webhooks(Outbox(self.store), url, secret, give_up_seconds).run())
+        webhooks = self._webhooks() if is_server else None
         try:
             async with asyncio.timeout(FIRST_READ_TIMEOUT_SECONDS):
                 await self.store.connected()
+                if webhooks is not None:  # before anything is decided here
+                    await webhooks.claim()
+                    self._own("webhooks", webhooks.run())
                 await self.mirror.live()
         except TimeoutError:
             raise StoreUnavailable("the store does not answer") from None
         _tune_garbage_collection()
         if self.settings.demo:
             self._own("demo", Demo(self.store, self.now).run())
+
+    def _webhooks(self) -> Webhooks | None:
+        settings = self.settings
+        if settings.webhook_url is None:
+            return None
+        told: Told = "bids" if settings.webhook_bids else "events"
+        give_up_seconds = settings.webhook_give_up_seconds
+        return Webhooks(Outbox(self.store), settings.webhook_url, settings.webhook_secrets, told, give_up_seconds)
 
     async def _watch_vital_signs(self) -> None:
         """Keep the gauges true that change by time alone, until cancelled."""
@@ -151,11 +155,11 @@ class Service:
             DRAIN_PROGRESS.set(self.hub.drain_progress)
 
     async def stop(self) -> None:
-        """Stop the tasks and wait until they have ended."""
+        """Stop the tasks, the latest first, for they may give back what they hold; returns when they have ended."""
         self._stopping = True
-        for task in self._tasks:
+        for task in reversed(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(task, return_exceptions=True)
 
     async def drain(self, *, at_once: bool = False) -> None:
         """Leave: take no new streams, and end the open ones spread over the drain window; returns when it is over.

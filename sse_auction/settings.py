@@ -78,6 +78,13 @@ def _secret(text: str) -> str:
     return text
 
 
+def _secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(_secret(each.strip()) for each in text.split(","))
+    if len(secrets) > 2:
+        raise ValueError("has more than two secrets separated by commas")
+    return secrets
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
     for origin in origins:
@@ -172,9 +179,10 @@ class Settings:
     webhook_url: str | None = _setting(
         "SSE_AUCTION_WEBHOOK_URL", _http_url, None, "where to tell what happens to auctions, as signed POSTs"
     )
-    webhook_secret: str | None = _setting(
-        "SSE_AUCTION_WEBHOOK_SECRET", _secret, None, "signs what is told there; needed with the URL, 32 bytes or more"
-    )
+    webhook_secrets: tuple[str, ...] = _setting(
+        "SSE_AUCTION_WEBHOOK_SECRET", _secrets, (),
+        "signs what is told there; needed with the URL, 32 bytes or more; two, separated by a comma, both sign",
+    )  # fmt: skip
     webhook_bids: bool = _setting("SSE_AUCTION_WEBHOOK_BIDS", _flag, False, "1: tell of each bid too")
     webhook_give_up_seconds: float = _setting(
         "SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", _number(float, 1, 30 * 86400), 86400.0,
@@ -199,6 +207,6 @@ class Settings:
             except ValueError as error:
                 shown = "(hidden)" if variable in _HIDDEN else repr(text)
                 raise SettingsError(f"{variable} = {shown} {error}") from None
-        if values.get("webhook_url") and not values.get("webhook_secret"):
+        if values.get("webhook_url") and not values.get("webhook_secrets"):
             raise SettingsError("SSE_AUCTION_WEBHOOK_URL is set, and needs SSE_AUCTION_WEBHOOK_SECRET to sign with")
         return cls(**values)

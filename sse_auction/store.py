@@ -7,13 +7,14 @@ tried again blindly.
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2s, sha1
 from importlib.resources import files
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from sse_auction import keys
 from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
@@ -31,9 +32,11 @@ log = logging.getLogger(__name__)
 ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
 OLDEST_VERSION = (6, 2)
 SETTLED_AT_ONCE = 100  # auctions
+_OUTBOX_LOOK_SECONDS = 0.25  # between looks whether there is an outbox, where the store does not say
 _MOST_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
 
 _REFUSALS: dict[bytes, Refusal] = {reason.encode(): reason for reason in get_args(Refusal)}
+Told: TypeAlias = Literal["", "events", "bids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +120,7 @@ class Store:
     """The auctions of one Redis or Valkey. `run` keeps it connected and must be owned by somebody's task."""
 
     def __init__(
-        self,
-        url: str,
-        timeout: float,
-        facts: StoreFacts,
-        plain_currency: str,
-        outbox: Literal["", "events", "bids"] = "",
-        reopen_hours: float = 24.0,
+        self, url: str, timeout: float, facts: StoreFacts, plain_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self._url = url
         self._timeout = timeout
@@ -132,7 +129,8 @@ class Store:
         self._link: Link | None = None
         self._connected = asyncio.Event()
         self._reopens_ms = int(reopen_hours * 3_600_000)
-        self._outbox = outbox  # what somebody reads there
+        self._outbox: Told = ""
+        self._outbox_changed = asyncio.Event()
         self._create_script, self._bid_script = Script("create"), Script("bid")
         self._act_script, self._settle_script = Script("act"), Script("settle")
         self._settled_script = Script("settled", decides=False)
@@ -143,12 +141,12 @@ class Store:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        async with aclosing(dial(self._url, self._timeout)) as links:
+        async with aclosing(dial(self._url, self._timeout, self._on_push)) as links:
             async for link in links:
-                self._link = link
-                self._connected.set()
                 try:
-                    await link.lost()
+                    await self._follow_outbox(link)
+                except StoreError as error:
+                    log.debug("the connection ends: %s", error)
                 finally:
                     self._connected.clear()
                     self._link = None
@@ -167,6 +165,60 @@ class Store:
             STORE_ERRORS.labels("unreachable").inc()
             raise StoreUnavailable("the store is not reachable")
         return self._link
+
+    # --- whether others are to be told -------------------------------------------------------------------------
+
+    @property
+    def outbox(self) -> Told:
+        """What the scripts put into the outboxes: as the store has it, whoever sends it, and from where."""
+        return self._outbox
+
+    async def keep_outbox(self, told: Told, life_seconds: float, *, anew: bool) -> None:
+        """Have it told for so long from now; `anew`, in place of what another process has said."""
+        life_ms = int(life_seconds * 1000)
+        await self.link().transaction(
+            ("SET", keys.WEBHOOKS, told, "PX", life_ms, *([] if anew else ["NX"])),
+            ("PEXPIRE", keys.WEBHOOKS, life_ms),
+        )
+        self._outbox = told if anew else self._outbox or told  # at once; and then as it is read
+
+    async def _follow_outbox(self, link: Link) -> None:
+        """Be connected by `link` until that is lost, and know all the while whether there is an outbox.
+
+        It is read before the first decision leaves, and the store says when it changes on the connection by which
+        decisions go; so no decision of a process that has been cut off from elsewhere goes by what was before.
+        """
+        link.when_lost(self._outbox_changed.set)
+        says_changes = await self._tracks_outbox(link)
+        while True:
+            link.check()
+            self._outbox_changed.clear()
+            try:
+                told = await link.call("GET", keys.WEBHOOKS)
+                self._outbox = "" if told is None else "bids" if told == b"bids" else "events"
+            except CommandError as error:
+                log.debug("whether there is an outbox cannot be read: %s", error)
+            except StoreUnavailable:
+                await asyncio.sleep(_OUTBOX_LOOK_SECONDS)  # it may be loading, or slow; or it is gone
+                continue
+            self._link = link
+            self._connected.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if says_changes else _OUTBOX_LOOK_SECONDS):
+                    await self._outbox_changed.wait()
+
+    async def _tracks_outbox(self, link: Link) -> bool:
+        try:
+            await link.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", keys.WEBHOOKS)
+        except CommandError as error:
+            log.debug("the store does not say when there is an outbox, so it is asked: %s", error)
+            return False
+        return True
+
+    def _on_push(self, push: list[Any]) -> None:
+        """It has changed. Until it is read again there is one: a message for nobody does no harm."""
+        self._outbox = self._outbox or "events"
+        self._outbox_changed.set()
 
     # --- decisions ---------------------------------------------------------------------------------------------
 
@@ -265,7 +317,8 @@ class Store:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
                 terms, state = self._terms_and_state(guid, now, price, values)
                 if replayed != b"1":  # that says how it was then, and all of it has been said
-                    self._announce(guid)
+                    if self._outbox == "bids" or state.extensions or state.is_final:
+                        self._announce(guid)
                     if state.is_final:
                         await self.catalogue.note(terms, state)
                 return Accepted(int(seq), int(paddle), _STANDINGS[standing], state, replayed == b"1")
@@ -308,12 +361,17 @@ class Store:
                 details = (_or_empty(act.closes_at), act.title or "", _or_empty(act.reserve))
                 return self._act_script, (act.kind, actor, reason, *details)
 
-    async def settle_due(self, most: int = SETTLED_AT_ONCE) -> int:
-        """Do what is due by time alone, of up to `most` auctions; how many those were. Any process may, at any time."""
-        command = ("ZRANGE", keys.DUE, "-inf", self._facts.now(), "BYSCORE", "LIMIT", 0, most, "WITHSCORES")
-        due: list[tuple[bytes, float]] = await self.link().call(*command)
-        await asyncio.gather(*(self.settle(guid.decode(), int(since)) for guid, since in due))
-        return len(due)
+    async def settle_due(self) -> float:
+        """Do what is due by time alone, of some auctions; in how many seconds more is due. Any process may do it."""
+        now = self._facts.now()
+        found: list[tuple[bytes, float]] = await self.link().call(
+            "ZRANGE", keys.DUE, "-inf", "+inf", "BYSCORE", "LIMIT", 0, SETTLED_AT_ONCE, "WITHSCORES"
+        )
+        due = {guid.decode(): int(since) for guid, since in found if since <= now}
+        await self._settle_all(due)
+        if len(due) == SETTLED_AT_ONCE:
+            return 0.0
+        return (found[len(due)][1] - now) / 1000 if len(due) < len(found) else math.inf
 
     async def settle(self, guid: str, since: int | None = None) -> None:
         """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once.
@@ -321,25 +379,44 @@ class Store:
         It is filed as what it is then, and made due again when time will next do something to it. One that is over
         is no longer due, unless it has become so again after `since`.
         """
+        await self._settle_all({guid: since})
+
+    async def _settle_all(self, due: Mapping[str, int | None]) -> None:
+        """The same for several. Those that fail stay due, and the first failure is raised when the others are done."""
+        if not due:
+            return
         link = self.link()
-        currency = await self.currency_of(guid)
-        when = b""
-        if not isinstance(currency, Refused):
-            reply = await self._settle_script.run(link, _keys_of_decisions(guid), self._shared_arguments(currency))
-            if self._outbox:
-                await link.call("SADD", keys.OUTBOXES, guid)
-            if len(reply) > 1:
-                when, _, now, price, _, _, _, *values = reply
-                await self.catalogue.file(self._terms_and_state(guid, now, price, values))
-        if when:
-            await link.call("ZADD", keys.DUE, int(when), guid)
-        elif since is None:
-            await link.call("ZREM", keys.DUE, guid)
+        results = await asyncio.gather(*map(self._settle, due), return_exceptions=True)
+        if self._outbox:
+            await link.call("SADD", keys.OUTBOXES, *due)
+        replies = {guid: reply for guid, reply in zip(due, results, strict=True) if isinstance(reply, list)}
+        recorded = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
+        await self.catalogue.file(*(self._terms_and_state(guid, r[2], r[3], r[7:]) for guid, r in recorded))
+        if later := [part for guid, reply in replies.items() if reply[0] for part in (reply[0], guid)]:
+            await link.call("ZADD", keys.DUE, *later)
+        await asyncio.gather(*(self._settled(guid, due[guid]) for guid, reply in replies.items() if not reply[0]))
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _settled(self, guid: str, since: int | None) -> None:
+        """It is no longer due, unless it has become so again after `since`."""
+        if since is None:
+            await self.link().call("ZREM", keys.DUE, guid)
         else:
-            await self._settled_script.run(link, [keys.DUE], [guid, str(since)])
+            await self._settled_script.run(self.link(), [keys.DUE], [guid, str(since)])
+
+    async def _settle(self, guid: str) -> list[bytes]:
+        """What settle.lua replies; the same without an auction that is recorded."""
+        currency = await self.currency_of(guid)
+        if isinstance(currency, Refused):
+            return [b""]
+        arguments = self._shared_arguments(currency)
+        reply: list[bytes] = await self._settle_script.run(self.link(), _keys_of_decisions(guid), arguments)
+        return reply
 
     def _announce(self, guid: str) -> None:
-        """Let whoever sends what the outbox holds hear that there is something. Best effort: it is of another slot."""
+        """Let the sender hear that the outbox holds something. Best effort: it is of another slot."""
         if self._outbox and self._link is not None:
             self._link.call("SADD", keys.OUTBOXES, guid)
 

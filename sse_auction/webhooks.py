@@ -1,9 +1,10 @@
 """Webhooks: tells another service what happens to auctions, at least once, and in order per auction.
 
 What is to be told stands in the auction's outbox, where the script that decided it has put it: so nothing is lost with
-a process. Whoever sends holds the auction's lease, so that of all workers one sends at a time. A message leaves the
-outbox when its receiver has answered 2xx; until then what comes after it waits. It is tried again, ever more rarely,
-for a day; then it becomes a dead letter, which an operator can have sent again.
+a process. That there is an outbox is a fact of the store, which all senders keep alive and every process goes by. Of
+all senders one sends at a time, by a lease; when it dies, another goes on as soon as that has run out. A message leaves
+the outbox when its receiver has answered 2xx; until then what comes after it waits. It is tried again, ever more
+rarely, for a day; then it becomes a dead letter, which an operator can have sent again.
 
 A message is signed with HMAC-SHA256 over `<unix seconds>.<body>`; see docs/reference.md for how to check it.
 """
@@ -13,8 +14,9 @@ import hmac
 import logging
 import random
 import secrets
+import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -22,102 +24,176 @@ import httpx
 
 from sse_auction.link import StoreError
 from sse_auction.metrics import WEBHOOKS
-from sse_auction.outbox import Outbox
+from sse_auction.outbox import Message, Outbox
+from sse_auction.store import Told
 from sse_auction.wire import encode
 
 log = logging.getLogger(__name__)
 
 SIGNATURE_HEADER = "Sse-Auction-Signature"
-LOOK_SECONDS = 0.25  # between looks for what is to be sent
-SCAN_SECONDS = 30.0  # between looks through all auctions, for what a process that died has told nobody of
-AT_ONCE = 16  # auctions
+LOOK_SECONDS = 0.25  # between the sender's looks for what is to be sent
+STANDBY_SECONDS = 0.5  # between looks of the others for whether it has died
+LEASE_SECONDS = 2.0  # with the above, another goes on within 3 s
+SEARCH_SECONDS = 60.0  # between searches through all auctions, for what a process that died has told nobody of
+LEAST_LIFE_SECONDS = 60.0  # of the fact that others are told, however soon messages are given up
+AT_ONCE = 32  # auctions
 ANSWER_SECONDS = 10.0
-LEASE_SECONDS = 3 * ANSWER_SECONDS  # longer than any one sending, after each of which it is renewed
-_NOT_DATA = ("event", "at", "rev", "id", "reserve")  # the last is never written; should it be, it is not told
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
 
 
-def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """The header that proves who sent `body`, and when."""
-    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
+def signature(signing: Sequence[str], timestamp: int, body: bytes) -> str:
+    """The header that proves who sent `body`, and when: by each of the secrets, for receivers know one of them."""
+    signed = f"{timestamp}.".encode() + body
+    proofs = (hmac.new(secret.encode(), signed, sha256).hexdigest() for secret in signing)
+    return ",".join([f"t={timestamp}", *(f"v1={proof}" for proof in proofs)])
 
 
 class Webhooks:
-    """The sender of one process. `run` must be owned by somebody's task."""
+    """The sender of one process: `claim`, then `run`, which must be owned by somebody's task."""
 
-    def __init__(self, outbox: Outbox, url: str, secret: str, give_up_seconds: float) -> None:
+    def __init__(self, outbox: Outbox, url: str, signing: Sequence[str], told: Told, give_up_seconds: float) -> None:
         self._outbox = outbox
         self._url = url
-        self._secret = secret
+        self._signing = signing
+        self._told = told
         self._give_up_seconds = give_up_seconds
-        self._name = secrets.token_hex(8)
-        self._sending: set[str] = set()  # guids of auctions that this process tells of just now
+        self._life_seconds = max(give_up_seconds, LEAST_LIFE_SECONDS)
+        self._renewed_at = float("-inf")
+        self._lease, self._name = outbox.lease(), secrets.token_hex(8)
+        self._leads_until = float("-inf")
+        self._searched_at = float("-inf")
+        self._queue: asyncio.Queue[str] = asyncio.Queue()  # guids of auctions to be told of, each once: those in hand
+        self._in_hand: set[str] = set()
         self._pauses: dict[str, float] = {}  # by guid, of auctions whose oldest message was not taken
         self._rests_until: dict[str, float] = {}
-        self._scanned_at = float("-inf")
+
+    async def claim(self) -> None:
+        """Have every process write what is to be told from now on, as this one is set up to tell it."""
+        with _tolerance("it is said when the store can be asked"):
+            await self._outbox.keep(self._told, self._life_seconds, anew=True)
+            self._renewed_at = time.monotonic()
 
     async def run(self) -> None:
-        """Send whatever there is, until cancelled."""
-        timeout = httpx.Timeout(ANSWER_SECONDS)
-        async with httpx.AsyncClient(timeout=timeout, follow_redirects=False) as http, asyncio.TaskGroup() as tasks:
-            while True:
-                with _tolerance("what is to be sent cannot be read now"):
-                    if time.monotonic() - self._scanned_at > SCAN_SECONDS:
-                        await self._outbox.find()
-                        self._scanned_at = time.monotonic()
-                    for guid in await self._outbox.waiting():
-                        rests = self._rests_until.get(guid, 0) > time.monotonic()
-                        if not rests and guid not in self._sending and len(self._sending) < AT_ONCE:
-                            self._sending.add(guid)
-                            tasks.create_task(self._send_all(http, guid))
-                await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))
-
-    async def _send_all(self, http: httpx.AsyncClient, guid: str) -> None:
-        """Send an auction's messages in order, until there are none or one is not taken, or the store is away."""
-        lease = self._outbox.sender(guid)
+        """Send whatever there is while no other process does, until cancelled."""
+        authorities = httpx.create_ssl_context()  # all the world's: loaded once
         try:
-            with _tolerance(f"nothing of auction {guid} can be sent now"):
-                while await lease.hold(self._name, LEASE_SECONDS) and await self._send_oldest(http, guid):
-                    pass
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(AT_ONCE):
+                    tasks.create_task(self._work(authorities))
+                while True:
+                    with _tolerance("what is to be sent cannot be read now"):
+                        await self._renew()
+                        if await self._lead():
+                            await self._look()
+                    pause = LOOK_SECONDS if self._is_leading else STANDBY_SECONDS
+                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))
         finally:
-            self._sending.discard(guid)
             with _tolerance("the lease ends by itself"):
-                await lease.release(self._name)
+                await self._lease.release(self._name)
 
-    async def _send_oldest(self, http: httpx.AsyncClient, guid: str) -> bool:
-        """Whether there was a message, and the next may follow it."""
-        message = await self._outbox.oldest(guid)
-        if message is None:
-            return False
-        entry_id, fields = message
-        if await self._send(http, guid, entry_id, fields):
-            await self._outbox.drop(guid, entry_id)
-        elif self._is_too_old(entry_id):
-            log.error("a webhook about auction %s was not taken for %g s: given up", guid, self._give_up_seconds)
-            WEBHOOKS.labels("dead").inc()
-            await self._outbox.give_up(guid, entry_id, fields)
-        else:
-            pause = self._pauses[guid] = min(LONGEST_PAUSE_SECONDS, 2 * self._pauses.get(guid, FIRST_PAUSE_SECONDS / 2))
-            self._rests_until[guid] = time.monotonic() + pause * random.uniform(0.5, 1)
-            return False
-        self._pauses.pop(guid, None)
-        self._rests_until.pop(guid, None)
-        return True
+    async def _renew(self) -> None:
+        """Keep alive the fact that others are told; should it be lost, at once."""
+        now = time.monotonic()
+        if now - self._renewed_at > self._life_seconds / 4 or not self._outbox.is_kept:
+            await self._outbox.keep(self._told, self._life_seconds, anew=False)
+            self._renewed_at = now
 
-    async def _send(self, http: httpx.AsyncClient, guid: str, entry_id: str, fields: Mapping[str, str]) -> bool:
+    # --- who sends ---------------------------------------------------------------------------------------------
+
+    @property
+    def _is_leading(self) -> bool:
+        return time.monotonic() < self._leads_until
+
+    async def _lead(self) -> bool:
+        """Whether this process is the one that sends."""
+        now = time.monotonic()
+        if self._leads_until - now > LEASE_SECONDS / 2:
+            return True
+        if await self._lease.hold(self._name, LEASE_SECONDS):
+            if not self._is_leading:
+                self._searched_at = float("-inf")  # who led may have died in the middle of something
+            self._leads_until = now + LEASE_SECONDS
+            return True
+        self._leads_until = float("-inf")
+        self._pauses.clear()
+        self._rests_until.clear()
+        return False
+
+    async def _look(self) -> None:
+        """Hand the auctions that have something to tell to those who send."""
+        now = time.monotonic()
+        for guid in await self._outbox.waiting():
+            if guid not in self._in_hand and self._rests_until.get(guid, 0) <= now:
+                self._in_hand.add(guid)
+                self._queue.put_nowait(guid)
+        if now - self._searched_at > SEARCH_SECONDS and await self._outbox.find():
+            self._searched_at = now
+
+    # --- sending -----------------------------------------------------------------------------------------------
+
+    async def _work(self, authorities: ssl.SSLContext) -> None:
+        """Tell of one auction after the other, by a connection of one's own, until cancelled.
+
+        One client with as many connections looks through all of them for each message: 3.5 ms of work instead of 1.
+        """
+        timeout, limits = httpx.Timeout(ANSWER_SECONDS), httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(verify=authorities, timeout=timeout, limits=limits) as http:
+            while True:
+                guid = await self._queue.get()
+                try:
+                    with _tolerance(f"nothing of auction {guid} can be sent now"):
+                        await self._tell_of(http, guid)
+                finally:
+                    self._in_hand.discard(guid)
+
+    async def _tell_of(self, http: httpx.AsyncClient, guid: str) -> None:
+        """Send an auction's messages, until there are none, or one is not taken and is to be tried again."""
+        in_a_row = 0  # given up
+        while self._is_leading and (messages := await self._outbox.oldest(guid)):
+            taken = await self._send_in_order(http, messages)
+            if taken:
+                in_a_row = 0
+            if taken == len(messages) or not self._is_leading:
+                continue
+            late = self._late(messages[taken:])
+            if not late:
+                self._rest(guid)
+                return
+            # One that is refused takes none with it; a receiver that takes nothing is not asked about each.
+            in_a_row += await self._give_up(late if in_a_row else late[:1])
+
+    async def _send_in_order(self, http: httpx.AsyncClient, messages: Sequence[Message]) -> int:
+        """How many of them were taken, the first ones."""
+        for number, message in enumerate(messages):
+            if not self._is_leading or not await self._send(http, message):
+                return number
+            await self._outbox.drop(message)
+            self._pauses.pop(message.guid, None)
+            self._rests_until.pop(message.guid, None)
+        return len(messages)
+
+    def _rest(self, guid: str) -> None:
+        """Try an auction's next message later, and ever more rarely."""
+        pause = self._pauses[guid] = min(LONGEST_PAUSE_SECONDS, 2 * self._pauses.get(guid, FIRST_PAUSE_SECONDS / 2))
+        self._rests_until[guid] = time.monotonic() + pause * random.uniform(0.5, 1)
+
+    def _late(self, messages: Sequence[Message]) -> Sequence[Message]:
+        oldest_kept = self._outbox.now() - self._give_up_seconds * 1000
+        return [message for message in messages if message.written_at < oldest_kept]
+
+    async def _give_up(self, late: Sequence[Message]) -> int:
+        """Make dead letters of them; how many those are."""
+        for message in late:
+            await self._outbox.give_up(message)
+        WEBHOOKS.labels("dead").inc(len(late))
+        guid, seconds = late[0].guid, self._give_up_seconds
+        log.error("webhooks about auction %s were not taken for %g s: %d given up", guid, seconds, len(late))
+        return len(late)
+
+    async def _send(self, http: httpx.AsyncClient, message: Message) -> bool:
         """Whether the receiver has taken it."""
-        data = {name: value for name, value in fields.items() if name not in _NOT_DATA and value != ""}
-        message = {
-            "id": f"{guid}/{fields.get('id') or entry_id}",
-            "event": fields["event"],
-            "guid": guid,
-            "at": int(fields["at"]),
-            "rev": int(fields["rev"]),
-            "data": data,
-        }
-        body = encode(message)
-        signed = signature(self._secret, int(time.time()), body)
+        body = encode(message.told())
+        signed = signature(self._signing, int(time.time()), body)
         headers = {"Content-Type": "application/json", SIGNATURE_HEADER: signed}
         try:
             async with asyncio.timeout(ANSWER_SECONDS):  # httpx counts anew with each byte that comes
@@ -126,18 +202,14 @@ class Webhooks:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             trouble = str(error) or type(error).__name__
         WEBHOOKS.labels("failed" if trouble else "sent").inc()
-        if trouble and guid not in self._pauses:
-            log.warning("a webhook about auction %s was not taken (%s); it is tried again", guid, trouble)
+        if trouble and message.guid not in self._pauses:
+            log.warning("a webhook about auction %s was not taken (%s); it is tried again", message.guid, trouble)
         return not trouble
-
-    def _is_too_old(self, entry_id: str) -> bool:
-        written_ms = int(entry_id.partition("-")[0])  # by the store's clock, as ids of streams are
-        return self._outbox.now() - written_ms > self._give_up_seconds * 1000
 
 
 @contextmanager
 def _tolerance(consequence: str) -> Iterator[None]:
-    """A store that is away is no reason to stop: whoever looks next finds what is left."""
+    """A store that is away is no reason to stop: the next look finds what is left."""
     try:
         yield
     except StoreError as error:

@@ -14,6 +14,7 @@ import uvloop
 
 from tests.described import described_client
 from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
+from tests.receiver import Receiver, running_receiver
 
 # A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -95,6 +96,13 @@ def any_server(
 def guid() -> str:
     """A name that no other auction has."""
     return str(uuid.uuid4())
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks."""
+    with running_receiver() as running:
+        yield running
 
 
 EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

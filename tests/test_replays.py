@@ -59,7 +59,9 @@ def everything(process: StoreProcess) -> dict[bytes, tuple[bytes, int]]:
 
 @pytest.fixture
 def house(quiet: StoreProcess, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
-    made = Store(quiet.url, 10.0, StoreFacts(), "USD", "events")
+    with quiet.client() as client:
+        client.set(keys.WEBHOOKS, "events")
+    made = Store(quiet.url, 10.0, StoreFacts(), "USD")
     running = loop.create_task(made.run())
     loop.run_until_complete(made.connected())
     yield made

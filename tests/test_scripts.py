@@ -105,11 +105,12 @@ class Counted(Script):
 @pytest.fixture
 def counted(own_store: StoreProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, Store, StoreProcess]]:
     loop = asyncio.new_event_loop()
-    made = Store(own_store.url, 10.0, StoreFacts(), "USD", "events")
+    made = Store(own_store.url, 10.0, StoreFacts(), "USD")
     for name in NAMES:
         setattr(made, f"_{name}_script", Counted(name))
     running = loop.create_task(made.run())
     loop.run_until_complete(made.connected())
+    made._outbox = "events"
     yield loop, made, own_store
     running.cancel()
     loop.run_until_complete(asyncio.gather(running, return_exceptions=True))

@@ -40,7 +40,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("SSE_AUCTION_BID_RATE", "bid_rate", "0", 0.0),
     ("SSE_AUCTION_REOPEN_HOURS", "reopen_hours", "0.5", 0.5),
     ("SSE_AUCTION_WEBHOOK_URL", "webhook_url", "https://shop.example/hook", "https://shop.example/hook"),
-    ("SSE_AUCTION_WEBHOOK_SECRET", "webhook_secret", SECRET, SECRET),
+    ("SSE_AUCTION_WEBHOOK_SECRET", "webhook_secrets", f"{SECRET}, {SECRET[::-1]}", (SECRET, SECRET[::-1])),
     ("SSE_AUCTION_WEBHOOK_BIDS", "webhook_bids", "1", True),
     ("SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", "webhook_give_up_seconds", "60", 60.0),
     ("SSE_AUCTION_DEMO", "demo", "1", True),

@@ -3,82 +3,19 @@
 import hmac
 import json
 import re
-import threading
+import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness import Server, StoreProcess, bid, create, now_ms, running_server, server_process, until
+from tests.receiver import WEBHOOK_SECRET, Receiver, hooked
 from tests.test_cli import refusal, run_command
 from tests.test_operators import act, done, edit, offer
-
-WEBHOOK_SECRET = "a secret of at least thirty-two bytes for webhooks"
-
-
-@dataclass
-class Receiver:
-    """A real HTTP server that notes what it is told; it answers with `status`, and first hangs for `delay_seconds`."""
-
-    url: str = ""
-    status: int = 204
-    delay_seconds: float = 0.0
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    refused: int = 0
-    bodies: list[tuple[str, bytes]] = field(default_factory=list)
-
-    def events(self, guid: str) -> list[str]:
-        return [each["event"] for each in self.taken if each["guid"] == guid]
-
-    def once(self, guid: str) -> list[str]:
-        """Events without repeats, by id, in the order in which they came first."""
-        first = {each["id"]: each["event"] for each in reversed(self.taken) if each["guid"] == guid}
-        return list(reversed(first.values()))
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    noted = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:  # the name that http.server calls
-            body = self.rfile.read(int(self.headers["content-length"]))
-            time.sleep(noted.delay_seconds)
-            status = noted.status
-            if status == 204:
-                noted.taken.append(json.loads(body))
-                noted.bodies.append((self.headers["Sse-Auction-Signature"], body))
-            else:
-                noted.refused += 1
-            self.send_response(status)
-            self.send_header("content-length", "0")
-            self.send_header("location", "/elsewhere")
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        noted.url = f"http://127.0.0.1:{server.server_port}/hook"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield noted
-        server.shutdown()
-        thread.join()
-
-
-def hooked(store: StoreProcess, receiver: Receiver, **more: str) -> dict[str, str]:
-    return {
-        "REDIS_URL": store.url, "SSE_AUCTION_WEBHOOK_URL": receiver.url, "SSE_AUCTION_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        **more,
-    }  # fmt: skip
 
 
 def test_everything_that_happens_is_told_in_order_and_signed(
@@ -133,8 +70,7 @@ def test_what_is_not_taken_is_tried_again_and_holds_back_what_follows(
         done(act(server, guid, "cancel"))
         until(lambda: receiver.refused >= 2, "it is tried again")
         receiver.status = 204
-        until(lambda: receiver.events(guid) == ["opened", "pause", "cancel", "closed"] or
-              receiver.events(guid) == ["pause", "cancel", "closed"], "all of it is told")  # fmt: skip
+        until(lambda: receiver.once(guid) == ["opened", "pause", "cancel", "closed"], "all of it is told")
         assert server.metric("sse_auction_webhooks_total", result="failed") >= 2
 
 
@@ -155,7 +91,7 @@ def test_what_was_decided_before_a_crash_is_told_after_it(
         client.delete("sse-auction:outboxes")  # as if it had died before it could say that there is something
     receiver.status = 204
     with running_server(directory, **hooked(own_store, receiver)):
-        until(lambda: receiver.once(guid)[-3:] == ["pause", "close", "closed"], "all of it is told")
+        until(lambda: receiver.once(guid) == ["opened", "pause", "close", "closed"], "all of it is told")
 
 
 def test_two_processes_tell_it_in_order_too(
@@ -169,9 +105,56 @@ def test_two_processes_tell_it_in_order_too(
             server: Server = (one, other)[number % 2]
             assert bid(server, guid, f"b{number % 3}", f"{10 + number}.00").status_code == 201
         until(lambda: receiver.once(guid).count("bid") == 30, "each bid is told")
-        prices = [float(each["data"]["price"]) for each in receiver.taken if each["event"] == "bid"]
-        assert prices == sorted(prices), "in order"
-        assert len(prices) == 30, "and once, as nothing went wrong"
+        told = {each["id"]: each["data"]["price"] for each in receiver.taken if each["event"] == "bid"}
+        assert list(told.values()) == [f"{10 + number}.00" for number in range(30)]
+
+
+def test_when_the_sender_is_killed_another_goes_on(
+    own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
+) -> None:
+    receiver.delay_seconds = 0.05  # so that it is killed in the middle of something
+    settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_BIDS="1")
+    servers = []
+    for number in range(2):
+        (directory / str(number)).mkdir()
+        servers.append(server_process(directory / str(number), **settings))
+        servers[-1].start()
+    try:
+        lots = [f"{guid[:8]}-{number}" for number in range(20)]
+        for lot in lots:
+            create(servers[0], lot)
+            for number in range(5):
+                assert bid(servers[1], lot, f"b{number % 2}", f"{10 + number}.00").status_code == 201
+            done(act(servers[0], lot, "close"))
+        sent = until(
+            lambda: [each.metric("sse_auction_webhooks_total", result="sent") for each in servers], "one sends"
+        )
+        sender, other = (servers, servers[::-1])[sent[1] > sent[0]]
+        sender.stop(signal.SIGKILL)
+        expected = ["opened", *["bid"] * 5, "close", "closed"]
+        until(lambda: all(receiver.once(lot) == expected for lot in lots), "all of it is told")
+        assert other.metric("sse_auction_webhooks_total", result="sent") > 0
+    finally:
+        for each in servers:
+            if each.process is not None:
+                each.stop()
+    with own_store.client() as client:
+        assert client.exists("sse-auction:sender") == 0, "who stops in peace lets another go on at once"
+
+
+def test_lots_that_close_together_are_all_told_of_once(
+    own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
+) -> None:
+    settings = hooked(own_store, receiver, WEB_CONCURRENCY="2")
+    with running_server(directory, **settings) as server:
+        closes_at = now_ms() + 3000
+        lots = [f"{guid[:8]}-{number}" for number in range(150)]
+        for lot in lots:
+            create(server, lot, closes_at=closes_at)
+        until(lambda: all(receiver.once(lot) == ["opened", "closed"] for lot in lots), "all of it is told")
+        with own_store.client() as client:
+            until(lambda: client.exists("sse-auction:outboxes") == 0, "nothing waits")
+            assert not any(client.xlen(f"{{AuctionMaxPrice-{lot}}}:outbox") for lot in lots)
 
 
 def test_what_nobody_takes_becomes_a_dead_letter_that_can_be_sent_again(
@@ -190,6 +173,52 @@ def test_what_nobody_takes_becomes_a_dead_letter_that_can_be_sent_again(
         again = [each["event"] for each in letters]
         until(lambda: receiver.events(guid) == again, "they are told after all")
         assert "has no dead letters" in refusal(run_command("webhooks", "--retry", "x", REDIS_URL=own_store.url))
+
+
+def test_one_that_is_refused_for_ever_takes_no_other_with_it(
+    own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
+) -> None:
+    receiver.refuses = "pause"
+    settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS="1")
+    with running_server(directory, **settings) as server:
+        create(server, guid)
+        for kind in ("pause", "resume", "close"):
+            done(act(server, guid, kind))
+        until(lambda: receiver.once(guid) == ["opened", "resume", "close", "closed"], "the others are told")
+    (letter,) = [json.loads(line) for line in run_command("webhooks", REDIS_URL=own_store.url).stdout.splitlines()]
+    assert letter["event"] == "pause"
+    assert letter["data"]["leader"] is None
+
+
+def receivers_example() -> Callable[[str, str, bytes], bool]:
+    """The function that the reference shows to those who write a receiver."""
+    page = (Path(__file__).parents[1] / "docs" / "reference.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page.partition("## Webhooks")[2].partition("\n## ")[0], re.DOTALL)
+    defined: dict[str, Any] = {}
+    exec(example, defined)
+    is_genuine: Callable[[str, str, bytes], bool] = defined["is_genuine"]
+    return is_genuine
+
+
+def test_while_the_secret_is_exchanged_a_receiver_with_either_can_check(
+    own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
+) -> None:
+    is_genuine = receivers_example()
+    new = WEBHOOK_SECRET[::-1]
+    settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_SECRET=f"{new}, {WEBHOOK_SECRET}")
+    with running_server(directory, **settings) as server:
+        create(server, guid)
+        until(lambda: receiver.bodies, "the opening is told")
+    header, body = receiver.bodies[0]
+    assert is_genuine(new, header, body)
+    assert is_genuine(WEBHOOK_SECRET, header, body)
+    assert not is_genuine("another secret of thirty-two bytes or more", header, body)
+    assert not is_genuine(new, header, body + b" ")
+    stamp = header.partition(",")[0].removeprefix("t=")
+    assert not is_genuine(new, header.replace(stamp, str(int(stamp) - 1)), body), "its moment is signed too"
+    old = str(int(stamp) - 3600)
+    proof = hmac.new(new.encode(), f"{old}.".encode() + body, sha256).hexdigest()
+    assert not is_genuine(new, f"t={old},v1={proof}", body), "what was overheard an hour ago"
 
 
 def test_nothing_is_kept_for_nobody(service: Server, valkey: StoreProcess, guid: str) -> None:

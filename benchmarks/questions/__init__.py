@@ -16,6 +16,7 @@ from benchmarks.questions import (
     responsiveness,
     slow_link,
     stalled,
+    webhooks,
 )
 
 QUESTIONS: Mapping[str, Callable[[Bench], Answer]] = {
@@ -31,5 +32,6 @@ QUESTIONS: Mapping[str, Callable[[Bench], Answer]] = {
     "polls": polls.ask,
     "responsiveness": responsiveness.ask,
     "proxy": proxy.ask,
+    "webhooks": webhooks.ask,
 }
 QUICK = ("fanout", "memory", "burst", "opening", "bids", "polls")

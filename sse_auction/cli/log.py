@@ -10,6 +10,7 @@ import click
 
 from sse_auction.cli.options import AuctionCommand, auction_guid, guid_argument, run, token_option, url_option
 from sse_auction.client import Client, StoreClient
+from sse_auction.outbox import Message
 from sse_auction.wire import encode
 
 
@@ -47,11 +48,11 @@ def verify(guid: str) -> int:
 @click.command()
 @click.option("--retry", callback=auction_guid, metavar="GUID", help="Send this auction's again.")
 def webhooks(retry: str | None) -> None:
-    """List what could not be told by webhook, in the store: an auction's event a line, as JSON."""
+    """List what could not be told by webhook, in the store: a message a line, as JSON, as its receiver would get it."""
 
-    async def look(client: Client) -> list[tuple[str, dict[str, str]]]:
+    async def look(client: Client) -> list[Message]:
         assert isinstance(client, StoreClient)
         return await client.dead_letters(retry)
 
-    for guid, fields in run(None, None, look):
-        click.echo(encode({"guid": guid, **fields, "id": f"{guid}/{fields['id']}"}))
+    for message in run(None, None, look):
+        click.echo(encode(message.told()))

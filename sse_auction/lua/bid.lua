@@ -71,10 +71,10 @@ redis.call('XADD', log_key, auction.seq .. '-0', 'bidder', bidder, 'paddle', pad
 redis.call('HSET', paddles_key, bidder, paddle)
 auction.rev, auction.bids = text(tonumber(auction.rev) + 1), text(tonumber(auction.bids) + 1)
 write_contest(auction, contest)
-tell('bid', auction, 'seq', auction.seq, 'paddle', paddle, 'price', shown, 'leader', auction.leader)
 local closes_at = tonumber(auction.closes_at)
+if buys then end_now(auction) end
+tell('bid', auction, 'seq', auction.seq, 'paddle', paddle, 'price', shown, 'leader', auction.leader)
 if buys then
-  end_now(auction)
   close(auction, 'bought_now')
 elseif (auction.window_ms or '') ~= '' and closes_at - now < tonumber(auction.window_ms) then
   local later = math.min(now + tonumber(auction.extend_ms), tonumber(auction.hard_close_at or '') or math.huge)

@@ -136,9 +136,25 @@ local function outcome_of(auction)
   return auction.reserve_met == '0' and 'reserve_not_met' or 'sold'
 end
 
+-- The state's revision: opening and closing count, though nothing is written for them (`Record.state`).
+local function rev_of(auction)
+  return text(tonumber(auction.rev) + (is_closed(auction) and 2 or is_opened(auction) and 1 or 0))
+end
+
+-- Puts the opening into the outbox, once and before all that follows it, whoever comes first; it has the revision of
+-- before this decision, which is written last.
+local function announce(auction)
+  if ARGV[2] == '' or auction.announced == '1' or not (is_opened(auction) or is_closed(auction)) then return end
+  auction.announced = '1'
+  local rev, closes_at = unpack(redis.call('HMGET', auction_key, 'rev', 'closes_at'))
+  redis.call('XADD', outbox_key, '*', 'event', 'opened', 'at', text(now), 'rev', text(rev + 1),
+    'opens_at', auction.opens_at, 'closes_at', closes_at)
+end
+
 local function tell(event, auction, ...)
+  announce(auction)
   if ARGV[2] == '' or (event == 'bid' and ARGV[2] ~= 'bids') then return end
-  redis.call('XADD', outbox_key, '*', 'event', event, 'at', text(now), 'rev', auction.rev, ...)
+  redis.call('XADD', outbox_key, '*', 'event', event, 'at', text(now), 'rev', rev_of(auction), ...)
 end
 
 -- Adds what is no bid to the log: its id follows that of the last bid.
@@ -170,9 +186,10 @@ end
 -- The auction is over: what came of it, for the log and the outbox.
 local function close(auction, outcome)
   auction.outcome, auction.settled = outcome, '1'
-  local price = redis.call('GET', price_key) or ''
-  log_act(auction, 'settled', 'outcome', outcome, 'price', price, 'leader', auction.leader)
-  tell('closed', auction, 'outcome', outcome, 'price', price, 'leader', auction.leader)
+  local shown, price = price_of(auction)
+  shown = price and decimal(price) or shown or ''
+  log_act(auction, 'settled', 'outcome', outcome, 'price', shown, 'leader', auction.leader)
+  tell('closed', auction, 'outcome', outcome, 'price', shown, 'leader', auction.leader, 'closes_at', auction.closes_at)
 end
 
 -- Settles what time has closed, where that was not done yet.

@@ -1,0 +1,78 @@
+"""A receiver of webhooks for tests: a real HTTP server that notes what it is told."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.harness import StoreProcess
+
+WEBHOOK_SECRET = "a secret of at least thirty-two bytes for webhooks"
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server that notes what it is told; it answers with `status`, and first hangs for `delay_seconds`.
+
+    What it `refuses`, by the name of the event, it answers with 500.
+    """
+
+    url: str = ""
+    status: int = 204
+    refuses: str = ""
+    delay_seconds: float = 0.0
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    refused: int = 0
+    bodies: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def events(self, guid: str) -> list[str]:
+        return [each["event"] for each in self.taken if each["guid"] == guid]
+
+    def once(self, guid: str) -> list[str]:
+        """Events without repeats, by id, in the order in which they came first."""
+        return list({each["id"]: each["event"] for each in self.taken if each["guid"] == guid}.values())
+
+
+@contextmanager
+def running_receiver() -> Iterator[Receiver]:
+    noted = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:  # the name that http.server calls
+            body = self.rfile.read(int(self.headers["content-length"]))
+            time.sleep(noted.delay_seconds)
+            message = json.loads(body)
+            status = 500 if message["event"] == noted.refuses else noted.status
+            if status == 204:
+                noted.taken.append(message)
+                noted.bodies.append((self.headers["Sse-Auction-Signature"], body))
+            else:
+                noted.refused += 1
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.send_header("location", "/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        noted.url = f"http://127.0.0.1:{server.server_port}/hook"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield noted
+        server.shutdown()
+        thread.join()
+
+
+def hooked(store: StoreProcess, receiver: Receiver, **more: str) -> dict[str, str]:
+    return {
+        "REDIS_URL": store.url, "SSE_AUCTION_WEBHOOK_URL": receiver.url, "SSE_AUCTION_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        **more,
+    }  # fmt: skip
