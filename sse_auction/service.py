@@ -90,9 +90,7 @@ class Service:
         self.tokens = Tokens(secret_of(settings), self.now)
         self.bid_rate = RateLimit(settings.bid_rate)
         self.polls = Gate(POLLS_PER_TURN, MOST_WAITING_POLLS)
-        self.store = Store(
-            url, settings.store_timeout_seconds, self._facts, settings.currency, settings.reopen_hours
-        )
+        self.store = Store(url, settings.store_timeout_seconds, self._facts, settings.currency, settings.reopen_hours)
         self.log = AuctionLog(self.store)
         self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)
         self.hub = Hub(
