@@ -8,6 +8,10 @@ const en = {
   openLots: 'Open lots',
   openLotsLead: 'Every price on this page moves the moment it moves in the room.',
   allLots: 'All open lots',
+  pages: 'Pages of lots',
+  earlierLots: 'Earlier lots',
+  moreLots: 'More lots',
+  whichLots: (first, last, total) => `Lots ${first}–${last} of ${total}`,
   skipToContent: 'Skip to content',
   connection: { connecting: 'Connecting', live: 'Live', polling: 'Live, in steps', offline: 'Not live' },
   connectionHint: {
@@ -128,6 +132,10 @@ const zh = {
   openLots: '正在竞拍',
   openLotsLead: '本页每一个价格，都与拍卖现场同步变动。',
   allLots: '全部拍品',
+  pages: '拍品分页',
+  earlierLots: '上一页',
+  moreLots: '下一页',
+  whichLots: (first, last, total) => `第 ${first}–${last} 件，共 ${total} 件`,
   skipToContent: '跳到正文',
   connection: { connecting: '正在连接', live: '实时', polling: '定时更新', offline: '非实时' },
   connectionHint: {

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from tests.harness import Server, StoreProcess, server_process, until
+from tests.harness import Server, StoreProcess, running_server, until
 
 
 @pytest.fixture
@@ -22,12 +22,10 @@ def temporary(directory: Path) -> Path:
 
 @pytest.fixture
 def four_workers(directory: Path, temporary: Path, valkey: StoreProcess) -> Iterator[Server]:
-    server = server_process(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="4", TMPDIR=str(temporary))
-    server.start()
-    until(lambda: len(server.workers()) == 4, "four workers")
-    yield server
-    if server.process is not None:
-        server.stop()
+    settings = {"REDIS_URL": valkey.url, "WEB_CONCURRENCY": "4", "TMPDIR": str(temporary)}
+    with running_server(directory, **settings) as server:
+        until(lambda: len(server.workers()) == 4, "four workers")
+        yield server
 
 
 def folders(temporary: Path) -> list[Path]:
@@ -80,35 +78,29 @@ def test_what_another_uses_is_left_to_it(
 ) -> None:
     (used,) = folders(temporary)
     (directory / "other").mkdir()
-    other = server_process(directory / "other", REDIS_URL=valkey.url, WEB_CONCURRENCY="2", TMPDIR=str(temporary))
-    other.start()
-    assert len(folders(temporary)) == 2
-    other.stop()
+    settings = {"REDIS_URL": valkey.url, "WEB_CONCURRENCY": "2", "TMPDIR": str(temporary)}
+    with running_server(directory / "other", **settings):
+        assert len(folders(temporary)) == 2
     assert folders(temporary) == [used]
     assert "sse_auction_streams" in httpx.get(f"{four_workers.url}/metrics").text
 
 
 def test_one_worker_needs_no_folder(directory: Path, temporary: Path, valkey: StoreProcess) -> None:
-    server = server_process(directory, REDIS_URL=valkey.url, TMPDIR=str(temporary))
-    server.start()
-    assert folders(temporary) == []
-    server.stop()
+    with running_server(directory, REDIS_URL=valkey.url, TMPDIR=str(temporary)):
+        assert folders(temporary) == []
 
 
 def test_the_way_to_a_deep_data_directory_is_removed_at_the_next_start(directory: Path) -> None:
-    with TemporaryDirectory() as short:  # a socket's path must fit in it
-        look_at_the_way_to_the_data(directory, Path(short))
-
-
-def look_at_the_way_to_the_data(directory: Path, temporary: Path) -> None:
     deep = directory / ("d" * 90)
-    server = server_process(directory, SSE_AUCTION_DATA_DIR=str(deep), TMPDIR=str(temporary))
-    server.start()
-    left = set(folders(temporary))
-    server.stop(signal.SIGKILL)
-    assert set(folders(temporary)) == left != set()
-    server.restart_on_same_port()
-    assert len(folders(temporary)) == len(left)
-    assert not left & set(folders(temporary))
-    server.stop()
-    assert folders(temporary) == []
+    with (
+        TemporaryDirectory() as short,  # a socket's path must fit in it
+        running_server(directory, SSE_AUCTION_DATA_DIR=str(deep), TMPDIR=short) as server,
+    ):
+        left = set(folders(Path(short)))
+        server.stop(signal.SIGKILL)
+        assert set(folders(Path(short))) == left != set()
+        server.restart_on_same_port()
+        assert len(folders(Path(short))) == len(left)
+        assert not left & set(folders(Path(short)))
+        server.stop()
+        assert folders(Path(short)) == []

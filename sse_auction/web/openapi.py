@@ -180,7 +180,7 @@ OPERATIONS = (
     Operation("get", "/readyz", "Whether to send requests here", {200: ("Do", dict), 503: ("Do not", dict)}),
     Operation("get", "/metrics", "Prometheus metrics", {200: ("Everything counted", "text/plain")}),
     Operation("get", "/openapi.json", "This description", {200: ("OpenAPI 3.1", dict)}),
-    Operation("get", "/", "The page of the open lots", {200: ("The page", "text/html"), 304: _UNCHANGED}),
+    Operation("get", "/", "The page of the open lots, 50 at a time", {200: ("The page", "text/html"), 304: _UNCHANGED}),
     Operation("get", "/lots/{guid}", "The page of one lot", {200: ("The page", "text/html"), 304: _UNCHANGED}),
     Operation(
         "get", "/static/{path}", "Scripts, styles and pictures of the pages; the embed",
