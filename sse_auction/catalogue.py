@@ -244,13 +244,13 @@ class Catalogue:
     async def _adopt(self) -> None:
         """File what versions that keep no lists have recorded, and may record as long as such a process runs."""
         link = self._house.link()
-        if await link.call("EXISTS", keys.LISTS_COMPLETE):
-            self._complete.set()
-            listed = [await link.call("ZCARD", keys.listed(each)) for each in ("all", "archived")]
-            if await link.call("ZCARD", keys.INDEX) <= sum(listed):
-                return
+        recorded_ones = await link.call("ZCARD", keys.INDEX)  # before the lists: new ones come here first
+        listed = [await link.call("ZCARD", keys.listed(each)) for each in ("all", "archived")]
+        is_whole = recorded_ones <= sum(listed)
+        if is_whole or await link.call("EXISTS", keys.LISTS_COMPLETE):
+            self._complete.set()  # also where nothing can be written now
         cursor, count = b"0", 0
-        while True:
+        while not is_whole:
             cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", _AT_ONCE)
             records = await self._house.read_many([guid.decode() for guid in flat[::2]])
             recorded = [(each.terms, self._house.state_of(each)) for each in records if each.terms is not None]
