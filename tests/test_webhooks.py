@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sse_auction import keys
 from tests.harness import Server, StoreProcess, bid, create, now_ms, running_server, server_process, until
 from tests.receiver import WEBHOOK_SECRET, Receiver, hooked
 from tests.test_cli import refusal, run_command
@@ -38,7 +39,7 @@ def test_everything_that_happens_is_told_in_order_and_signed(
         revisions = [each["rev"] for each in receiver.taken]
         assert revisions == sorted(revisions)
         with own_store.client() as client:
-            assert client.xlen(f"{{AuctionMaxPrice-{guid}}}:outbox") == 0
+            assert client.xlen(keys.outbox(guid)) == 0
         assert server.metric("sse_auction_webhooks_total", result="sent") == len(expected)
     bodies = b" ".join(body for _, body in receiver.bodies)
     told = re.sub(rb"[0-9]{13}|" + guid.encode(), b"", bodies)  # moments and guids have every digit sooner or later
@@ -147,14 +148,23 @@ def test_lots_that_close_together_are_all_told_of_once(
 ) -> None:
     settings = hooked(own_store, receiver, WEB_CONCURRENCY="2")
     with running_server(directory, **settings) as server:
-        closes_at = now_ms() + 3000
-        lots = [f"{guid[:8]}-{number}" for number in range(150)]
+        lots = [f"{guid[:8]}-{number}" for number in range(80)]
         for lot in lots:
-            create(server, lot, closes_at=closes_at)
+            create(server, lot)
+        with own_store.client() as client:
+            for lot in lots:
+                client.hset(keys.auction(lot), "closes_at", now_ms())
+            client.zadd(keys.DUE, dict.fromkeys(lots, now_ms()))
         until(lambda: all(receiver.once(lot) == ["opened", "closed"] for lot in lots), "all of it is told")
         with own_store.client() as client:
             until(lambda: client.exists("sse-auction:outboxes") == 0, "nothing waits")
-            assert not any(client.xlen(f"{{AuctionMaxPrice-{lot}}}:outbox") for lot in lots)
+            assert not any(client.xlen(keys.outbox(lot)) for lot in lots)
+
+
+def dead_letters(store: StoreProcess, guid: str) -> list[dict[str, Any]]:
+    """What `sse-auction webhooks` lists of an auction."""
+    listed = [json.loads(line) for line in run_command("webhooks", REDIS_URL=store.url).stdout.splitlines()]
+    return [letter for letter in listed if letter["guid"] == guid]
 
 
 def test_what_nobody_takes_becomes_a_dead_letter_that_can_be_sent_again(
@@ -165,11 +175,14 @@ def test_what_nobody_takes_becomes_a_dead_letter_that_can_be_sent_again(
     with running_server(directory, **settings) as server:
         create(server, guid)
         done(act(server, guid, "pause"))
-        until(lambda: server.metric("sse_auction_webhooks_total", result="dead") >= 2, "both are given up")
-        letters = [json.loads(line) for line in run_command("webhooks", REDIS_URL=own_store.url).stdout.splitlines()]
-        assert sorted((each["guid"], each["event"]) for each in letters) == [(guid, "opened"), (guid, "pause")]
+        with own_store.client() as client:
+            until(lambda: client.xlen(keys.dead(guid)) == 2, "both are given up")
+        assert server.metric("sse_auction_webhooks_total", result="dead") >= 2
+        letters = dead_letters(own_store, guid)
+        assert [each["event"] for each in letters] == ["opened", "pause"]
         receiver.status = 204
-        assert run_command("webhooks", "--retry", guid, REDIS_URL=own_store.url).stdout == ""
+        run_command("webhooks", "--retry", guid, REDIS_URL=own_store.url)
+        assert dead_letters(own_store, guid) == []
         again = [each["event"] for each in letters]
         until(lambda: receiver.events(guid) == again, "they are told after all")
         assert "has no dead letters" in refusal(run_command("webhooks", "--retry", "x", REDIS_URL=own_store.url))
@@ -185,7 +198,7 @@ def test_one_that_is_refused_for_ever_takes_no_other_with_it(
         for kind in ("pause", "resume", "close"):
             done(act(server, guid, kind))
         until(lambda: receiver.once(guid) == ["opened", "resume", "close", "closed"], "the others are told")
-    (letter,) = [json.loads(line) for line in run_command("webhooks", REDIS_URL=own_store.url).stdout.splitlines()]
+    (letter,) = dead_letters(own_store, guid)
     assert letter["event"] == "pause"
     assert letter["data"]["leader"] is None
 
