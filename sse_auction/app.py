@@ -23,7 +23,7 @@ from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.scratch import using
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
-from sse_auction.web import auctions, exports, me, operations, operators, pages, problems, streams
+from sse_auction.web import auctions, exports, me, operations, operators, pages, polls, problems, streams
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def _route(path: str, handle: Callable[[Request], Awaitable[Response]], method: 
 
 
 ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for most comes first
-    _route("/auctions/{guid}/price", auctions.price),
+    _route("/auctions/{guid}/price", polls.price),
     _route("/auctions/{guid}/bids", auctions.bid, "POST"),
     _route("/auctions/{guid}/bids", auctions.history),
     _route("/auctions/{guid}/stream", streams.stream),

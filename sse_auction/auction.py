@@ -214,6 +214,11 @@ class State:
     now: int
 
     @property
+    def epoch(self) -> str:
+        """Within which revisions can be compared."""
+        return self.tag.partition("-")[0]
+
+    @property
     def is_final(self) -> bool:
         """Whether nothing can follow: the stream of such an auction ends."""
         return self.status in ("closed", "cancelled")

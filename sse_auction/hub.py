@@ -5,6 +5,7 @@ Rules:
   the event loop does whatever else there is to do.
 - The newest state wins: a viewer has one slot per auction, in which a newer state replaces a waiting one. States in
   between may be skipped, the last one never is, and nothing replaces an ending.
+- What anybody here was told, in a bid's reply or by a read, is the least that pollers and newcomers are shown.
 - Nobody is shown less than he has seen (`Seen.is_superseded_by` decides): a revision never goes back, and a plain
   auction's viewer gets higher prices only.
 - No timer and no task per viewer: heartbeats and the ends of streams come from one sweep over a timing wheel.
@@ -15,6 +16,7 @@ its source's business; see the mirror, which paces its reads.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -173,33 +175,40 @@ class Hub:
     def state_of(self, guid: str) -> Update | None:
         """The newest state of a watched auction if it is live and time has not changed it since; else None."""
         room = self._rooms.get(guid)
-        if room is None or room.update is None or not self._live:
+        newest = room.newest if room is not None and self._live else None
+        if newest is None:
             return None
-        changes_at = room.update.state.changes_at
-        return None if changes_at is not None and changes_at <= self._clock() else room.update
+        changes_at = newest.state.changes_at
+        return None if changes_at is not None and changes_at <= self._clock() else newest
 
     async def first_state(self, guid: str, timeout: float) -> Update | None:
         """A watched auction's newest state, waiting for it where there is none yet; None when the time is up."""
         room = self._rooms[guid]
-        if room.update is None:
+        if room.newest is None:
             try:
                 async with asyncio.timeout(timeout):
                     await room.ready.wait()
             except TimeoutError:
                 return None
-        return room.update
+        return room.newest
 
     def has_state(self, guid: str) -> bool:
         """Whether a watched auction has any state, however old."""
         room = self._rooms.get(guid)
-        return room is not None and room.update is not None
+        return room is not None and room.newest is not None
 
     # --- states ------------------------------------------------------------------------------------------------
 
-    def publish(self, state: State) -> None:
-        """Take a state from the source and hand it to the auction's viewers if it is news."""
+    def hear(self, state: State) -> None:
+        """Take a state that somebody here is told otherwise: pollers and newcomers are shown no less from now on."""
         room = self._rooms.get(state.guid)
-        if room is None or not room.take(Update(state), self._clock()):
+        if room is not None:
+            room.hear(Update(state), time.monotonic())
+
+    def publish(self, state: State, asked_at: float = math.inf) -> None:
+        """Take a state for which the source asked at this monotonic second, and hand it to viewers if it is news."""
+        room = self._rooms.get(state.guid)
+        if room is None or not room.take(Update(state), self._clock(), asked_at):
             return
         room.call_all()
         if room not in self._crowds:

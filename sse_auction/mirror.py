@@ -225,10 +225,11 @@ class Mirror:
         for watched, (clock, price, fields) in zip(batch, replies, strict=True):
             now = self._facts.take_time(clock, asked_at)
             if self._watched.get(watched.guid) is watched:
-                self._show(watched, read_record(watched.guid, price, fields, self._plain_currency, now))
+                record = read_record(watched.guid, price, fields, self._plain_currency, now)
+                self._show(watched, record, sent_at)
 
-    def _show(self, watched: Watched, record: Record) -> None:
-        """Publish what was read, and come back when time changes it."""
+    def _show(self, watched: Watched, record: Record, asked_at: float) -> None:
+        """Publish what was asked for at this monotonic second, and come back when time changes it."""
         if record.damage is not None:
             if record.damage != watched.damage:
                 log.warning("the price key of auction %s holds no price: %.80r", record.guid, record.damage)
@@ -244,7 +245,7 @@ class Mirror:
         if state.changes_at is not None:
             self._come_back(watched, state.changes_at)
         if self._hub is not None:
-            self._hub.publish(state)
+            self._hub.publish(state, asked_at)
 
     def _come_back(self, watched: Watched, moment: int) -> None:
         """Look after an auction at a moment of the store's clock; before that in between, for clocks drift apart."""

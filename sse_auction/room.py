@@ -1,5 +1,8 @@
 """One watched auction: its newest state, its viewers, and who of them still is to get it.
 
+What its source publishes is pushed to the viewers. What was told to somebody in another way, such as a bid's reply, may
+be newer for a moment: it is the least that newcomers and pollers are shown, and gives way to what is published next.
+
 A state is handed to viewers in portions, so that a crowd's share of the loop never keeps bids and polls waiting.
 A newer state that comes meanwhile is what the rest gets; those who have had the older one then wait behind them. So
 everybody's turn comes within one round, however fast states follow each other.
@@ -9,7 +12,7 @@ import asyncio
 import time
 from itertools import islice
 
-from sse_auction.auction import Seen
+from sse_auction.auction import Seen, State
 from sse_auction.subscriber import Subscriber
 from sse_auction.wire import Update
 
@@ -17,19 +20,21 @@ from sse_auction.wire import Update
 class Room:
     """One watched auction."""
 
-    __slots__ = ("_waiting", "ahead", "among_many", "guid", "ready", "sent_at", "single", "update")
+    __slots__ = ("_waiting", "ahead", "among_many", "guid", "ready", "sent_at", "single", "told", "told_at", "update")
 
     def __init__(self, guid: str) -> None:
         self.guid = guid
-        self.update: Update | None = None
+        self.update: Update | None = None  # what was published last
+        self.told: Update | None = None  # what somebody was told since, if that is newer
+        self.told_at = 0.0  # monotonic seconds
         self.ready = asyncio.Event()
         self.sent_at = 0.0
         # Viewers by the order in which they came, which is that of their objects in memory: a tenth quicker to go
         # through than a set. Those who watch this auction alone, and those who watch several.
         self.single: dict[Subscriber, None] = {}
         self.among_many: dict[Subscriber, None] = {}
-        # The few who have seen more than the newest state: resumed from a process that was further, or shown a
-        # plain price that has fallen since. They are passed over until something newer than that comes.
+        # The few who have seen more than was published: shown what was told, resumed from a process that was further,
+        # or shown a plain price that has fallen since. They are passed over until something newer than that comes.
         self.ahead: dict[Subscriber, Seen] = {}
         self._waiting: dict[Subscriber, None] = {}  # who still is to get the newest state, in this order
 
@@ -43,13 +48,19 @@ class Room:
         """Whether somebody still is to get the newest state."""
         return bool(self._waiting)
 
+    @property
+    def newest(self) -> Update | None:
+        """The newest state that anybody here was shown."""
+        return self.told or self.update
+
     def admit(self, subscriber: Subscriber, seen: Seen | None, now: int, *, many: bool) -> None:
         """Let a viewer in and give him the newest state, unless he has seen it or more."""
         (self.among_many if many else self.single)[subscriber] = None
-        update = self.update
-        if update is not None and (seen is None or seen.is_superseded_by(update.seen)):
-            self._hand(update, [subscriber], now)
-        elif seen is not None and (update is None or seen != update.seen):
+        newest = self.newest
+        if newest is not None and (seen is None or seen.is_superseded_by(newest.seen)):
+            self._hand(newest, [subscriber], now)
+            seen = newest.seen
+        if seen is not None and (self.update is None or seen != self.update.seen):
             self.ahead[subscriber] = seen
 
     def dismiss(self, subscriber: Subscriber) -> None:
@@ -59,8 +70,21 @@ class Room:
         self.ahead.pop(subscriber, None)
         self._waiting.pop(subscriber, None)
 
-    def take(self, update: Update, now: int) -> bool:
-        """Make `update` the newest state; whether it is news for those who have seen the one before."""
+    def hear(self, update: Update, moment: float) -> None:
+        """Somebody is told `update`, at this moment: show no newcomer less."""
+        newest = self.newest
+        if newest is None or _is_newer(update.state, newest.state):
+            self.told, self.told_at = update, moment
+
+    def take(self, update: Update, now: int, asked_at: float) -> bool:
+        """Make `update` the newest state; whether it is news for those who have seen the one before.
+
+        What was told gives way to what was asked for afterwards, whatever that is: the store knows best. Of what was
+        under way at the same time, the newer one counts.
+        """
+        told, self.told = self.told, None
+        if told is not None and asked_at < self.told_at and not _is_newer(update.state, told.state):
+            update = told
         before, self.update = self.update, update
         if before is None:
             self.ready.set()
@@ -86,9 +110,9 @@ class Room:
         self._waiting.update(self.single)
         self._waiting.update(self.among_many)
         for subscriber, seen in list(self.ahead.items()):
-            if seen.is_superseded_by(newest):
+            if seen == newest or seen.is_superseded_by(newest):
                 del self.ahead[subscriber]
-            else:
+            if not seen.is_superseded_by(newest):
                 self._waiting.pop(subscriber, None)
 
     def serve(self, most: int, now: int) -> int:
@@ -128,6 +152,16 @@ class Room:
 
     def seconds_to_closing(self, now: int) -> float | None:
         """How long an open auction still is open, as far as is known; None for others."""
-        if self.update is None or self.update.state.status != "open" or self.update.state.changes_at is None:
+        newest = self.newest
+        if newest is None or newest.state.status != "open" or newest.state.changes_at is None:
             return None
-        return (self.update.state.changes_at - now) / 1000
+        return (newest.state.changes_at - now) / 1000
+
+
+def _is_newer(state: State, before: State) -> bool:
+    """Whether a state is not the one `before`, nor an earlier one: by the revision, or else by the store's clock."""
+    if state.tag == before.tag:
+        return False
+    if state.rev != before.rev and state.epoch == before.epoch:
+        return state.rev > before.rev
+    return state.now >= before.now

@@ -8,7 +8,7 @@ tried again blindly.
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -137,6 +137,7 @@ class Store:
         self.catalogue = Catalogue(self)
         self._void_script, self._correct_script = Script("void"), Script("correct")
         self._asked: dict[str, asyncio.Task[Update]] = {}  # reads that have not left yet
+        self._listener: Callable[[State], object] | None = None
         self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
 
     async def run(self) -> None:
@@ -260,7 +261,7 @@ class Store:
         script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE, answer_key)
         match await self._decide(self._create_script, script_keys, arguments):
             case [b"created", replayed, now, _, _, _, _, *values]:
-                terms, state = self._terms_and_state(new.guid, now, b"", values)
+                terms, state = self._terms_and_state(new.guid, replayed, now, b"", values)
                 if replayed != b"1":  # that says how it was then, and all of it has been said
                     await self.catalogue.note(terms, state)
                 return Created(terms, state, replayed == b"1")
@@ -315,7 +316,7 @@ class Store:
         reply = await self._decide(self._bid_script, script_keys, arguments)
         match reply:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
-                terms, state = self._terms_and_state(guid, now, price, values)
+                terms, state = self._terms_and_state(guid, replayed, now, price, values)
                 if replayed != b"1":  # that says how it was then, and all of it has been said
                     if self._outbox == "bids" or state.extensions or state.is_final:
                         self._announce(guid)
@@ -338,9 +339,9 @@ class Store:
         arguments = (*self._shared_arguments(currency), *arguments)
         reply = await self._decide(script, _keys_of_decisions(guid), arguments)
         match reply:
-            case [b"done", _, now, price, _, _, _, *values]:
+            case [b"done", replayed, now, price, _, _, _, *values]:
                 unpaid = values[FIELDS.index("unpaid")] == b"1"
-                terms, state = self._terms_and_state(guid, now, price, values)
+                terms, state = self._terms_and_state(guid, replayed, now, price, values)
                 self._announce(guid)
                 if isinstance(before, Terms):
                     await self.catalogue.unlist(before)
@@ -391,7 +392,7 @@ class Store:
             await link.call("SADD", keys.OUTBOXES, *due)
         replies = {guid: reply for guid, reply in zip(due, results, strict=True) if isinstance(reply, list)}
         recorded = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
-        await self.catalogue.file(*(self._terms_and_state(guid, r[2], r[3], r[7:]) for guid, r in recorded))
+        await self.catalogue.file(*(self._terms_and_state(guid, r[1], r[2], r[3], r[7:]) for guid, r in recorded))
         if later := [part for guid, reply in replies.items() if reply[0] for part in (reply[0], guid)]:
             await link.call("ZADD", keys.DUE, *later)
         await asyncio.gather(*(self._settled(guid, due[guid]) for guid, reply in replies.items() if not reply[0]))
@@ -438,7 +439,7 @@ class Store:
             case [b"key_reused"]:
                 return Refused("key_reused")
             case [verdict, replayed, now, price, _, _, why, *values] if verdict in _REFUSALS:
-                _, state = self._terms_and_state(guid, now, price, values)
+                _, state = self._terms_and_state(guid, replayed, now, price, values)
                 return Refused(_REFUSALS[verdict], state, replayed == b"1", why.decode() or None)
             case _:
                 raise StoreError(f"a script answered {reply!r}")
@@ -516,15 +517,27 @@ class Store:
         """The store's clock, or a little less, in epoch ms."""
         return self._facts.now()
 
+    def tell_of_states(self, listener: Callable[[State], object]) -> None:
+        """Have `listener` hear of each state that is told here, as of now."""
+        self._listener = listener
+
     def state_of(self, record: Record) -> State:
         """The state that a record showed when it was read."""
-        return record.state(record.read_at, self._facts.memory, self._plain_currency)
+        state = record.state(record.read_at, self._facts.memory, self._plain_currency)
+        if record.damage is None and self._listener is not None:
+            self._listener(state)
+        return state
 
-    def _terms_and_state(self, guid: str, now: bytes, price: bytes, values: Values) -> tuple[Terms, State]:
+    def _terms_and_state(
+        self, guid: str, replayed: bytes, now: bytes, price: bytes, values: Values
+    ) -> tuple[Terms, State]:
+        """What a script's reply says; one that is given again says how it was then."""
         values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release remembered fewer
         record = read_record(guid, price or None, values, self._plain_currency, int(now))
         if record.terms is None:
             raise StoreError(f"a script told no terms of auction {guid}")
+        if replayed == b"1":
+            return record.terms, record.state(record.read_at, self._facts.memory, self._plain_currency)
         return record.terms, self.state_of(record)
 
 

@@ -36,15 +36,22 @@ _T = TypeVar("_T")
 
 
 class Update:
-    """One state of one auction, encoded once, ready for any number of viewers."""
+    """One state of one auction, encoded once, when first needed, for any number of viewers."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.guid = state.guid
         self.is_final = state.is_final
-        self.seen = Seen(state.tag.partition("-")[0], state.rev, Decimal(state.price) if state.price else None)
-        self._json = encode(replace(state, now=0))[:-2]  # all but `0}`: the clock is put in at each delivery
         self._event = b"event: closed\ndata: " if self.is_final else b"event: price\ndata: "
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What whoever is shown it has seen."""
+        return Seen(self.state.epoch, self.state.rev, Decimal(self.state.price) if self.state.price else None)
+
+    @cached_property
+    def _json(self) -> bytes:
+        return encode(replace(self.state, now=0))[:-2]  # all but `0}`: the clock is put in at each delivery
 
     def json(self, now: int) -> bytes:
         """The state as JSON, stamped `now` (epoch ms); an estimate, so never before the moment of the state itself."""

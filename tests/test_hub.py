@@ -39,6 +39,10 @@ def state(rev: int, price: str | None, guid: str = "g", now: int = 1000) -> Stat
     return Record(guid, replace(TERMS, guid=guid), price, rev=rev).state(now, "memory", "CNY")
 
 
+def plain(price: str | None, now: int = 1000) -> State:
+    return Record("g", None, price).state(now, "memory", "CNY")
+
+
 def prices(data: bytes) -> list[str]:
     return [part.split(b'"', 1)[0].decode() for part in data.split(b'"price":"')[1:]]
 
@@ -251,6 +255,112 @@ def test_a_state_that_time_has_changed_is_not_given_to_pollers(run: Callable[...
             assert hub.state_of("g") is not None
             clock[0] = 10**9
             assert hub.state_of("g") is None, "it is closed by now; the store must be asked"
+
+    run(look())
+
+
+# --- what was told ---------------------------------------------------------------------------------------------------
+
+
+def shown(hub: Hub) -> str | None:
+    """The price that a poller is shown."""
+    newest = hub.state_of("g")
+    assert newest is not None
+    return newest.state.price
+
+
+def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_published(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]) as first:
+            hub.publish(state(1, "1.00"))
+            first.queue.take_all()
+            hub.hear(state(5, "5.00"))
+            hub.hear(state(4, "4.00"))
+            assert shown(hub) == "5.00"
+            with (
+                hub.subscribe(["g"]) as fresh,
+                hub.subscribe(["g", "h"], many=True) as among_many,
+                hub.subscribe(["g"], Seen.of_tag(state(3, "3.00").tag)) as behind,
+                hub.subscribe(["g"], Seen.of_tag(state(5, "5.00").tag)) as same,
+            ):
+                newcomers = (fresh, among_many, behind)
+                for viewer in newcomers:
+                    assert prices(viewer.queue.take_all()) == ["5.00"]
+                assert prices(same.queue.take_all()) == []
+                assert prices(first.queue.take_all()) == [], "pushes come as they are published"
+                asked_at = time.monotonic() - 1  # on its way when the other was told
+                hub.publish(state(2, "2.00"), asked_at)
+                assert prices(first.queue.take_all()) == ["5.00"], "the newer of what was under way"
+                hub.publish(state(5, "5.00"))
+                assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [[]] * 5
+                hub.publish(state(6, "6.00"))
+                assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [["6.00"]] * 5
+
+    run(look())
+
+
+def test_what_was_told_before_the_first_state_is_the_first_state(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]) as early:
+            hub.hear(state(5, "5.00"))
+            with hub.subscribe(["g"]) as late:
+                assert prices(late.queue.take_all()) == ["5.00"]
+                first = await hub.first_state("g", 0)
+                assert first is not None
+                assert first.state.price == "5.00"
+                hub.publish(state(4, "4.00"), time.monotonic() - 1)
+                assert [prices(viewer.queue.take_all()) for viewer in (early, late)] == [["5.00"], []]
+
+    run(look())
+
+
+def test_what_was_told_gives_way_to_whatever_is_asked_for_later(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        far = 10**8  # by a clock that was set back since
+        for told, then in [
+            (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # everything was lost
+            (replace(state(9, "9.00", now=far), tag="feedfeed-9-9.00"), state(1, "1.00")),  # created anew
+            (plain("9.00", now=far), plain("3.00")),  # an external price that fell
+            (plain("9.00", now=far), plain(None)),
+        ]:
+            hub, _ = make_hub()
+            with hub.subscribe(["g"]):
+                hub.publish(plain("1.00") if told.rev == 0 else state(1, "1.00"))
+                hub.hear(told)
+                assert shown(hub) == told.price
+                hub.publish(then, time.monotonic())
+                assert shown(hub) == then.price
+
+    run(look())
+
+
+def test_of_what_has_no_order_but_time_the_later_one_is_shown(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]) as viewer:
+            hub.publish(plain("9.00", now=1000))
+            viewer.queue.take_all()
+            hub.hear(plain("3.00", now=2000))
+            hub.hear(plain("9.00", now=1500))
+            assert shown(hub) == "3.00"
+            before = time.monotonic() - 1
+            hub.publish(plain("9.00", now=1900), before)
+            assert shown(hub) == "3.00", "it was read before that"
+            hub.hear(plain("5.00", now=2000))
+            hub.publish(plain("4.00", now=2000), before)
+            assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
+
+    run(look())
+
+
+def test_what_is_told_of_auctions_that_nobody_watches_is_not_kept(run: Callable[..., Any]) -> None:
+    async def look() -> None:
+        hub, _ = make_hub()
+        hub.hear(state(5, "5.00"))
+        assert hub.state_of("g") is None
+        assert hub._rooms == {}
 
     run(look())
 

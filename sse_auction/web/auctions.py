@@ -1,17 +1,15 @@
-"""Auctions over HTTP: create, list, read, poll, bid, history, refresh."""
+"""Auctions over HTTP: create, list, read, bid, history, refresh."""
 
-import asyncio
 import math
 import time
 import uuid
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction import Seen
 from sse_auction.auth import Identity
 from sse_auction.catalogue import LISTINGS, Cursor, WrongCursor
 from sse_auction.creating import create_once
@@ -21,14 +19,13 @@ from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.money import AmountError
 from sse_auction.refusals import explain, explain_not_created
 from sse_auction.texts import WrongText, check_key
-from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
+from sse_auction.web.problems import Problem
 from sse_auction.web.requests import (
     Service,
     admit,
     body_of,
     checked_guid,
     guid_of,
-    header_of,
     identity_of,
     is_for_operator,
     operator_of,
@@ -43,16 +40,11 @@ from sse_auction.wire import (
     CreateRequest,
     RefreshReply,
     TermsReply,
-    Update,
     encode,
     new_auction,
 )
 
-LONGEST_WAIT_SECONDS = 30
-WAIT_WHEN_BUSY_SECONDS = 2.0
-WAIT_WHEN_LEAVING_SECONDS = 0.5  # shorter than the server waits for its last requests
 MOST_PER_PAGE = 200
-
 
 _NO_CACHE = (b"cache-control", b"no-cache")
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
@@ -76,98 +68,6 @@ class JSONReply(Response):
 def json_reply(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
     """Any reply as JSON."""
     return JSONReply(encode(value), status, headers)
-
-
-# --- polling -------------------------------------------------------------------------------------------------
-
-
-async def price(request: Request) -> Response:
-    """The state, or 304; with `wait`, held until the state differs from `If-None-Match`."""
-    guid = guid_of(request)
-    wait = whole_number(request, "wait", 0, 0, LONGEST_WAIT_SECONDS)
-    service = service_of(request)
-    known = _known_tags(request)
-    if not await service.polls.enter():
-        raise Problem("overloaded", "too many poll at once; wait", retry_after=RETRY_AFTER_SECONDS)
-    update = await _current(service, guid)
-    if known and _is_behind(update, known):
-        update = await service.store.update(guid)
-    if wait and _is_known(update, known) and not update.is_final:
-        update = await _changed(request, guid, update, wait)
-    if update.state.status == "unknown":
-        raise Problem("unknown_auction", f"there is no auction {guid!r}")
-    return _price_response(service, update, known)
-
-
-def _known_tags(request: Request) -> frozenset[str]:
-    header = header_of(request, b"if-none-match")
-    if not header:
-        return frozenset()
-    return frozenset(tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")) - {""}
-
-
-def _is_known(update: Update, known: frozenset[str]) -> bool:
-    return update.state.tag in known or "*" in known
-
-
-def _is_behind(update: Update, known: frozenset[str]) -> bool:
-    """Whether the poller has seen a later revision: by another process, which read it some milliseconds before us."""
-    seen = filter(None, map(Seen.of_tag, known))
-    return any(each.epoch == update.seen.epoch and each.rev > update.seen.rev for each in seen)
-
-
-async def _current(service: Service, guid: str) -> Update:
-    """The state as of now: the hub's where the auction is watched here, else the store's."""
-    update = service.hub.state_of(guid)
-    if update is None:
-        update = await service.store.update(guid)
-    return update
-
-
-async def _changed(request: Request, guid: str, update: Update, wait: int) -> Update:
-    """The next state that differs from `update`, or `update` when the time is up, or the poller or the process leaves.
-
-    Refused as soon as the store is lost: nobody could say then that nothing has changed.
-    """
-    service = service_of(request)
-    seen = Seen.of_tag(update.state.tag)
-    if service.hub.busy_reason is not None:
-        longest = WAIT_WHEN_LEAVING_SECONDS if service.is_draining else WAIT_WHEN_BUSY_SECONDS
-        await asyncio.sleep(min(wait, longest))  # else the poller would be back in a millisecond
-        return await _current(service, guid)
-    with service.hub.subscribe([guid], seen) as subscriber:
-        leaving = asyncio.create_task(_gone(request))
-        try:
-            async with asyncio.timeout(wait) as patience:
-                leaving.add_done_callback(partial(_lose, patience))
-                async for _ in subscriber:
-                    newer = service.hub.state_of(guid)
-                    if newer is None and not service.mirror.is_live:
-                        raise store_unavailable("the store does not answer")
-                    if newer is not None and newer.state.tag != update.state.tag:
-                        return newer
-        except TimeoutError:
-            pass
-        finally:
-            leaving.cancel()
-    return update
-
-
-async def _gone(request: Request) -> None:
-    """Wait until the other end has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _lose(patience: asyncio.Timeout, leaving: asyncio.Task[None]) -> None:
-    if not leaving.cancelled():
-        patience.reschedule(0)  # a time that is past: at once
-
-
-def _price_response(service: Service, update: Update, known: frozenset[str]) -> Response:
-    if known and _is_known(update, known):
-        return Response(status_code=304, headers={"etag": f'"{update.state.tag}"', "cache-control": "no-cache"})
-    return JSONReply(update.json(service.now()), headers=[(b"etag", b'"%b"' % update.state.tag.encode())])
 
 
 # --- bidding -------------------------------------------------------------------------------------------------
