@@ -14,6 +14,8 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from tests.harness import (
+    OPERATOR,
+    Event,
     EventReader,
     Server,
     StoreProcess,
@@ -261,6 +263,45 @@ def test_many_auctions_share_one_connection(any_server: Server, run: Callable[..
             assert (await stream.next("closed")).data["guid"] == guids[2]
             await asyncio.to_thread(bid, any_server, guids[0], "ann", "11.00")
             assert (await stream.next("price")).data["guid"] == guids[0], "one lot's end must not end the others"
+
+    run(look())
+
+
+def test_on_a_stream_of_many_each_end_is_told_once_and_again_to_newcomers(
+    any_server: Server, run: Callable[..., Any], guid: str
+) -> None:
+    """One `closed` event per auction, whether it was sold or called off; the stream itself goes on."""
+    closed, cancelled, going = (f"{guid}-{kind}" for kind in ("closed", "cancelled", "going"))
+    for each in (closed, cancelled, going):
+        create(any_server, each)
+    url = f"{any_server.url}/auctions/stream?guid={closed}&guid={cancelled}&guid={going}"
+    expected = {closed: ("closed", "closed", "no_bids"), cancelled: ("closed", "cancelled", "cancelled")}
+
+    def end(each: str, act: str) -> None:
+        answer = httpx.post(f"{any_server.url}/auctions/{each}/{act}", json={"reason": "why"}, headers=OPERATOR)
+        assert answer.status_code == 200, answer.text
+
+    def told(event: Event) -> tuple[str, str, str | None]:
+        assert event.id is None
+        return event.name, event.data["status"], event.data["outcome"]
+
+    async def look() -> None:
+        async with open_stream(url) as stream:
+            for _ in range(3):
+                assert told(await stream.next())[:2] == ("price", "open")
+            await asyncio.to_thread(end, closed, "close")
+            await asyncio.to_thread(end, cancelled, "cancel")
+            ends = [await stream.next() for _ in expected]
+            assert {event.data["guid"]: told(event) for event in ends} == expected
+            await asyncio.to_thread(bid, any_server, going, "ann", "10.00")
+            event = await stream.next()
+            assert (event.data["guid"], told(event)[0]) == (going, "price"), "nothing more of those that ended"
+        async with open_stream(url) as stream:
+            first = [await stream.next() for _ in range(3)]
+            assert {event.data["guid"]: told(event) for event in first} == expected | {going: ("price", "open", None)}
+            await asyncio.to_thread(bid, any_server, going, "bob", "11.00")
+            event = await stream.next()
+            assert (event.data["guid"], event.data["price"]) == (going, "11.00"), "the stream goes on"
 
     run(look())
 
