@@ -142,9 +142,9 @@ MENDABLE: list[Damage] = [
 LOST: list[Damage] = [lose_it, lose_the_base, lose_everything, spoil_the_base]
 
 
-@pytest.fixture(scope="module", params=["stopped", "killed"])
+@pytest.fixture(scope="module", params=["stopped"])
 def sound_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with some bids, whose service was stopped cleanly, or killed with its store."""
+    """A data directory with some bids, whose service was stopped cleanly, or `killed` with its store."""
     place = tmp_path_factory.mktemp(request.param)
     data_dir = place / "data"
     server = server_process(place, REDIS_URL="", SSE_AUCTION_DATA_DIR=str(data_dir))
@@ -211,6 +211,13 @@ def test_what_cannot_be_repaired_is_refused_until_somebody_begins_anew_on_purpos
     (kept,) = damaged_dir.glob("replaced-*")
     assert contents(kept) == found
     assert_one_sentence(command(damaged_dir, "price", LOT), "there is no auction")
+
+
+@pytest.mark.parametrize("sound_data", ["killed"], indirect=True)
+@pytest.mark.parametrize("damage", [cut_the_end, alter_an_amount, lose_everything])
+def test_after_a_kill_a_damaged_log_is_noticed_as_well(damaged_dir: Path, damage: Damage) -> None:
+    damage(damaged_dir)
+    assert_refused(damaged_dir)
 
 
 def test_a_service_that_is_refused_says_the_same_and_ends(damaged_dir: Path) -> None:

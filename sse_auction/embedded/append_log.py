@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from sse_auction.embedded.files import aside, try_lock, write_whole
+from sse_auction.embedded.files import aside, try_lock, write_in_place
 from sse_auction.link import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 FOLDER, MANIFEST, MARK = "appendonlydir", "appendonly.aof.manifest", "log.mark"
 LOCK = "looking.lock"  # held by whoever writes the mark
 REFRESH_SECONDS = 0.2  # so much of what was answered may go without being missed
+SYNC_SECONDS = 5.0  # the mark itself: each sync costs a bid's time, and only a power loss asks for it
 _PIECE_BYTES = 1 << 20
 _HEAD_BYTES = 32  # of a command or an argument: a sign, a number, a line's end
 _WAYS_ON = (
@@ -112,6 +113,7 @@ class AppendLog:
         self.data_dir = data_dir
         self.folder = data_dir / FOLDER
         self._mark_path = data_dir / MARK
+        self._synced_at = float("-inf")
 
     # --- what is there -------------------------------------------------------------------------------------------
 
@@ -252,7 +254,10 @@ class AppendLog:
             extents[part.name] = extent
         mark = Mark(manifest.text, extents)
         if mark != before:
-            write_whole(self._mark_path, msgspec.json.encode(mark))
+            due = time.monotonic() - self._synced_at > SYNC_SECONDS
+            write_in_place(self._mark_path, msgspec.json.encode(mark), synced=due)
+            if due:
+                self._synced_at = time.monotonic()
 
     @staticmethod
     def is_damage(words: str) -> bool:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+_BLOCK_BYTES = 4096
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -27,15 +29,24 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Give `path` this content, atomically; for one writer at a time. After a power loss it may have the old one."""
-    draft = path.with_name(f"{path.name}.new")
-    try:
+    """Give `path` this content, atomically."""
+    with written_whole(path) as draft:
         draft.write_bytes(content)
-        _sync(draft)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)  # what there was room for
-        raise
+
+
+def write_in_place(path: Path, text: bytes, *, synced: bool) -> None:
+    """Write a short text over the one that is there, with blanks behind it.
+
+    It takes no new room, so it can be done on a full disk; and nothing of it can be missed but by a power loss.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        size = max(os.fstat(descriptor).st_size, _BLOCK_BYTES * -(-len(text) // _BLOCK_BYTES))
+        os.pwrite(descriptor, text.ljust(size), 0)
+        if synced:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def aside(data_dir: Path, what: str) -> Path:
