@@ -13,6 +13,7 @@ not over.
 
 import asyncio
 import logging
+import random
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,10 +34,11 @@ _LATEST_FIRST: tuple[Listing, ...] = ("closed", "cancelled", "archived")
 _ENTRY = re.compile(r"[0-9]{15}:[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 _DUE_AHEAD_MS = 1000  # the store's clock is estimated, and auctions become due while a page is read
-_AT_ONCE = 500  # auctions
+_AT_ONCE = 100  # auctions: some ms of work, so that bids do not wait for it
+_PAUSE_SECONDS = 0.01  # between those, while all that is not over is looked through
 _PATIENCE_SECONDS = 2.0  # of a listing, while what an earlier version has recorded is being filed
 _RETRY_SECONDS = 1.0
-_KEEP_SECONDS = 600.0  # between looks at all that is not over
+_KEEP_SECONDS = 600.0  # at most, between looks at all that is not over
 
 Shown: TypeAlias = tuple[Terms, State]
 
@@ -239,7 +241,7 @@ class Catalogue:
                 log.debug("the lists cannot be kept now: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                await asyncio.sleep(_KEEP_SECONDS)
+                await asyncio.sleep(_KEEP_SECONDS * random.uniform(0.5, 1))
 
     async def _adopt(self) -> None:
         """File what versions that keep no lists have recorded, and may record as long as such a process runs."""
@@ -276,6 +278,7 @@ class Catalogue:
             if len(entries) < _AT_ONCE:
                 return
             start = f"({entries[-1]}"
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _make_due(self, guids: Sequence[str]) -> None:
         """Have auctions that are due at no time looked at now."""
