@@ -8,6 +8,7 @@ tried again blindly.
 import asyncio
 import logging
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -363,14 +364,19 @@ class Store:
                 return self._act_script, (act.kind, actor, reason, *details)
 
     async def settle_due(self) -> float:
-        """Do what is due by time alone, of some auctions; in how many seconds more is due. Any process may do it."""
-        now = self._facts.now()
-        found: list[tuple[bytes, float]] = await self.link().call(
-            "ZRANGE", keys.DUE, "-inf", "+inf", "BYSCORE", "LIMIT", 0, SETTLED_AT_ONCE, "WITHSCORES"
+        """Do what is due by time alone, of some auctions; in how many seconds more is due.
+
+        Any process may do it. Of many that are due each takes some at random, so that all of them do not the same.
+        """
+        link, now = self.link(), self._facts.now()
+        count: int = await link.call("ZCOUNT", keys.DUE, "-inf", now)
+        first = random.randint(0, max(0, count - SETTLED_AT_ONCE))
+        found: list[tuple[bytes, float]] = await link.call(
+            "ZRANGE", keys.DUE, "-inf", "+inf", "BYSCORE", "LIMIT", first, SETTLED_AT_ONCE, "WITHSCORES"
         )
         due = {guid.decode(): int(since) for guid, since in found if since <= now}
         await self._settle_all(due)
-        if len(due) == SETTLED_AT_ONCE:
+        if count >= SETTLED_AT_ONCE:
             return 0.0
         return (found[len(due)][1] - now) / 1000 if len(due) < len(found) else math.inf
 
