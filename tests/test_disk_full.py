@@ -286,3 +286,19 @@ def test_a_service_starts_on_a_full_disk_and_shows_what_there_is(
     assert bid(full_server, guid, "bob", "11.00").status_code == 503
     disk.make_room()
     until(lambda: bid(full_server, guid, "bob", "11.00").status_code == 201, "a bid")
+
+
+def test_what_another_user_has_switched_off_and_left_is_switched_on_by_those_who_stay(
+    full_server: Server, data_dir: Path, guid: str
+) -> None:
+    create(full_server, guid)
+    with redis.Redis(unix_socket_path=str(data_dir / "valkey.sock"), retry=Retry(NoBackoff(), 0)) as client:
+        client.config_set("min-replicas-to-write", 1)
+        client.config_set("import-mode", "yes")
+        client.config_set("auto-aof-rewrite-percentage", 0)
+        until(lambda: bid_is_taken(full_server, guid), "a bid")
+        until(lambda: client.config_get("import-mode")["import-mode"] == "no", "the deletion of what expires")
+        client.config_set("import-mode", "yes")
+        client.config_set("auto-aof-rewrite-percentage", 0)
+        until(lambda: client.config_get("auto-aof-rewrite-percentage") == {"auto-aof-rewrite-percentage": "100"}, "it")
+        assert client.config_get("import-mode")["import-mode"] == "no"

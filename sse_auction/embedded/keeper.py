@@ -21,6 +21,7 @@ from sse_auction.link import StoreUnavailable
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2  # between looks at the disk
+TELL_AGAIN_SECONDS = 5.0  # another user may have told the server otherwise, and left
 START_AGAIN_SECONDS = 1.0  # between attempts, where the server does not start or does not stay
 _GROWTH_BEFORE_REWRITE = "100"  # per cent, as the server has it by itself
 
@@ -36,7 +37,8 @@ class Keeper:
         self._leaving = False
         self._bell, self._ear = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="embedded-store", daemon=True)
-        self._told: tuple[str, ...] = ()  # what this connection has told the server to do
+        self._told: tuple[str, ...] = ()  # what this connection has told the server to do, and when
+        self._told_at = 0.0
 
     def start(self) -> None:
         """Begin, with a first look."""
@@ -78,7 +80,7 @@ class Keeper:
                 return  # somebody else looks just now
             seen = self._log.glance()
             info = control.info()
-            was_enough = "min_slaves_good_slaves" not in info  # which is told of a server that wants some
+            was_enough = _takes_writes(info)
             is_enough = self._room.is_enough(was_enough=was_enough)
             self._tell(control, info, is_enough)
             self.trouble = None if is_enough else FULL
@@ -91,13 +93,17 @@ class Keeper:
         """Have the server take or refuse writes, and write its log anew only where there is room for both."""
         may_rewrite = is_enough and self._room.free() > int(info.get("aof_current_size", 0))
         told = (TAKE_WRITES if is_enough else REFUSE_WRITES, _GROWTH_BEFORE_REWRITE if may_rewrite else "0")
-        if told == self._told:
+        if (
+            _takes_writes(info) == is_enough
+            and told == self._told
+            and time.monotonic() - self._told_at < TELL_AGAIN_SECONDS
+        ):
             return
         control.call("CONFIG", "SET", "min-replicas-to-write", told[0])
         control.call("CONFIG", "SET", "auto-aof-rewrite-percentage", told[1])
         with suppress(OSError):  # a server that does not know it goes on deleting what expires, from the reserve
             control.call("CONFIG", "SET", "import-mode", "no" if is_enough else "yes")
-        self._told = told
+        self._told, self._told_at = told, time.monotonic()
 
     def _revive(self, *, has_just_begun: bool) -> None:
         """Start the server again, if it has died."""
@@ -120,6 +126,10 @@ class Keeper:
 
     def _rest(self, seconds: float) -> None:
         select.select([self._ear], [], [], seconds)
+
+
+def _takes_writes(info: dict[str, str]) -> bool:
+    return "min_slaves_good_slaves" not in info  # which a server tells that wants some
 
 
 def _news(is_enough: bool) -> str:

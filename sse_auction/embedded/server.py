@@ -129,7 +129,11 @@ class Server:
         """The last warning in the server's own log; empty where there is none."""
         with suppress(OSError), self._log_path.open("rb") as text:
             text.seek(max(0, self._log_path.stat().st_size - 8192))
-            warnings = [line for line in text.read().decode(errors="replace").splitlines() if " # " in line]
+            warnings = [
+                line
+                for line in text.read().decode(errors="replace").splitlines()
+                if " # " in line and "WARNING" not in line
+            ]
             return warnings[-1].partition(" # ")[2][:300] if warnings else ""
         return ""
 
