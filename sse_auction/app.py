@@ -60,6 +60,8 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions/{guid}/refresh", auctions.refresh, "POST"),
     *(_route(f"/auctions/{{guid}}/{name}", act, "POST") for name, act in operators.ACTS.items()),
     _route("/auctions/{guid}", operators.edit, "PATCH"),
+    _route("/auctions/{guid}", operators.delete, "DELETE"),
+    _route("/bidders/erase", operators.erase, "POST"),
     _route("/auctions/{guid}", auctions.read_auction),
     _route("/auctions", auctions.create_auction, "POST"),
     _route("/auctions", auctions.list_auctions),
@@ -112,7 +114,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PATCH"],
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=[
                 "Authorization",
                 "Content-Type",

@@ -19,6 +19,8 @@ from sse_auction.auction import ActKind, Seen, State
 from sse_auction.checks import WRONG, act_of, checked, path_of
 from sse_auction.creating import create_once
 from sse_auction.decisions import Created, Refused
+from sse_auction.deletion import Deletion
+from sse_auction.erasure import Erasure
 from sse_auction.export import Format
 from sse_auction.outbox import Message, Outbox
 from sse_auction.refusals import explain, explain_not_created, subject_of
@@ -30,6 +32,8 @@ from sse_auction.wire import (
     BidReply,
     BidRequest,
     CreateRequest,
+    ErasedReply,
+    EraseRequest,
     ProblemReply,
     ReasonRequest,
     TermsReply,
@@ -56,6 +60,10 @@ class Client(Protocol):
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
     async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply: ...
+
+    async def delete(self, guid: str, request: ReasonRequest) -> None: ...
+
+    async def erase(self, request: EraseRequest) -> ErasedReply: ...
 
     def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         """Pieces of the log, for its user to close."""
@@ -119,6 +127,17 @@ class StoreClient:
             raise ClientError(explain(guid, subject_of(act), result)[1])
         return AuctionReply(TermsReply.of(result.terms), result.state, result.unpaid)
 
+    async def delete(self, guid: str, request: ReasonRequest) -> None:
+        reason = _checked(request).reason
+        refused = await Deletion(self._service.store).delete(guid, self._actor, reason)
+        if refused is not None:
+            raise ClientError(explain(guid, "", refused)[1])
+
+    async def erase(self, request: EraseRequest) -> ErasedReply:
+        wanted = _checked(request)
+        done = await Erasure(self._service.store).erase(wanted.bidder, self._actor, wanted.reason)
+        return ErasedReply(done.auctions, done.still_open)
+
     async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         currency = await self._service.store.currency_of(guid)
         if isinstance(currency, Refused):
@@ -167,6 +186,13 @@ class StoreClient:
                             return
 
 
+def _checked(request: _T) -> _T:
+    try:
+        return checked(request)
+    except WRONG as error:
+        raise ClientError(str(error)) from None
+
+
 # --- over HTTP -------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +213,12 @@ class HttpClient:
     async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
         method, path = ("PATCH", "") if kind == "edit" else ("POST", f"/{path_of(kind)}")
         return await self._ask(AuctionReply, method, f"/auctions/{guid}{path}", json=to_builtins(request))
+
+    async def delete(self, guid: str, request: ReasonRequest) -> None:
+        await self._send("DELETE", f"/auctions/{guid}", json=to_builtins(request))
+
+    async def erase(self, request: EraseRequest) -> ErasedReply:
+        return await self._ask(ErasedReply, "POST", "/bidders/erase", json=to_builtins(request), timeout=None)
 
     async def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         try:
@@ -211,16 +243,20 @@ class HttpClient:
         return await self._ask(State, "GET", f"/auctions/{guid}/price")
 
     async def _ask(self, shape: type[_T], method: str, path: str, **options: Any) -> _T:
+        response = await self._send(method, path, **options)
+        try:
+            return msgspec.json.decode(response.content, type=shape)
+        except msgspec.DecodeError:
+            raise ClientError(f"{self._http.base_url} answers, but not as sse-auction does") from None
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise ClientError(self._no_answer(error)) from None
         if not response.is_success:
             raise ClientError(_refusal(response.status_code, response.content))
-        try:
-            return msgspec.json.decode(response.content, type=shape)
-        except msgspec.DecodeError:
-            raise ClientError(f"{self._http.base_url} answers, but not as sse-auction does") from None
+        return response
 
     def _no_answer(self, error: Exception) -> str:
         return f"{self._http.base_url} does not answer: {str(error) or type(error).__name__}"

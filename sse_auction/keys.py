@@ -82,6 +82,11 @@ def created(guid: str, actor: str, idempotency_key: str | None) -> str:
     return _of_auction(guid, f"created:{_digest(actor, idempotency_key)}")
 
 
+def answers(guid: str) -> tuple[str, str]:
+    """Patterns of the names of all that is remembered of requests about an auction."""
+    return _of_auction(guid, "answer:*"), _of_auction(guid, "created:*")
+
+
 def claim(actor: str, idempotency_key: str) -> str:
     """String with a TTL: which auction an operator's request with this key creates, and what that request was."""
     return f"sse-auction:claim:{_digest(actor, idempotency_key)}"

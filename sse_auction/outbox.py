@@ -11,7 +11,7 @@ from typing import Any
 
 from sse_auction import keys
 from sse_auction.lease import Lease
-from sse_auction.store import Store, Told, text_of
+from sse_auction.store import Script, Store, Told, text_of
 
 PAGE = 100  # messages of an auction read at once
 SEARCHED_AT_ONCE = 500  # auctions
@@ -57,6 +57,7 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._told = Script("told", decides=False)
         self._cursor = 0  # of the search through all auctions
 
     def now(self) -> int:
@@ -109,7 +110,8 @@ class Outbox:
 
     async def drop(self, message: Message) -> None:
         """It has been told."""
-        await self._store.link().call("XDEL", keys.outbox(message.guid), message.entry)
+        guid = message.guid
+        await self._told.run(self._store.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
 
     async def give_up(self, message: Message) -> None:
         """It could not be told: keep it apart, as a dead letter, under the id by which receivers know it."""
@@ -119,6 +121,7 @@ class Outbox:
         await link.call("SADD", keys.DEAD, guid)  # before, as a crash would hide it; and after, as `revive` may have
         await link.transaction(("XADD", keys.dead(guid), "*", *flat), ("XDEL", keys.outbox(guid), message.entry))
         await link.call("SADD", keys.DEAD, guid)
+        await self.drop(message)  # it has gone already; this looks whether the outbox is to go, too
 
     async def dead_letters(self) -> list[Message]:
         """All that could not be told."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,7 +57,8 @@ def shared_by(name: str) -> tuple[str, ...]:
 class Script:
     """One Lua file, called by its hash; one that decides about an auction stands behind what it shares."""
 
-    def __init__(self, name: str, *, decides: bool = True) -> None:
+    def __init__(self, name: str, *, decides: bool = True, verdicts: Collection[bytes] = ()) -> None:
+        self.verdicts = verdicts  # that have no state with them
         folder = files("sse_auction").joinpath("lua")
         self.source = folder.joinpath(f"{name}.lua").read_text()
         if decides:
@@ -228,6 +229,15 @@ class Store:
         """The first four arguments of every script."""
         decide_before = self._facts.now() + int(self._timeout * 1000)
         return str(decide_before), self._outbox, currency, str(exponent_of(currency))
+
+    async def decide(
+        self, script: Script, guid: str, currency: str, arguments: Sequence[str], *more_keys: str
+    ) -> str | Refused:
+        """What a script of another module has done with one auction, in its own word, or why it did nothing."""
+        shared = self._shared_arguments(currency)
+        reply = await self._decide(script, (*_keys_of_decisions(guid), *more_keys), (*shared, *arguments))
+        self._announce(guid)
+        return reply[0].decode() if reply[0] in script.verdicts else self._refusal(guid, reply)
 
     async def _decide(self, script: Script, script_keys: Sequence[str], arguments: Sequence[str]) -> list[bytes]:
         """A script's reply; its moment is the store's clock, unless it is the answer to an earlier request."""

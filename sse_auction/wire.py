@@ -221,6 +221,13 @@ class GuestReply(msgspec.Struct):
     name: str
 
 
+class ErasedReply(msgspec.Struct):
+    """What an erasure has come to: how many auctions it changed, and those that must be over before they can be."""
+
+    auctions: int
+    still_open: list[str]
+
+
 class RefreshReply(msgspec.Struct):
     """A refresh that was taken up; the push follows."""
 
@@ -335,6 +342,18 @@ class VoidRequest(ReasonRequest):
             raise WrongText("exactly one of bidder and paddle says whose bids are void")
         if self.bidder is not None:
             check_text("bidder", self.bidder, LONGEST_BIDDER)
+
+
+class EraseRequest(ReasonRequest):
+    """Whose id is to be replaced by a pseudonym, in all auctions that are over."""
+
+    bidder: _Bidder
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_text("bidder", self.bidder, LONGEST_BIDDER)
+        if self.bidder in self.reason:
+            raise WrongText("the reason names the bidder, and would be kept; say it in other words")
 
 
 class ReopenRequest(ReasonRequest):

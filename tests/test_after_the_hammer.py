@@ -10,6 +10,7 @@ import httpx
 
 from tests.harness import OPERATOR, Event, Server, StoreProcess, bid, create, now_ms, open_stream, running_server, until
 from tests.harness import stream_url as url_of_stream
+from tests.receiver import Receiver, hooked
 from tests.test_cli import output, run_command
 from tests.test_log import rows
 from tests.test_operators import act, code_of, done, edit, log_of, offer
@@ -310,6 +311,29 @@ def test_an_archived_auction_is_in_no_listing_and_still_there(server: Server, st
 
 
 # --- how others hear of it ---------------------------------------------------------------------------------------
+
+
+def test_receivers_of_webhooks_are_told_of_each_correction(
+    own_store: StoreProcess, directory: Path, guid: str, receiver: Receiver
+) -> None:
+    with running_server(directory, **hooked(own_store, receiver)) as server:
+        sold(server, guid, ("ann", "10.00"), ("bob", "20.00"), ("cat", "30.00"))
+        for kind, more in (
+            ("unpaid", {}), ("paid", {}), ("second-offer", {}), ("void", {"bidder": "ann"}), ("archive", {}),
+            ("unarchive", {}), ("reopen", {"closes_at": now_ms() + FAR}), ("close", {}),
+        ):  # fmt: skip
+            done(act(server, guid, kind, reason=f"because of {kind}", **more))
+        expected = [
+            "close", "closed", "unpaid", "paid", "second_offer", "voided", "archive", "unarchive", "reopened", "close",
+            "closed",
+        ]  # fmt: skip
+        until(lambda: receiver.once(guid)[-len(expected) :] == expected, "all of it is told")
+        told = {each["event"]: each["data"] for each in receiver.taken if each["guid"] == guid}
+        assert (told["second_offer"]["paddle"], told["second_offer"]["price"]) == (2, "20.00")
+        assert told["unpaid"]["reason"] == "because of unpaid"
+        assert told["voided"]["outcome"] == "sold"
+        revisions = [each["rev"] for each in receiver.taken if each["guid"] == guid]
+        assert revisions == sorted(revisions)
 
 
 def test_the_command_line_corrects_too(service: Server, valkey: StoreProcess, guid: str) -> None:

@@ -56,7 +56,8 @@ def test_the_description_is_valid_openapi(any_server: Server) -> None:
 def test_what_needs_a_token_says_so(any_server: Server) -> None:
     for path, operations in Description(any_server).document["paths"].items():
         for method, described in operations.items():
-            needs_token = (method in ("post", "patch") and path.startswith("/auctions")) or path.startswith("/me/")
+            changes = method in ("post", "patch", "delete") and path.startswith(("/auctions", "/bidders"))
+            needs_token = changes or path.startswith("/me/")
             assert ("security" in described) == needs_token
             shows_more = "/bids." in path or path == "/auctions/{guid}"  # with a token, where it is not needed
             takes_token = needs_token or shows_more

@@ -12,6 +12,9 @@ import pytest
 from sse_auction import auction as auction_module
 from sse_auction import keys, refusals, store
 from sse_auction.auction import Act, Offer
+from sse_auction.decisions import Refused
+from sse_auction.deletion import Deletion
+from sse_auction.erasure import Erasure
 from sse_auction.facts import StoreFacts
 from sse_auction.lease import Lease
 from sse_auction.link import StoreUnavailable
@@ -20,7 +23,7 @@ from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftClos
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(auction_module.__file__).parent / "lua"
-PARTS = ("common", "recount", "lease")  # that decide nothing by themselves
+PARTS = ("common", "recount", "lease", "told")  # that decide nothing by themselves
 NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in PARTS)  # those that decide
 COUNTER = "the-branches-that-were-executed"
 
@@ -81,13 +84,16 @@ def instrumented(source: str, name: str) -> tuple[str, dict[str, str]]:
     return "".join(out), branches
 
 
+VERDICTS = {"delete": (b"deleted",), "erase": (b"erased", b"changed")}
+
+
 class Counted(Script):
     """A script that counts its branches, in a database where nothing else is."""
 
     branches: dict[str, str]
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
+        super().__init__(name, verdicts=VERDICTS.get(name, ()))
         self.branches = {}
         head, rest = self.source.split("\n", 1)
         parts = []
@@ -139,6 +145,8 @@ class Walk:
         self._store = made
         self._process = process
         self._number = 0
+        self._deletion, self._erasure = Deletion(made), Erasure(made)
+        self._deletion.script, self._erasure.script = made._delete_script, made._erase_script  # type: ignore[attr-defined]  # ours
         self._guid = ""
         self._currency = "USD"
 
@@ -184,6 +192,7 @@ class Walk:
         await self.acting()
         await self.correcting()
         await self.settling()
+        await self.removing()
 
     async def creating(self) -> None:
         guid = await self.create(seller="sam", reserve="80", priority=["pia"])
@@ -357,6 +366,37 @@ class Walk:
         await self.act("cancel")
         await self.act("void", bidder="ann")
 
+    async def removing(self) -> None:
+        """Deletion and erasure, in whatever order they and others come."""
+        await self.create(seller="ugo", priority=["una"])
+        await self.bid("ida", 1000)
+        guid = self._guid
+        await self._deletion.delete(guid, "me", "because")
+        marks = ["", "", "", "000"]
+        for verdict, details in (
+            ("not_closed", marks), ("changed", marks), ("changed", ["3-3 4", " 0", " 0", "100"]),
+        ):  # fmt: skip
+            found = await self._store.decide(
+                self._erasure.script, guid, "USD", ["me", "because", "ida", "x", "", "[]", *details],
+                keys.dead(guid), *(f"{{AuctionMaxPrice-{guid}}}:copy-{number}" for number in range(3)),
+            )  # fmt: skip
+            assert (found.reason if isinstance(found, Refused) else found) == verdict
+            await self.act("close")
+        for bidder in ("ida", "ugo"):
+            assert (await self._erasure.erase(bidder, "me", "because")).auctions == 1
+        await self._deletion.delete(guid, "me", "because")
+        with self._process.client() as client:
+            client.xadd(keys.outbox(guid), {"event": "won", "at": "1", "rev": "1", "bidder": "dan"})
+        assert (await self._erasure.erase("dan", "me", "because")).auctions == 1
+        await self.create()
+        with suppress(StoreUnavailable):
+            await self._store.decide(self._deletion.script, self._guid, "EUR", ["me", "x"], keys.dead(self._guid))
+        with suppress(StoreUnavailable):
+            await self._store.decide(
+                self._erasure.script, self._guid, "EUR", ["me", "because", "ida", "x", "", "[]", *marks],
+                *(keys.dead(self._guid) for _ in range(4)),
+            )  # fmt: skip
+
     async def settling(self) -> None:
         endings: list[tuple[dict[str, Any], list[int]]] = [({}, []), ({}, [1000]), ({"reserve": "50"}, [1000])]
         for terms, bids in endings:
@@ -421,7 +461,7 @@ def used(text: str, kind: str) -> set[int]:
     return {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", code)}
 
 
-@pytest.mark.parametrize("name", ["common", "lease", *NAMES])
+@pytest.mark.parametrize("name", ["common", "lease", "told", *NAMES])
 def test_a_header_describes_what_its_script_uses(name: str) -> None:
     text = (LUA / f"{name}.lua").read_text()
     keys, arguments = used(text, "KEYS"), used(text, "ARGV")
@@ -431,7 +471,7 @@ def test_a_header_describes_what_its_script_uses(name: str) -> None:
         assert described(text, "ARGV") == arguments | {2, 3} == {1, 2, 3, 4}
         return
     assert keys == described(text, "KEYS")
-    if name == "lease":
+    if name in ("lease", "told"):
         assert arguments == described(text, "ARGV")
         return
     assert arguments - {1, 2, 3, 4} <= described(text, "ARGV")

@@ -55,6 +55,7 @@ for _command in (
     operators.cancel, operators.close, operators.pause, operators.resume,
     operators.extend, operators.rename, operators.void,
     operators.reopen, operators.second_offer, operators.unpaid, operators.paid, operators.archive, operators.unarchive,
+    operators.delete, operators.erase,
     log.export, log.verify, log.webhooks,
     embedded.backup, embedded.restore, embedded.repair,
     load.load,

@@ -11,9 +11,18 @@ import click
 
 from sse_auction.auction import ActKind
 from sse_auction.checks import ACT_REQUESTS
-from sse_auction.cli.options import AuctionCommand, as_option, guid_argument, moment, run, service_options
+from sse_auction.cli.options import (
+    AuctionCommand,
+    as_option,
+    guid_argument,
+    moment,
+    run,
+    service_options,
+    token_option,
+    url_option,
+)
 from sse_auction.terminal import describe
-from sse_auction.wire import encode
+from sse_auction.wire import EraseRequest, ReasonRequest, encode
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -61,3 +70,30 @@ paid = _operator_command("paid", "paid", "Take it back that the winner of auctio
 archive = _operator_command("archive", "archive", "Take auction GUID, which is over, out of all listings.")
 unarchive = _operator_command("unarchive", "unarchive", "Put auction GUID into the listings again.")
 void = _operator_command("void", "void", "Declare all bids of BIDDER in auction GUID void.", click.argument("bidder"))
+
+
+@click.command(cls=AuctionCommand)
+@guid_argument
+@click.option("--reason", required=True, help="Why; it is in the service's own log.")
+@as_option
+@url_option
+@token_option
+def delete(guid: str, reason: str, user: str, url: str | None, token: str | None) -> None:
+    """Delete auction GUID, which must not be open, with its log and all else that is kept of it."""
+    run(url, token, lambda client: client.delete(guid, ReasonRequest(reason)), user=user)
+    click.echo(f"auction {guid} is gone")
+
+
+@click.command()
+@click.argument("bidder")
+@click.option("--reason", required=True, help="Why; it is kept in the logs.")
+@as_option
+@service_options
+def erase(bidder: str, reason: str, user: str, url: str | None, token: str | None, as_json: bool) -> int:
+    """Replace BIDDER's id by pseudonyms, in the logs and wherever else it is kept, of all auctions that are over."""
+    request = EraseRequest(reason=reason, bidder=bidder)
+    done = run(url, token, lambda client: client.erase(request), user=user)
+    click.echo(encode(done) if as_json else f"erased from {done.auctions} auction{'' if done.auctions == 1 else 's'}")
+    for guid in done.still_open:
+        click.echo(f"sse-auction: auction {guid} is not over; erase the bidder again when it is", err=True)
+    return 1 if done.still_open else 0

@@ -20,6 +20,8 @@ from sse_auction.wire import (
     BidRequest,
     CreateRequest,
     EditRequest,
+    ErasedReply,
+    EraseRequest,
     ExtendRequest,
     GuestReply,
     HistoryReply,
@@ -158,6 +160,14 @@ OPERATIONS = (
             ("archive", "Take an auction that is over out of all listings", ReasonRequest),
             ("unarchive", "Put it back", ReasonRequest),
         )
+    ),
+    Operation(
+        "delete", "/auctions/{guid}", "Delete an auction that is not open, with all that is kept of it (operators)",
+        {204: ("It is gone", None)}, _ACT_PROBLEMS, token=True, body=ReasonRequest,
+    ),
+    Operation(
+        "post", "/bidders/erase", "Replace a bidder's id by pseudonyms, in all auctions that are over (operators)",
+        {200: ("It is replaced there", ErasedReply)}, (401, 403, 413, 422, 503), token=True, body=EraseRequest,
     ),
     Operation(
         "post", "/auctions/{guid}/refresh", "Read an auction again and push it (operators)",

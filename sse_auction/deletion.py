@@ -1,0 +1,51 @@
+"""Deleting an auction, with all its keys and out of all lists. What is still to be told of it is told, then its end.
+
+Rule: each step is short, however long the log is. What is remembered of requests goes first, for it is found among all
+keys of the store, a piece at a time; then one script takes the auction away. A deletion that was interrupted is asked
+for again.
+"""
+
+import logging
+
+from sse_auction import keys
+from sse_auction.decisions import Refused
+from sse_auction.store import Script, Store
+
+log = logging.getLogger(__name__)
+
+KEYS_PER_STEP = 1000
+
+
+class Deletion:
+    """Deletes auctions of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.script = Script("delete", verdicts=[b"deleted"])
+
+    async def delete(self, guid: str, actor: str, reason: str) -> Refused | None:
+        """Delete an auction; None when that is done."""
+        record = await self._store.read(guid)
+        if record.terms is None:
+            return Refused("plain", self._store.state_of(record)) if record.exists else Refused("unknown")
+        if self._store.state_of(record).status != "open":  # else it is refused
+            await self._forget_requests(guid)
+        currency = record.terms.currency
+        done = await self._store.decide(self.script, guid, currency, (actor, reason), keys.dead(guid))
+        if isinstance(done, Refused):
+            return done
+        log.info("auction %s was deleted by %s: %s", guid, actor, reason)
+        await self._store.link().call("SREM", keys.DEAD, guid)
+        await self._store.catalogue.forget(record.terms)
+        return None
+
+    async def _forget_requests(self, guid: str) -> None:
+        link = self._store.link()
+        for pattern in keys.answers(guid):
+            cursor = b"0"
+            while True:
+                cursor, found = await link.call("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP)
+                if found:
+                    await link.call("UNLINK", *found)
+                if cursor == b"0":
+                    break

@@ -1,0 +1,170 @@
+"""Erasing a bidder's personal data: wherever his id is kept of auctions that are over, a pseudonym takes its place.
+
+Rule: an auction is done at once or not at all. Its streams (the log, what is to be told, dead letters) are copied entry
+by entry under the same ids, and one script puts the copies in their place if nothing has come meanwhile. So every step
+is short, the log stays whole, and what a crash has interrupted is done again by the next erasure: copies that were left
+hold no id, and end by themselves.
+
+Stored answers to bids are named by a digest of the id and end after a day; they are left alone.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from sse_auction import keys
+from sse_auction.auction import Terms
+from sse_auction.decisions import Refused
+from sse_auction.link import StoreUnavailable
+from sse_auction.store import Script, Store
+
+AUCTIONS_AT_ONCE = 200
+ENTRIES_AT_ONCE = 500
+COPY_LIFE_SECONDS = 3600
+MOST_TRIES = 20  # while what is to be told of an auction comes and goes
+
+_NAMES = (b"bidder", b"seller")  # of fields that hold a bidder's id
+_LIST = b"priority"  # a field that holds several, as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure has come to: how many auctions it changed, and those that it must wait for."""
+
+    auctions: int
+    still_open: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonym:
+    """Another name for a bidder, in one auction."""
+
+    bidder: str
+    name: str = field(default_factory=lambda: f"erased-{secrets.token_hex(8)}")
+
+    def of_field(self, name: bytes, value: bytes) -> bytes:
+        """A field's value without the bidder's id."""
+        if name in _NAMES and value == self.bidder.encode():
+            return self.name.encode()
+        if name == _LIST and self.bidder in (names := msgspec.json.decode(value or b"[]", type=list[str])):
+            return msgspec.json.encode([self.name if each == self.bidder else each for each in names])
+        return value
+
+    def of_entry(self, flat: Sequence[bytes]) -> list[bytes]:
+        """The fields of an entry without it."""
+        return [
+            part
+            for name, value in zip(flat[::2], flat[1::2], strict=True)
+            for part in (name, self.of_field(name, value))
+        ]
+
+
+class Erasure:
+    """Erases bidders from one store's auctions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.script = Script("erase", verdicts=[b"erased", b"changed"])
+
+    async def erase(self, bidder: str, actor: str, reason: str) -> Erased:
+        """Erase a bidder from all auctions that are over; may be repeated, and goes on where it was interrupted."""
+        auctions, still_open = 0, dict[str, None]()
+        async for guid in self._taken_part_in(bidder):
+            if await self._erase_from(guid, bidder, actor, reason):
+                auctions += 1
+            else:
+                still_open[guid] = None
+        return Erased(auctions, list(still_open))
+
+    async def _taken_part_in(self, bidder: str) -> AsyncIterator[str]:
+        """The auctions that know a bidder; all there are, page by page."""
+        async for guids in self._all_auctions():
+            known = await asyncio.gather(*(self._knows(guid, bidder) for guid in guids))
+            for guid, is_known in zip(guids, known, strict=True):
+                if is_known:
+                    yield guid
+
+    async def _all_auctions(self) -> AsyncIterator[list[str]]:
+        link, cursor = self._store.link(), b"0"
+        while True:
+            cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", AUCTIONS_AT_ONCE)
+            yield [guid.decode() for guid in flat[::2]]
+            if cursor == b"0":
+                break
+        for untold in (keys.OUTBOXES, keys.DEAD):  # of auctions that are gone, too
+            guids = await link.call("SMEMBERS", untold)
+            for start in range(0, len(guids), AUCTIONS_AT_ONCE):
+                yield [guid.decode() for guid in guids[start : start + AUCTIONS_AT_ONCE]]
+
+    async def _knows(self, guid: str, bidder: str) -> bool:
+        paddle, (seller, priority), exists = await self._store.link().transaction(
+            ("HGET", keys.paddles(guid), bidder),
+            ("HMGET", keys.private(guid), "seller", "priority"),
+            ("EXISTS", keys.auction(guid)),
+        )
+        pseudonym = Pseudonym(bidder)
+        if paddle or seller == bidder.encode() or pseudonym.of_field(_LIST, priority or b"") != (priority or b""):
+            return True
+        if exists:
+            return False
+        left = (keys.outbox(guid), keys.dead(guid))
+        return any(await asyncio.gather(*(self._is_named_in(key, pseudonym) for key in left)))
+
+    # --- one auction ---------------------------------------------------------------------------------------------
+
+    async def _erase_from(self, guid: str, bidder: str, actor: str, reason: str) -> bool:
+        """Whether the auction is over, and knows the bidder no longer."""
+        for _ in range(MOST_TRIES):
+            if not await self._knows(guid, bidder):
+                return True  # another erasure was quicker
+            record = await self._store.read(guid)
+            if record.terms is not None and not self._store.state_of(record).is_final:
+                return False
+            verdict = await self._replace(guid, bidder, actor, reason, record.terms)
+            if verdict != "changed":
+                return verdict == "erased"  # else it was reopened just then
+        raise StoreUnavailable(f"auction {guid} changed again and again while it was copied; repeat it")
+
+    async def _replace(self, guid: str, bidder: str, actor: str, reason: str, terms: Terms | None) -> str | Refused:
+        """What erase.lua does with one auction."""
+        pseudonym, token = Pseudonym(bidder), secrets.token_hex(8)
+        streams = (keys.bids(guid), keys.outbox(guid), keys.dead(guid))
+        copies = [keys.copy_of(stream, token) for stream in streams]
+        made = [await self._copy(*both, pseudonym) for both in zip(streams, copies, strict=True)]
+        seller, priority = await self._store.link().call("HMGET", keys.private(guid), "seller", "priority")
+        arguments = (
+            actor, reason, bidder, pseudonym.name, pseudonym.of_field(b"seller", seller or b"").decode(),
+            pseudonym.of_field(_LIST, priority or b"").decode(), *(mark for mark, _ in made),
+            "".join("1" if is_copied else "0" for _, is_copied in made),
+        )  # fmt: skip
+        currency = terms.currency if terms else "USD"  # of one that is gone, any
+        return await self._store.decide(self.script, guid, currency, arguments, keys.dead(guid), *copies)
+
+    async def _copy(self, stream: str, copy: str, pseudonym: Pseudonym) -> tuple[str, bool]:
+        """(mark of what there is of a stream, whether it was copied): it is, when it names the bidder."""
+        link = self._store.link()
+        newest, length = await asyncio.gather(
+            link.call("XREVRANGE", stream, "+", "-", "COUNT", 1), link.call("XLEN", stream)
+        )
+        last = newest[0][0].decode() if newest else ""
+        is_named = await self._is_named_in(stream, pseudonym)
+        if is_named:
+            async for page in self._pages(stream, last):
+                added = [link.call("XADD", copy, entry_id, *pseudonym.of_entry(flat)) for entry_id, flat in page]
+                await asyncio.gather(*added, link.call("EXPIRE", copy, COPY_LIFE_SECONDS))
+        return f"{last} {length}", is_named
+
+    async def _is_named_in(self, stream: str, pseudonym: Pseudonym) -> bool:
+        async for page in self._pages(stream, "+"):
+            if any(pseudonym.of_entry(flat) != flat for _, flat in page):
+                return True
+        return False
+
+    async def _pages(self, stream: str, until: str) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
+        start = "-"
+        while page := await self._store.link().call("XRANGE", stream, start, until, "COUNT", ENTRIES_AT_ONCE):
+            yield page
+            start = f"({page[-1][0].decode()}"
