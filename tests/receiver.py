@@ -29,12 +29,13 @@ class Receiver:
     refused: int = 0
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def events(self, guid: str) -> list[str]:
-        return [each["event"] for each in self.taken if each["guid"] == guid]
+    def messages(self, guid: str) -> list[dict[str, Any]]:
+        """Messages without repeats, by id, in the order in which they came first."""
+        return list({each["id"]: each for each in self.taken if each["guid"] == guid}.values())
 
     def once(self, guid: str) -> list[str]:
-        """Events without repeats, by id, in the order in which they came first."""
-        return list({each["id"]: each["event"] for each in self.taken if each["guid"] == guid}.values())
+        """Their events."""
+        return [each["event"] for each in self.messages(guid)]
 
 
 @contextmanager
