@@ -23,7 +23,7 @@ from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.scratch import using
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
-from sse_auction.web import auctions, exports, me, operations, operators, pages, polls, problems, streams
+from sse_auction.web import auctions, batches, exports, me, operations, operators, pages, polls, problems, streams
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions/{guid}", operators.delete, "DELETE"),
     _route("/bidders/erase", operators.erase, "POST"),
     _route("/auctions/{guid}", auctions.read_auction),
-    _route("/auctions", auctions.create_auction, "POST"),
+    _route("/auctions", batches.create, "POST"),
     _route("/auctions", auctions.list_auctions),
     _route("/me/standings", me.standings),
     _route("/me/stream", me.stream),

@@ -1,14 +1,14 @@
 """The command line's two ways to a service: over HTTP, or straight to the store.
 
-Both offer the same: create, bid, price, watch. What the service refuses is a `ClientError` with its sentence.
+Both offer the same: create, bid, act, export, price, watch. What the service refuses is a `ClientError` with its sentence.
 """
 
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -16,12 +16,15 @@ import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction import ActKind, Seen, State
+from sse_auction.batches import Batch, OtherBatch, Taken, name_of
 from sse_auction.checks import WRONG, act_of, checked, path_of
 from sse_auction.creating import create_once
 from sse_auction.decisions import Created, Refused
 from sse_auction.deletion import Deletion
 from sse_auction.erasure import Erasure
 from sse_auction.export import Format
+from sse_auction.link import StoreError
+from sse_auction.lots import Lot
 from sse_auction.outbox import Message, Outbox
 from sse_auction.refusals import explain, explain_not_created, subject_of
 from sse_auction.service import Service, running_service
@@ -37,6 +40,7 @@ from sse_auction.wire import (
     ProblemReply,
     ReasonRequest,
     TermsReply,
+    encode,
     new_auction,
     to_builtins,
 )
@@ -45,10 +49,32 @@ _T = TypeVar("_T")
 
 _SILENCE_SECONDS = 45.0  # three heartbeats: then the line is dead
 _RECONNECT_SECONDS = 3.0
+_BATCH_SECONDS = 120.0  # of a hundred thousand auctions
+_SEND_AGAIN = "the same command again creates all of them, or shows them if they are created by now"
 
 
 class ClientError(Exception):
     """What the service refused, or why it could not be asked; the message is a sentence."""
+
+
+class NothingCreated(ClientError):
+    """Auctions that were refused as a whole; the message has a line for each that is in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedAll:
+    """The auctions of a file. `before`: an earlier request with the same key had created them."""
+
+    made: list[AuctionReply]
+    before: bool
+    missing: list[str]  # what another program wrote under the guid of one of them, in that very second
+
+    def take(self, line: bytes) -> None:
+        """What a line of the service's answer says."""
+        try:
+            self.made.append(msgspec.json.decode(line, type=AuctionReply))
+        except msgspec.ValidationError:
+            self.missing.append(msgspec.json.decode(line, type=ProblemReply).detail)
 
 
 class Client(Protocol):
@@ -56,6 +82,9 @@ class Client(Protocol):
 
     async def create(self, request: CreateRequest, guid: str | None, key: str | None = None) -> AuctionReply:
         """Without a guid the auction gets one; with a key, the same request creates one auction."""
+
+    async def create_all(self, lots: Sequence[Lot], key: str, advance: Callable[[], None]) -> "CreatedAll":
+        """Create all or none, once for a key; `advance` is called for each. `NothingCreated` says what is in the way."""
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
@@ -67,9 +96,6 @@ class Client(Protocol):
 
     def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
         """Pieces of the log, for its user to close."""
-
-    async def exists(self, guid: str) -> bool:
-        """Whether there is such an auction, plain or recorded."""
 
     async def price(self, guid: str) -> State: ...
 
@@ -97,6 +123,37 @@ class StoreClient:
         if isinstance(result, Created):
             return AuctionReply(TermsReply.of(result.terms), result.state)
         raise ClientError(explain_not_created(new.guid, new.closes_at, result)[1])
+
+    async def create_all(self, lots: Sequence[Lot], key: str, advance: Callable[[], None]) -> CreatedAll:
+        batch = Batch(name_of("command line", key), lots, self._actor)
+        try:
+            before, results = await self._service.batches.create(batch)
+        except Taken as error:
+            raise NothingCreated(str(error)) from None
+        except OtherBatch:
+            raise ClientError("this key was used for other auctions; use a new one") from None
+        except StoreError as error:
+            raise ClientError(f"{error}; {_SEND_AGAIN}") from None
+        done = CreatedAll([], before, [])
+
+        async def carry_out() -> None:
+            async with aclosing(results):
+                async for result in results:
+                    advance()
+                    if isinstance(result, Created):
+                        done.made.append(AuctionReply(TermsReply.of(result.terms), result.state))
+                    else:
+                        done.missing.append(explain_not_created("", 0, result)[1])
+
+        carrying_out = asyncio.create_task(carry_out())
+        try:
+            await asyncio.shield(carrying_out)
+        except asyncio.CancelledError:  # it is decided: Ctrl-C comes too late, and two seconds are no long wait
+            await carrying_out
+            raise
+        except StoreError as error:
+            raise ClientError(f"{error}; {_SEND_AGAIN}") from None
+        return done
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         store = self._service.store
@@ -153,9 +210,6 @@ class StoreClient:
             raise ClientError(f"auction {retry!r} has no dead letters")
         return await outbox.dead_letters()
 
-    async def exists(self, guid: str) -> bool:
-        return (await self._service.store.read(guid)).exists
-
     async def verify(self, guid: str) -> list[str]:
         """What the store has otherwise than the log says."""
         result = await self._service.log.verify(guid)
@@ -206,6 +260,29 @@ class HttpClient:
         body = to_builtins(request) | ({"guid": guid} if guid else {})
         return await self._ask(AuctionReply, "POST", "/auctions", json=body, headers=_key_header(key))
 
+    async def create_all(self, lots: Sequence[Lot], key: str, advance: Callable[[], None]) -> CreatedAll:
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": key}
+        timeout = httpx.Timeout(10.0, read=_BATCH_SECONDS, write=_BATCH_SECONDS)
+        request = self._http.build_request("POST", "/auctions", content=_lines(lots), headers=headers, timeout=timeout)
+        done = CreatedAll([], False, [])
+        try:
+            response = await self._http.send(request, stream=True)
+            async with aclosing(response):
+                if response.status_code != 201:
+                    said = _refusal(response.status_code, await response.aread())
+                    if response.status_code in (409, 422):
+                        raise NothingCreated(said)
+                    raise ClientError(f"{said}; {_SEND_AGAIN}" if response.is_server_error else said)
+                rest = b""
+                async for piece in response.aiter_bytes():
+                    *lines, rest = (rest + piece).split(b"\n")  # httpx's own lines end at U+2028 too
+                    for line in lines:
+                        done.take(line)
+                        advance()
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            raise ClientError(f"{self._no_answer(error)}; {_SEND_AGAIN}") from None
+        return replace(done, before=response.headers.get("idempotent-replayed") == "true")
+
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         body = to_builtins(request)
         return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=body, headers=_key_header(key))
@@ -229,15 +306,6 @@ class HttpClient:
                     yield piece
         except httpx.HTTPError as error:
             raise ClientError(f"{self._no_answer(error)}; what was written is not complete") from None
-
-    async def exists(self, guid: str) -> bool:
-        try:
-            response = await self._http.get(f"/auctions/{guid}/price")
-        except httpx.HTTPError as error:
-            raise ClientError(self._no_answer(error)) from None
-        if response.status_code not in (200, 404):
-            raise ClientError(_refusal(response.status_code, response.content))
-        return response.status_code == 200
 
     async def price(self, guid: str) -> State:
         return await self._ask(State, "GET", f"/auctions/{guid}/price")
@@ -300,6 +368,15 @@ class HttpClient:
 
 def _key_header(key: str | None) -> dict[str, str]:
     return {"Idempotency-Key": key} if key else {}
+
+
+def _lines(lots: Sequence[Lot]) -> bytes:
+    """A line of JSON for each, at the place that it has in its file, for the service tells what is wrong by line."""
+    lines: list[bytes] = []
+    for lot in lots:
+        lines += [b""] * (lot.line - 1 - len(lines))
+        lines.append(encode(lot.request))
+    return b"\n".join(lines)
 
 
 def _refusal(status: int, body: bytes) -> str:

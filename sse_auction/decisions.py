@@ -60,7 +60,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class NotCreated:
-    """An auction that was not recorded: its guid is taken, its closing time is past, or its key was for another one."""
+    """An auction that was not recorded: its guid is taken or held, its closing is past, or its key was another's."""
 
-    reason: Literal["exists", "past", "key_reused"]
+    reason: Literal["exists", "held", "past", "key_reused"]
     now: int = 0

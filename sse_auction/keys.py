@@ -10,6 +10,7 @@ WEBHOOKS = "sse-auction:webhooks"  # what is to be told to others: `events`, or 
 SENDER = "sse-auction:sender"  # the lease of the one process that tells others
 OUTBOXES = "sse-auction:outboxes"  # set: guids of auctions that have something to tell
 DEAD = "sse-auction:dead"  # set: guids of auctions of which something could not be told
+BATCHES = "sse-auction:batches"  # sorted set: names of batches that may have to be carried out, by when they began
 DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
 
 _PRICE_PREFIX = "AuctionMaxPrice-"
@@ -90,6 +91,26 @@ def answers(guid: str) -> tuple[str, str]:
 def claim(actor: str, idempotency_key: str) -> str:
     """String with a TTL: which auction an operator's request with this key creates, and what that request was."""
     return f"sse-auction:claim:{_digest(actor, idempotency_key)}"
+
+
+def held(guid: str) -> str:
+    """String with a TTL: the name of the batch that is about to create this auction."""
+    return _of_auction(guid, "held")
+
+
+def decided(batch: str) -> str:
+    """String: that the batch is to be created, from which list, and a hash of what is in it."""
+    return f"{{sse-auction:batch:{batch}}}:decided"
+
+
+def staged(batch: str, attempt: str) -> str:
+    """List: what is to be created, a JSON object each."""
+    return f"{{sse-auction:batch:{batch}}}:lots:{attempt}"
+
+
+def batch_lease(batch: str) -> str:
+    """The lease of the one process that carries the batch out."""
+    return f"{{sse-auction:batch:{batch}}}:lease"
 
 
 def guid_of(key: bytes) -> str | None:

@@ -38,6 +38,7 @@ _TEXTS = {
 
 _NOT_CREATED = {
     "exists": ("exists", "auction {guid!r} exists already and was left as it is"),
+    "held": ("exists", "auction {guid!r} is being created by somebody else just now"),
     "past": ("invalid", "closes_at {closes_at} is not in the future: it is {now} now"),
     "key_reused": ("invalid", "this Idempotency-Key was used for another auction; use a new one"),
 }

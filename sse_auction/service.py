@@ -20,6 +20,7 @@ from typing import Any
 
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Tokens, secret_of
+from sse_auction.batches import Batches
 from sse_auction.demo import Demo
 from sse_auction.embedded import EmbeddedStore, embedded_store
 from sse_auction.facts import StoreFacts
@@ -92,6 +93,7 @@ class Service:
         self.polls = Gate(POLLS_PER_TURN, MOST_WAITING_POLLS)
         self.store = Store(url, settings.store_timeout_seconds, self._facts, settings.currency, settings.reopen_hours)
         self.log = AuctionLog(self.store)
+        self.batches = Batches(self.store, settings.currency)
         self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)
         self.hub = Hub(
             self.mirror,
@@ -116,6 +118,7 @@ class Service:
         self._own("hub", self.hub.run())
         self._own("settling", settle_always(self.store))
         self._own("catalogue", self.store.catalogue.keep())
+        self._own("batches", self.batches.run())
         self._own("vital signs", self._watch_vital_signs())
         webhooks = self._webhooks() if is_server else None
         try:

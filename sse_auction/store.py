@@ -249,11 +249,18 @@ class Store:
         return reply
 
     async def create(
-        self, new: NewAuction, actor: str = "", *, idempotency_key: str | None = None, request: str = ""
+        self,
+        new: NewAuction,
+        actor: str = "",
+        *,
+        idempotency_key: str | None = None,
+        request: str = "",
+        batch: str = "",
     ) -> Created | NotCreated:
         """Record a new auction; an existing one, plain or recorded, is left untouched.
 
-        With a key, the answer to this `request` (a hash) is remembered, and given again; see `creating`.
+        With a key, the answer to this `request` (a hash) is remembered, and given again; see `creating`. One of a
+        `batch` may be created again, and is then told as it is; see `batches`.
         """
         soft = new.soft_close
         fields = {
@@ -265,14 +272,14 @@ class Store:
         }  # fmt: skip
         arguments = (
             *self._shared_arguments(new.currency), new.guid, _or_empty(new.opens_at), actor, new.seller or "",
-            _or_empty(new.reserve), encode(new.priority).decode(), _life_of_answer(idempotency_key), request,
+            _or_empty(new.reserve), encode(new.priority).decode(), _life_of_answer(idempotency_key), request, batch,
             *(str(part) for field in fields.items() for part in field),
         )  # fmt: skip
         answer_key = keys.created(new.guid, actor, idempotency_key)
-        script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE, answer_key)
+        script_keys = (*_keys_of_decisions(new.guid), keys.INDEX, keys.DUE, answer_key, keys.held(new.guid))
         match await self._decide(self._create_script, script_keys, arguments):
-            case [b"created", replayed, now, _, _, _, _, *values]:
-                terms, state = self._terms_and_state(new.guid, replayed, now, b"", values)
+            case [b"created", replayed, now, price, _, _, _, *values]:
+                terms, state = self._terms_and_state(new.guid, replayed, now, price, values)
                 if replayed != b"1":  # that says how it was then, and all of it has been said
                     await self.catalogue.note(terms, state)
                 return Created(terms, state, replayed == b"1")
@@ -280,6 +287,8 @@ class Store:
                 return NotCreated("key_reused")
             case [b"exists", now]:
                 return NotCreated("exists", int(now))
+            case [b"held", now]:
+                return NotCreated("held", int(now))
             case [b"past", now]:
                 return NotCreated("past", int(now))
             case reply:

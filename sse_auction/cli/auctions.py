@@ -6,6 +6,7 @@ an auction allows is decided there; here only wrong usage is told.
 
 import sys
 from contextlib import aclosing
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ from sse_auction.cli.options import (
     run,
     service_options,
 )
-from sse_auction.client import Client, ClientError
-from sse_auction.link import StoreError
+from sse_auction.client import Client, ClientError, CreatedAll, NothingCreated
 from sse_auction.settings import Settings
 from sse_auction.terminal import describe, progress, show_live
 from sse_auction.texts import check_key
@@ -72,10 +72,10 @@ def create(
 ) -> None:  # fmt: skip
     """Create an auction with TITLE, or all those of a file."""
     if file is not None:
-        given = [name for name in ("title", "guid", "key", *terms) if _is_given(context, name)]
+        given = [name for name in ("title", "guid", *terms) if _is_given(context, name)]
         if given:
             raise click.UsageError(f"--from takes all terms from the file, so leave out {', '.join(given)}.")
-        _create_all(file, url, token, user, as_json)
+        _create_all(file, key, url, token, user, as_json)
         return
     missing = {"TITLE": title, "--start-price": terms["start_price"], "--closes": terms["closes_at"]}
     if absent := [name for name, value in missing.items() if value is None]:
@@ -89,36 +89,43 @@ def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def _create_all(file: Path, url: str | None, token: str | None, user: str, as_json: bool) -> None:
+def _create_all(
+    file: Path, key: str | None, url: str | None, token: str | None, user: str, as_json: bool
+) -> None:  # fmt: skip
+    data, wanted = _read(file)
+    key = key or f"file-{blake2s(data).hexdigest()}"
+
+    async def make(client: Client) -> CreatedAll:
+        with progress(len(wanted)) as advance:
+            return await client.create_all(wanted, key, advance)
+
+    try:
+        done = run(url, token, make, user=user)
+    except NothingCreated as error:
+        raise ClientError(f"{file} cannot be taken, and nothing was created:\n{error}") from None
+    for made in done.made:
+        click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
+    if done.before:
+        click.echo(f"sse-auction: {file} was taken before, and nothing new was created; --key takes it again", err=True)
+    if done.missing:
+        raise ClientError(f"all but {len(done.missing)} were created: {'; '.join(done.missing)}")
+
+
+def _read(file: Path) -> tuple[bytes, list[lots.Lot]]:
+    """The bytes of a file, and its auctions."""
     kind = file.suffix.lower()
     if kind not in (".csv", ".ndjson"):
         raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")
     try:
-        text = lots.read_text(file.read_bytes())
-        wanted = lots.read_lots(text, is_csv=kind == ".csv", currency=Settings.from_environment().currency)
+        data = file.read_bytes()
+        currency = Settings.from_environment().currency
+        return data, lots.read_lots(lots.read_text(data), is_csv=kind == ".csv", currency=currency)
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from None
     except lots.WrongEncoding as error:
         raise ClientError(f"{file} cannot be taken, and nothing was created: {error}; save it as UTF-8") from None
     except lots.WrongLots as error:
         raise ClientError(f"{file} cannot be taken, and nothing was created:\n{error}") from None
-
-    async def make(client: Client) -> None:
-        there = [lot for lot in wanted if lot.request.guid and await client.exists(lot.guid)]
-        taken = [f"line {lot.line}: auction {lot.guid!r} exists already" for lot in there]
-        if taken:
-            raise ClientError(f"{file} cannot be taken, and nothing was created:\n" + "\n".join(taken))
-        with progress(len(wanted)) as advance:
-            for number, lot in enumerate(wanted):
-                try:
-                    made = await client.create(lot.request, lot.guid)
-                except (ClientError, StoreError) as error:
-                    done = f"the {number} before it were created" if number else "nothing was created"
-                    raise ClientError(f"{file} line {lot.line}: {error}; {done}") from None
-                advance()
-                click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
-
-    run(url, token, make, user=user)
 
 
 @click.command(cls=AuctionCommand)

@@ -101,7 +101,7 @@ async def _bid(request: Request) -> tuple[Response, str]:
     service = service_of(request)
     _slow_down(service, identity)
     wanted = await body_of(request, BidRequest)
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     currency = await service.store.currency_of(guid)
     if isinstance(currency, Refused):
         raise refusal(guid, wanted.shown, currency)
@@ -127,7 +127,8 @@ def _slow_down(service: Service, identity: Identity) -> None:
         raise Problem("rate_limited", f"you bid more than {limit:g} times a second; wait", retry_after=math.ceil(wait))
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """The key by which a request that is sent again is known."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -201,7 +202,7 @@ async def create_auction(request: Request) -> Response:
         new = new_auction(wanted, guid, service.settings.currency)
     except AmountError as error:
         raise Problem("invalid", str(error)) from None
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     result = await create_once(service.store, new, operator.subject, key, is_named=wanted.guid is not None)
     if isinstance(result, NotCreated):
         raise Problem(*explain_not_created(new.guid, new.closes_at, result))

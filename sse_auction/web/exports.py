@@ -23,14 +23,16 @@ PIECE_BYTES = 64 * 1024  # sent at once
 class Export(Response):
     """A body that is made while it is sent. When the store fails midway it is cut, and so does not look complete."""
 
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None], headers: dict[str, str]) -> None:
-        super().__init__(headers=headers)
+    def __init__(
+        self, first: bytes, rest: AsyncGenerator[bytes, None], headers: dict[str, str], status: int = 200
+    ) -> None:
+        super().__init__(status_code=status, headers=headers)
         del self.headers["content-length"]  # it is not known
         self._first = first
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         left = asyncio.create_task(_left(receive))  # nothing else tells: sending to nobody is no error
         try:
             piece = self._first
@@ -44,7 +46,7 @@ class Export(Response):
                         piece = b""
             await send({"type": "http.response.body", "body": piece})
         except StoreError as error:
-            log.error("an export was cut: %s", error)
+            log.error("a reply of many lines was cut: %s", error)
         finally:
             left.cancel()
             await self._rest.aclose()

@@ -52,6 +52,7 @@ class Operation:
     token: bool = False
     body: type | None = None
     parameters: tuple[dict[str, Any], ...] = field(default=())
+    many: str = ""  # the media type of many bodies, and of their replies
 
 
 def _parameter(name: str, where: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -120,8 +121,9 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "post", "/auctions", "Record a new auction (operators)", {201: ("It is recorded", AuctionReply)},
-        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,),
+        "post", "/auctions", "Record a new auction; or all of many, or none, a line each (operators)",
+        {201: ("It is recorded; of many a line each, in their order", AuctionReply)},
+        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,), many="application/x-ndjson",
     ),
     Operation(
         "get", "/auctions/{guid}", "One auction's terms and state; with an operator's token also `unpaid`",
@@ -203,7 +205,7 @@ _PROBLEMS = {
     403: "The token is not good for this",
     404: "There is no such thing",
     409: "The auction's state does not allow it; the state comes along",
-    413: "The body is larger than 16 KB",
+    413: "The body is larger than 16 KB, or 32 MB of many auctions",
     422: "The request is wrong, and the detail says where",
     429: "Too often; Retry-After says when again",
     503: "The store does not answer, or too much is asked at once; Retry-After says when again",
@@ -260,6 +262,9 @@ def _describe(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         schema = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.many:
+        for each in (described["requestBody"], replies["201"]):
+            each["content"][operation.many] = {"schema": {"type": "string"}}
     if operation.token:
         described["security"] = [{"token": []}]
     return described

@@ -10,6 +10,7 @@ from sse_auction import wire
 from sse_auction.auction import RESERVED_GUIDS, is_guid
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Identity, InvalidToken, Tokens
+from sse_auction.batches import Batches
 from sse_auction.gate import Gate
 from sse_auction.hub import Hub
 from sse_auction.mirror import Mirror
@@ -31,6 +32,7 @@ class Service(Protocol):
     tokens: Tokens
     store: Store
     log: AuctionLog
+    batches: Batches
     mirror: Mirror
     hub: Hub
     bid_rate: RateLimit
@@ -130,7 +132,7 @@ def whole_number(request: Request, name: str, default: int, least: int, most: in
 
 async def body_of(request: Request, shape: type[_T]) -> _T:
     """The JSON body as `shape`; of a wrong one, msgspec names the place."""
-    body = await _whole_body(request)
+    body = await whole_body(request, MAX_BODY_BYTES)
     try:
         return wire.decode(body, shape)
     except WrongText as error:
@@ -141,16 +143,19 @@ async def body_of(request: Request, shape: type[_T]) -> _T:
         raise Problem("invalid", f"the body is not JSON: {error}") from None
 
 
-async def _whole_body(request: Request) -> bytes:
+async def whole_body(request: Request, most_bytes: int) -> bytes:
+    """The body as it came."""
     # Starlette's own limit answers in plain text, where everybody reads problem documents.
-    body = b""
+    parts: list[bytes] = []
+    size = 0
     more = True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise Problem("invalid", "the connection was lost before the body had come")
-        body += message.get("body", b"")
+        parts.append(message.get("body", b""))
         more = message.get("more_body", False)
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem("too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
-    return body
+        size += len(parts[-1])
+        if size > most_bytes:
+            raise Problem("too_large", f"the body is larger than {most_bytes} bytes")
+    return b"".join(parts)

@@ -1,0 +1,67 @@
+"""New auctions over HTTP: one as JSON, or many at once as lines of JSON, of which all are created or none."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sse_auction.batches import Batch, OtherBatch, Taken, name_of
+from sse_auction.decisions import Created, NotCreated
+from sse_auction.lots import WrongEncoding, WrongLots, read_lots, read_text
+from sse_auction.refusals import explain_not_created
+from sse_auction.web.auctions import create_auction, idempotency_key
+from sse_auction.web.exports import Export
+from sse_auction.web.problems import Problem
+from sse_auction.web.requests import admit, header_of, operator_of, service_of, whole_body
+from sse_auction.wire import AuctionReply, ProblemReply, TermsReply, encode
+
+MEDIA_TYPE = "application/x-ndjson"
+MAX_BATCH_BYTES = 32 * 1024 * 1024  # some 100,000 auctions; an operator's, who can fill the store anyway
+
+
+async def create(request: Request) -> Response:
+    """Record a new auction, or all those of a body of many lines; only for operators."""
+    operator = operator_of(request)
+    if header_of(request, b"content-type").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        return await create_auction(request)
+    key = idempotency_key(request)
+    service = service_of(request)
+    body = await whole_body(request, MAX_BATCH_BYTES)
+    try:
+        # In a thread: thousands of lines take a second, in which bids must go on.
+        lots = await asyncio.to_thread(
+            lambda: read_lots(read_text(body), is_csv=False, currency=service.settings.currency)
+        )
+        for lot in lots:
+            admit(operator, lot.guid)
+        batch = Batch(name_of(operator.subject, key), lots, operator.subject)
+        replayed, results = await service.batches.create(batch)
+    except WrongEncoding as error:
+        raise Problem("invalid", f"the body cannot be taken: {error}") from None
+    except WrongLots as error:
+        raise Problem("invalid", str(error)) from None
+    except Taken as error:
+        raise Problem("exists", str(error)) from None
+    except OtherBatch:
+        raise Problem("invalid", "this Idempotency-Key was used for other auctions; use a new one") from None
+    headers = {"content-type": MEDIA_TYPE, "cache-control": "no-cache"}
+    if replayed:
+        headers["idempotent-replayed"] = "true"
+    return Export(b"", _lines(results), headers, status=201)
+
+
+async def _lines(results: AsyncGenerator[Created | NotCreated, None]) -> AsyncGenerator[bytes, None]:
+    """A line of JSON for each auction."""
+    try:
+        async for result in results:
+            yield encode(_reply(result)) + b"\n"
+    finally:
+        await results.aclose()
+
+
+def _reply(result: Created | NotCreated) -> AuctionReply | ProblemReply:
+    if isinstance(result, Created):
+        return AuctionReply(TermsReply.of(result.terms), result.state)
+    code, sentence = explain_not_created("", 0, result)  # its guid was taken by who writes into the store himself
+    return ProblemReply(status=409, title="Conflict", detail=sentence, code=code)
