@@ -1,6 +1,6 @@
 """The command line's two ways to a service: over HTTP, or straight to the store.
 
-Both offer the same: create, bid, act, export, price, watch. What the service refuses is a `ClientError` with its sentence.
+Both offer the same: create, bid, act, export, price, watch. What is refused is a `ClientError` with its sentence.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Client(Protocol):
         """Without a guid the auction gets one; with a key, the same request creates one auction."""
 
     async def create_all(self, lots: Sequence[Lot], key: str, advance: Callable[[], None]) -> "CreatedAll":
-        """Create all or none, once for a key; `advance` is called for each. `NothingCreated` says what is in the way."""
+        """Create all or none, once for a key; `advance` is called for each. Raises: `NothingCreated`."""
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 

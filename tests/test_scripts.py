@@ -23,7 +23,7 @@ from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftClos
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(auction_module.__file__).parent / "lua"
-PARTS = ("common", "recount", "lease", "told")  # that decide nothing by themselves
+PARTS = ("common", "recount", "lease", "told", "decide")  # that decide nothing by themselves
 NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in PARTS)  # those that decide
 COUNTER = "the-branches-that-were-executed"
 
@@ -153,11 +153,12 @@ class Walk:
     async def create(self, **terms: Any) -> str:
         self._number += 1
         self._guid = terms.pop("guid", f"a{self._number}")
+        batch = terms.pop("batch", "")
         once = {"idempotency_key": terms.pop("key", None), "request": terms.pop("request", "")}
         usual = {"title": "x", "start_price": "10", "closes_at": now_ms() + 3_600_000, "currency": "USD"}
         new = new_auction(CreateRequest(**{**usual, **terms}), self._guid, "USD")
         self._currency = new.currency
-        await self._store.create(new, "me", **once)
+        await self._store.create(new, "me", batch=batch, **once)
         return self._guid
 
     async def bid(self, bidder: str, amount: int | None, kind: Any = "price", **options: Any) -> None:
@@ -198,6 +199,11 @@ class Walk:
         guid = await self.create(seller="sam", reserve="80", priority=["pia"])
         await self.create(guid=guid)
         await self.create(closes_at=5)
+        for batch in ("b", "b", "another"):
+            await self.create(guid="many", batch=batch, closes_at=5)
+        with self._process.client() as client:
+            client.set("{AuctionMaxPrice-held}:held", "b")
+        await self.create(guid="held")
         for request in ("one", "one", "another"):
             await self.create(guid="once", key="k", request=request)
         await self.create(opens_at=now_ms() + 10**6)
@@ -461,7 +467,7 @@ def used(text: str, kind: str) -> set[int]:
     return {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", code)}
 
 
-@pytest.mark.parametrize("name", ["common", "lease", "told", *NAMES])
+@pytest.mark.parametrize("name", ["common", "lease", "told", "decide", *NAMES])
 def test_a_header_describes_what_its_script_uses(name: str) -> None:
     text = (LUA / f"{name}.lua").read_text()
     keys, arguments = used(text, "KEYS"), used(text, "ARGV")
@@ -471,11 +477,11 @@ def test_a_header_describes_what_its_script_uses(name: str) -> None:
         assert described(text, "ARGV") == arguments | {2, 3} == {1, 2, 3, 4}
         return
     assert keys == described(text, "KEYS")
-    if name in ("lease", "told"):
+    if name in ("lease", "told", "decide"):
         assert arguments == described(text, "ARGV")
         return
     assert arguments - {1, 2, 3, 4} <= described(text, "ARGV")
-    assert described(text, "ARGV") - arguments <= {13}, "from 13 on a loop takes them"
+    assert described(text, "ARGV") - arguments <= {14}, "from 14 on a loop takes them"
 
 
 def verdicts_of(name: str) -> set[str]:

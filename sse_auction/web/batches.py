@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from sse_auction.batches import Batch, OtherBatch, Taken, name_of
 from sse_auction.decisions import Created, NotCreated
-from sse_auction.lots import WrongEncoding, WrongLots, read_lots, read_text
+from sse_auction.lots import Lot, WrongEncoding, WrongLots, read_lots, read_text
 from sse_auction.refusals import explain_not_created
 from sse_auction.web.auctions import create_auction, idempotency_key
 from sse_auction.web.exports import Export
@@ -29,10 +29,7 @@ async def create(request: Request) -> Response:
     service = service_of(request)
     body = await whole_body(request, MAX_BATCH_BYTES)
     try:
-        # In a thread: thousands of lines take a second, in which bids must go on.
-        lots = await asyncio.to_thread(
-            lambda: read_lots(read_text(body), is_csv=False, currency=service.settings.currency)
-        )
+        lots = await asyncio.to_thread(_lots, body, service.settings.currency)  # it may take a second; bids go on
         for lot in lots:
             admit(operator, lot.guid)
         batch = Batch(name_of(operator.subject, key), lots, operator.subject)
@@ -49,6 +46,10 @@ async def create(request: Request) -> Response:
     if replayed:
         headers["idempotent-replayed"] = "true"
     return Export(b"", _lines(results), headers, status=201)
+
+
+def _lots(body: bytes, currency: str) -> list[Lot]:
+    return read_lots(read_text(body), is_csv=False, currency=currency)
 
 
 async def _lines(results: AsyncGenerator[Created | NotCreated, None]) -> AsyncGenerator[bytes, None]:
