@@ -202,7 +202,7 @@ def test_of_two_files_with_an_auction_in_common_one_is_taken(
 
 def test_a_guid_that_is_held_is_nobody_elses(service: Server, valkey: StoreProcess, guid: str, directory: Path) -> None:
     with valkey.client() as client:
-        client.set(f"{{AuctionMaxPrice-{guid}}}:held", "another batch", px=PATIENCE_SECONDS * 1000)
+        client.set(f"{{AuctionMaxPrice-{guid}}}:held", "another batch", px=20_000)
     body = {"guid": guid, "title": "x", "start_price": "1", "closes_at": now_ms() + 10**6}
     refused = httpx.post(f"{service.url}/auctions", json=body, headers=OPERATOR)
     assert (refused.status_code, problem(refused)["code"]) == (409, "exists")

@@ -106,7 +106,7 @@ def test_another_encoding_is_told_in_one_sentence(directory: Path, data: bytes, 
 @pytest.mark.parametrize("name", ["LOTS.CSV", "Lots.Csv", "LOTS.NDJSON"])
 def test_the_end_of_a_name_may_be_in_upper_case(valkey: StoreProcess, directory: Path, name: str) -> None:
     path = directory / name
-    csv = "title,start_price,closes_at\r\nDesk,1.00,+1h\r\n"
+    csv = "title,start_price,closes_at\r\nDesk,1.00,+1h\r\n" + "\r\n" * (name == "Lots.Csv")
     line = json.dumps({"title": "Desk", "start_price": "1", "closes_at": now_ms() + 10**7}) + "\r\n"
     path.write_bytes((line if "NDJSON" in name else csv).encode())
     told = run_command("create", "--from", str(path), REDIS_URL=valkey.url)
