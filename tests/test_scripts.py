@@ -392,8 +392,8 @@ class Walk:
             assert (await self._erasure.erase(bidder, "me", "because")).auctions == 1
         await self._deletion.delete(guid, "me", "because")
         with self._process.client() as client:
-            client.xadd(keys.outbox(guid), {"event": "won", "at": "1", "rev": "1", "bidder": "dan"})
-        assert (await self._erasure.erase("dan", "me", "because")).auctions == 1
+            client.xadd(keys.outbox(guid), {"event": "won", "at": "1", "rev": "1", "bidder": "dora"})
+        assert (await self._erasure.erase("dora", "me", "because")).auctions == 1
         await self.create()
         with suppress(StoreUnavailable):
             await self._store.decide(self._deletion.script, self._guid, "EUR", ["me", "x"], keys.dead(self._guid))
