@@ -393,6 +393,7 @@ class Walk:
         await self._deletion.delete(guid, "me", "because")
         with self._process.client() as client:
             client.xadd(keys.outbox(guid), {"event": "won", "at": "1", "rev": "1", "bidder": "dora"})
+            client.sadd(keys.OUTBOXES, guid)
         assert (await self._erasure.erase("dora", "me", "because")).auctions == 1
         await self.create()
         with suppress(StoreUnavailable):
