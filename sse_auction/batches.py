@@ -28,7 +28,7 @@ from sse_auction.wire import CreateRequest, encode, new_auction
 log = logging.getLogger(__name__)
 
 STAGED_LIFE_MS = 15 * 60_000  # of what was written down and never decided
-HELD_LIFE_MS = 60_000  # of a guid; from the first hold to the last auction it takes some seconds
+HELD_LIFE_MS = 5 * 60_000  # of a guid; 100,000 auctions take a minute or two from the first hold to the last one
 REMEMBERED_MS = 24 * 3600_000  # how long the same batch sent again is known, as an idempotency key of a bid
 LEASE_SECONDS = 2.0  # after which another process goes on with what a dead one has begun
 LOOK_SECONDS = 0.5
