@@ -130,8 +130,8 @@ def store_process(kind: str, directory: Path, *options: str) -> StoreProcess:
 @contextmanager
 def running_store(kind: str, directory: Path, *options: str) -> Iterator[StoreProcess]:
     store = store_process(kind, directory, *options)
-    store.start()
     try:
+        store.start()
         yield store
     finally:
         store.stop()
@@ -244,8 +244,8 @@ def server_process(directory: Path, kind: str = "serve", **environment: str) -> 
 @contextmanager
 def running_server(directory: Path, kind: str = "serve", **environment: str) -> Iterator[Server]:
     server = server_process(directory, kind, **environment)
-    server.start()
     try:
+        server.start()
         yield server
         assert "Traceback" not in server.log(), server.log()
     finally:
