@@ -6,7 +6,7 @@ created a moment ago.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,6 +237,16 @@ def test_what_opens_at_once_is_open_however_far_away_the_store_is(
     run(look())
 
 
+async def shown_by_stream(server: Server, guid: str) -> str:
+    """The first status that is not `upcoming`, or `upcoming` where a busy service ended the stream before."""
+    with suppress(StopAsyncIteration):
+        async with open_stream(stream_url(server, guid)) as stream:
+            while (status := (await stream.next("price")).data["status"]) == "upcoming":
+                pass
+            return str(status)
+    return "upcoming"
+
+
 @pytest.mark.parametrize("line", [{"there": 0.3}, {"back": 0.3}])
 def test_nothing_is_shown_open_before_it_takes_bids(
     valkey: StoreProcess, service: Server, directory: Path, guid: str, run: Callable[..., Any], line: dict[str, float]
@@ -249,9 +259,8 @@ def test_nothing_is_shown_open_before_it_takes_bids(
                 opens_at = now_ms() + 1000
                 await asyncio.to_thread(create, service, name, opens_at=opens_at)
                 if number % 2:
-                    async with open_stream(stream_url(server, name)) as stream:
-                        while (await stream.next("price")).data["status"] == "upcoming":
-                            pass
+                    while await shown_by_stream(server, name) == "upcoming":
+                        pass
                 else:
                     while (await client.get(f"{server.url}/auctions/{name}/price")).json()["status"] == "upcoming":
                         pass

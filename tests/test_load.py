@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from sse_auction.auction import State
@@ -21,6 +21,7 @@ from sse_auction.load.bidding import due_moments
 from sse_auction.load.figures import ANSWER_SECONDS, Ledger, Lot, Summary, View, percentile, summary
 from sse_auction.load.report import Bids, Bounds, Report, Streams, client_limits, judged
 from tests.harness import PATIENCE_SECONDS, SECRET, TOKENS, Server, StoreProcess, create, running_server, until
+from tests.test_operators import act, done
 
 COMMAND = [sys.executable, "-m", "sse_auction", "load"]
 BRIEF = ["--ramp", "0.5", "--duration", "2", "--bids-per-second", "10"]
@@ -327,11 +328,15 @@ def test_at_the_top_of_what_can_be_bid_no_more_is_bid(service: Server, guid: str
 
 
 def test_an_auction_that_closes_ends_its_streams_for_good(service: Server, guid: str) -> None:
-    create(service, guid, closes_at=int(time.time() * 1000) + 3000)
+    create(service, guid)
     arguments = [service.url, "--guid", guid, "--streams", "2", "--bidders", "2", "--json"]
-    code, out, _ = load(*arguments, "--ramp", "0", "--duration", "5", "--max-errors", "0")
+    with loading(*arguments, "--ramp", "0", "--duration", "6", "--max-errors", "0") as process:
+        until(lambda: service.metric("sse_auction_streams") == 2, "the streams")
+        until(lambda: httpx.get(f"{service.url}/auctions/{guid}/price").json()["bids"], "a bid")
+        done(act(service, guid, "close"))
+        out, _ = process.communicate(timeout=2 * PATIENCE_SECONDS)
     report = json.loads(out)
-    assert (code, report["streams"]["ends"], report["streams"]["drops"]) == (0, {"closed": 2}, 0)
+    assert (process.returncode, report["streams"]["ends"], report["streams"]["drops"]) == (0, {"closed": 2}, 0)
     assert report["bids"]["accepted"] > 0
 
 

@@ -293,16 +293,16 @@ def test_a_held_poll_ends_when_its_poller_leaves(valkey: StoreProcess, directory
 
 
 def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+    valkey: StoreProcess, service: Server, directory: Path, guid: str, run: Callable[..., Any]
 ) -> None:
-    """With a pace of ten seconds, the process that the stream is watched by shows an old state for long."""
+    """With a pace of ten seconds, a process that watches shows what another one has decided late."""
 
     async def look(server: Server) -> None:
         create(server, guid)
         async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream, httpx.AsyncClient() as client:
             await stream.next()
             for who, price in (("ann", "10.00"), ("bob", "20.00"), ("ann", "30.00")):
-                reply = await asyncio.to_thread(bid, server, guid, who, price)
+                reply = await asyncio.to_thread(bid, service, guid, who, price)
             told = reply.json()["state"]
             url = f"{server.url}/auctions/{guid}/price"
             assert (await client.get(url)).json()["rev"] < told["rev"], "it is behind"
