@@ -242,7 +242,7 @@ def test_an_unknown_path(service: Server, path: str) -> None:
     ("path", "allowed"),
     [
         ("/auctions", {"GET", "HEAD", "POST"}),
-        ("/auctions/x", {"GET", "HEAD", "PATCH"}),
+        ("/auctions/x", {"GET", "HEAD", "PATCH", "DELETE"}),
         ("/auctions/x/pause", {"POST"}),
         ("/auctions/x/bids", {"GET", "HEAD", "POST"}),
         ("/auctions/x/price", {"GET", "HEAD"}),

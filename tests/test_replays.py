@@ -228,5 +228,3 @@ def test_the_command_line_creates_once_with_a_key(service: Server, valkey: Store
         assert output(run_command(*command, *options, **environment)) == first
         other = run_command(*command, "--seller", "sam", *options, **environment)
         assert "Idempotency-Key" in refusal(other)
-    wrong = run_command("create", "--from", __file__, "--key", "k", REDIS_URL=valkey.url)
-    assert (wrong.returncode, "leave out key" in wrong.stderr) == (2, True)
