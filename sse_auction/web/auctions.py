@@ -186,7 +186,10 @@ async def read_auction(request: Request) -> Response:
     if not record.exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
     terms = TermsReply.of(record.terms) if record.terms else None
-    unpaid = record.unpaid if record.terms and is_for_operator(request, guid) else UNSET
+    try:
+        unpaid = record.unpaid if record.terms and is_for_operator(request, guid) else UNSET
+    except Problem:  # a watcher's wrong token takes nothing away from it
+        unpaid = UNSET
     reply = AuctionReply(terms, service.store.state_of(record), unpaid)
     return json_reply(reply, headers=[(b"vary", b"authorization")])
 
