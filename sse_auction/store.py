@@ -135,7 +135,7 @@ class Store:
         self._outbox_changed = asyncio.Event()
         self._create_script, self._bid_script = Script("create"), Script("bid")
         self._act_script, self._settle_script = Script("act"), Script("settle")
-        self._settled_script = Script("settled", decides=False)
+        self._next_due_script = Script("next_due", decides=False)
         self.catalogue = Catalogue(self)
         self._void_script, self._correct_script = Script("void"), Script("correct")
         self._asked: dict[str, asyncio.Task[Update]] = {}  # reads that have not left yet
@@ -399,16 +399,20 @@ class Store:
             return 0.0
         return (found[len(due)][1] - now) / 1000 if len(due) < len(found) else math.inf
 
-    async def settle(self, guid: str, since: int | None = None) -> None:
+    async def settle(self, guid: str) -> None:
         """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once.
 
-        It is filed as what it is then, and made due again when time will next do something to it. One that is over
-        is no longer due, unless it has become so again after `since`.
+        It is filed as what it is then, and made due again when time will next do something to it.
         """
-        await self._settle_all({guid: since})
+        since: float | None = await self.link().call("ZSCORE", keys.DUE, guid)
+        await self._settle_all({guid: None if since is None else int(since)})
 
     async def _settle_all(self, due: Mapping[str, int | None]) -> None:
-        """The same for several. Those that fail stay due, and the first failure is raised when the others are done."""
+        """The same for several, by the moments since when they are due.
+
+        Those that fail stay due, and the first failure is raised when the others are done. What has become due at
+        another moment meanwhile stays so: somebody has decided something since, and this does not know of it.
+        """
         if not due:
             return
         link = self.link()
@@ -418,19 +422,15 @@ class Store:
         replies = {guid: reply for guid, reply in zip(due, results, strict=True) if isinstance(reply, list)}
         recorded = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
         await self.catalogue.file(*(self._terms_and_state(guid, r[1], r[2], r[3], r[7:]) for guid, r in recorded))
-        if later := [part for guid, reply in replies.items() if reply[0] for part in (reply[0], guid)]:
-            await link.call("ZADD", keys.DUE, *later)
-        await asyncio.gather(*(self._settled(guid, due[guid]) for guid, reply in replies.items() if not reply[0]))
+        await asyncio.gather(
+            *(
+                self._next_due_script.run(link, [keys.DUE], [guid, _or_empty(due[guid]), reply[0].decode()])
+                for guid, reply in replies.items()
+            )
+        )
         for error in results:
             if isinstance(error, BaseException):
                 raise error
-
-    async def _settled(self, guid: str, since: int | None) -> None:
-        """It is no longer due, unless it has become so again after `since`."""
-        if since is None:
-            await self.link().call("ZREM", keys.DUE, guid)
-        else:
-            await self._settled_script.run(self.link(), [keys.DUE], [guid, str(since)])
 
     async def _settle(self, guid: str) -> list[bytes]:
         """What settle.lua replies; the same without an auction that is recorded."""

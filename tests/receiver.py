@@ -67,7 +67,10 @@ def running_receiver() -> Iterator[Receiver]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class ReceivingServer(ThreadingHTTPServer):
+        request_queue_size = 128  # or a sender's connections, which come all at once, are made to wait for seconds
+
+    with ReceivingServer(("127.0.0.1", 0), Handler) as server:
         noted.url = f"http://127.0.0.1:{server.server_port}/hook"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

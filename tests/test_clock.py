@@ -29,6 +29,7 @@ from tests.harness import (
     server_process,
     stream_url,
 )
+from tests.links import slow_line
 
 SECOND_US = 1_000_000
 
@@ -187,24 +188,8 @@ async def behind_a_line(
     directory: Path, store: StoreProcess, *, there: float = 0.0, back: float = 0.0
 ) -> AsyncIterator[Server]:
     """The service on a store to which its mirror has so many seconds: on the way there, and on the way back."""
-
-    async def carry(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_slow: asyncio.Event, seconds: float
-    ) -> None:
-        while data := await reader.read(65_536):
-            if b"TRACKING" in data:
-                is_slow.set()
-            asyncio.get_running_loop().call_later(seconds if is_slow.is_set() else 0, writer.write, data)
-        writer.close()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        store_reader, store_writer = await asyncio.open_unix_connection(store.url.removeprefix("unix://"))
-        is_slow = asyncio.Event()
-        await asyncio.gather(carry(reader, store_writer, is_slow, there), carry(store_reader, writer, is_slow, back))
-
-    line = directory / "line.sock"
-    server = server_process(directory, REDIS_URL=f"unix://{line}")
-    async with await asyncio.start_unix_server(accept, str(line)):
+    async with slow_line(directory, store, there=there, back=back, after=b"TRACKING") as url:
+        server = server_process(directory, REDIS_URL=url)
         await asyncio.to_thread(server.start)
         try:
             yield server

@@ -19,6 +19,7 @@ from sse_auction.outbox import Message, Outbox
 from sse_auction.store import Store
 from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import Server, StoreProcess, create, now_ms, running_server, until
+from tests.links import slow_line
 from tests.receiver import Receiver, hooked
 from tests.test_cli import COMMAND, run_command
 from tests.test_operators import act, done
@@ -162,11 +163,11 @@ def test_the_sender_says_it_again_when_it_is_lost_and_the_latest_sender_decides_
 
 
 @asynccontextmanager
-async def connected(process: StoreProcess) -> Any:
-    """The store as a process has it that has just come, and its outboxes; bids are told."""
+async def connected(process: StoreProcess, url: str = "") -> Any:
+    """The store as a process has it that has just come, maybe at another URL, and its outboxes; bids are told."""
     with process.client() as client:
         client.set(keys.WEBHOOKS, "bids", px=3_600_000)
-    store = Store(process.url, 10.0, StoreFacts(), "EUR")
+    store = Store(url or process.url, 10.0, StoreFacts(), "EUR")
     running = asyncio.create_task(store.run())
     await store.connected()
     yield store, Outbox(store)
@@ -266,5 +267,31 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
             await do("close")
             assert events == ["edit", "opened", "bid", "extended", "bid", "extended", "bid", "extended", "pause",
                               "resume", "extend", "voided", "voided", "close", "closed"]  # fmt: skip
+
+    run(look())
+
+
+def test_what_has_become_due_while_it_was_settled_stays_so(
+    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    """Else the next look comes at the old closing, and until then nobody is told that it is over."""
+
+    async def look() -> None:
+        line = slow_line(directory, own_store, back=0.3, after=b"from here on")
+        async with line as url, connected(own_store, url) as (store, _):
+            await created(store, guid, opens_at=now_ms() + 1_000_000)
+            await store.link().call("PING", "from here on")
+            with own_store.client() as client:
+                client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
+                settling = asyncio.create_task(store.settle(guid))
+                await asyncio.to_thread(
+                    until, lambda: client.hget(keys.auction(guid), "announced"), "its script is run"
+                )
+                since = now_ms()
+                client.zadd(keys.DUE, {guid: since})
+                await settling
+                assert client.zscore(keys.DUE, guid) == since
+                await store.settle(guid)
+                assert client.zscore(keys.DUE, guid) > since, "the next look is again when time does something"
 
     run(look())

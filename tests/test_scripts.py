@@ -418,8 +418,8 @@ class Walk:
             await self.act("close")
         since = now_ms()
         await self._store.link().call("ZADD", keys.DUE, since, self._guid)
-        await self._store.settle(self._guid, since - 1)  # it has become due again
-        await self._store.settle(self._guid, since)
+        await self._store._settle_all({self._guid: since - 1})  # it has become due again
+        await self._store.settle(self._guid)
         await self.create(opens_at=now_ms() + 10**6)
         await self._store.settle(self._guid)
         self._store._outbox = ""
