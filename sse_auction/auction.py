@@ -230,6 +230,11 @@ class State:
             return self.opens_at
         return self.closes_at if self.status == "open" and not self.paused else None
 
+    def stamp(self, now: int) -> int:
+        """`now` (epoch ms) as far as the state is true: not before it was read, nor when time alone has changed it."""
+        changes_at = self.changes_at
+        return max(self.now, now if changes_at is None else min(now, changes_at - 1))
+
 
 @dataclass(slots=True)  # as above
 class Record:

@@ -54,8 +54,8 @@ class Update:
         return encode(replace(self.state, now=0))[:-2]  # all but `0}`: the clock is put in at each delivery
 
     def json(self, now: int) -> bytes:
-        """The state as JSON, stamped `now` (epoch ms); an estimate, so never before the moment of the state itself."""
-        return b"%b%d}" % (self._json, max(now, self.state.now))
+        """The state as JSON, stamped `now` (epoch ms) as far as it is true then."""
+        return b"%b%d}" % (self._json, self.state.stamp(now))
 
     @cached_property
     def _with_id(self) -> bytes:
@@ -63,11 +63,11 @@ class Update:
 
     def event(self, now: int) -> bytes:
         """The SSE event for a stream of this one auction; its id is the tag, so that a reconnect can resume."""
-        return b"%b%d}\n\n" % (self._with_id, max(now, self.state.now))
+        return b"%b%d}\n\n" % (self._with_id, self.state.stamp(now))
 
     def event_among_many(self, now: int) -> bytes:
         """The SSE event for a stream of several auctions: no id, for one id cannot resume many."""
-        return b"%b%b%d}\n\n" % (self._event, self._json, max(now, self.state.now))
+        return b"%b%b%d}\n\n" % (self._event, self._json, self.state.stamp(now))
 
 
 def retry_field(least_ms: int, most_ms: int) -> bytes:

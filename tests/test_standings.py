@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness import EventReader, Server, StoreProcess, bid, bidder, create, running_server, until
+from tests.harness import EventReader, Server, StoreProcess, bid, bidder, create, now_ms, running_server, until
 from tests.test_operators import act, done, offer
 
 
@@ -133,6 +133,21 @@ def test_standings_are_told_once_to_who_asks(client: httpx.Client, service: Serv
     for params, headers, status in (({"guid": guid}, {}, 401), ({}, bidder("ann"), 422),
                                     ({"guid": guid}, bidder("ann", auctions=[other]), 403)):  # fmt: skip
         assert client.get("/me/standings", params=params, headers=headers).status_code == status
+
+
+def test_a_standing_is_one_of_the_moment_that_it_names(client: httpx.Client, service: Server, guid: str) -> None:
+    lots = [f"{guid[:8]}-{number}" for number in range(30)]
+    closes_at = {lot: now_ms() + 1500 + 20 * number for number, lot in enumerate(lots)}
+    for lot in lots:
+        create(service, lot, closes_at=closes_at[lot])
+        assert bid(service, lot, "ann", "10.00").status_code == 201
+    is_over = False
+    while not is_over:
+        reply = client.get("/me/standings", params={"guid": lots}, headers=bidder("ann"))
+        seen = {each["guid"]: (each["standing"], each["now"]) for each in reply.json()["standings"]}
+        for lot, (standing, now) in seen.items():
+            assert standing == ("winning" if now >= closes_at[lot] else "leading"), (lot, now, closes_at[lot])
+        is_over = all(standing == "winning" for standing, _ in seen.values())
 
 
 def test_a_void_of_which_no_reason_was_kept_is_told_without(

@@ -154,6 +154,6 @@ def _standing(state: State, participant: Participant, now: int) -> StandingEvent
     else:
         standing = "winning" if leads and state.outcome in ("sold", "bought_now") else "lost"
     return StandingEvent(
-        state.guid, standing, participant.paddle, state.price, state.next_bid, state.rev, max(now, state.now),
+        state.guid, standing, participant.paddle, state.price, state.next_bid, state.rev, state.stamp(now),
         participant.void_reason,
     )  # fmt: skip
