@@ -12,6 +12,7 @@ Command = dict[str, Any]
 Increments = list[tuple[int, int]] | None  # bands of (from, step); None is ten percent of the price
 
 CONFIRM_FACTOR = 100
+LARGEST = 2**53 - 1  # minor units
 
 
 @dataclass
@@ -234,6 +235,8 @@ class Model:
 
     def decide(self, command: Command, now: int) -> Decision:
         kind = command["do"]
+        if max(command.get(name) or 0 for name in ("price", "max", "reserve")) > LARGEST:
+            return refused("invalid")
         if kind == "bid":
             return self.decide_bid(command, now)
         if kind == "edit" and self.terms.buy_now and (command.get("reserve") or 0) > self.terms.buy_now[0]:

@@ -268,7 +268,8 @@ def test_a_maximum_and_a_reserve_are_told_to_nobody(
     ).text
     seen += bid(server, guid, "cat", "1.00").text + bid(server, guid, "cat", "99999999.00").text
     seen += httpx.get(f"{server.url}/metrics").text + server.log()
-    assert not re.search(r"77[., ]?712|88[., ]?834|the-seller-77|the-favourite-66", seen)
+    numbers = r"77[., ]?712([., ]?34)?|88[., ]?834([., ]?56)?"  # alone: moments and epochs have such digits in them
+    assert not re.search(rf"(?<![\da-f])({numbers})(?![\da-f])|the-seller-77|the-favourite-66", seen)
     assert "70001.00" in seen, "the price that the maxima make is public"
     with store.client() as client:
         assert SECRET.replace(".", "") in str(client.hgetall(f"{{AuctionMaxPrice-{guid}}}:private")), "but it is kept"
