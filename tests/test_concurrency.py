@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.harness import Server, StoreProcess, bidder, create
 
@@ -38,6 +39,7 @@ async def bid_until_four_counted(
     return answers
 
 
+@pytest.mark.timeout(400)  # half a minute of work for two cores that nobody else wants
 def test_concurrent_bidders_make_one_rising_series(
     server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.harness import Server, StoreProcess, bidder, create, now_ms, open_stream, stream_url
 
@@ -16,6 +17,7 @@ WINDOW_MS = EXTEND_MS = 1000
 MOST_EXTENSIONS = 3
 
 
+@pytest.mark.timeout(400)  # half a minute of work for two cores that nobody else wants
 def test_the_last_second_of_a_soft_close(
     server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
 ) -> None:
