@@ -156,7 +156,7 @@ class Batches:
 
     async def _create(self, name: str, line: bytes) -> Created | NotCreated:
         entry = msgspec.json.decode(line, type=_Entry)
-        new = new_auction(entry.request, entry.guid, entry.currency)
+        new = new_auction(entry.request, entry.guid, entry.currency, was_accepted=True)
         return await self._store.create(new, entry.actor, batch=name)
 
     async def _stage(self, batch: Batch, attempt: str) -> None:

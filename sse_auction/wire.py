@@ -26,7 +26,7 @@ from sse_auction.auction import (
     State,
     Terms,
 )
-from sse_auction.money import AmountError, exponent_of, format_amount, parse_amount
+from sse_auction.money import AmountError, check_current, format_amount, parse_amount
 from sse_auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text, check_title
 
 encode = msgspec.json.encode
@@ -448,10 +448,14 @@ class NewAuction:
     priority: tuple[str, ...]
 
 
-def new_auction(request: CreateRequest, guid: str, default_currency: str) -> NewAuction:
-    """Check what types cannot say; `AmountError` with a sentence when the terms contradict themselves."""
+def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was_accepted: bool = False) -> NewAuction:
+    """Check what types cannot say; `AmountError` with a sentence when the terms contradict themselves.
+
+    `was_accepted`: the request passed this check before, perhaps in an earlier release, whose currencies still hold.
+    """
     currency = request.currency or default_currency
-    exponent_of(currency)
+    if not was_accepted:
+        check_current(currency)
     start_price = _positive("start_price", request.start_price, currency)
     if request.opens_at is not None and request.closes_at <= request.opens_at:
         raise AmountError(f"closes_at {request.closes_at} is not after opens_at {request.opens_at}")

@@ -9,11 +9,50 @@ from hypothesis import strategies as st
 from sse_auction.money import (
     EXPONENTS,
     MAX_MINOR_UNITS,
+    WITHDRAWN,
     AmountError,
+    check_current,
+    exponent_of,
     format_amount,
     parse_amount,
     parse_foreign_price,
 )
+
+# Every currency that a release accepted, by decimals. Stores keep amounts in minor units of them: the list only grows.
+ACCEPTED = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF "
+    "CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD "
+    "HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU "
+    "MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG "
+    "SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST "
+    "XAD XCD XCG YER ZAR ZMW ZWG",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+
+
+def test_what_the_store_keeps_means_the_same_with_every_table_of_currencies() -> None:
+    accepted = {code: exponent for exponent, codes in ACCEPTED.items() for code in codes.split()}
+    assert accepted == EXPONENTS, "keep a withdrawn code in WITHDRAWN; add a new code above"
+
+
+def test_a_new_auction_needs_a_current_currency() -> None:
+    assert {each for each in EXPONENTS if is_current(each)} == EXPONENTS.keys() - WITHDRAWN.keys()
+    assert (exponent_of("XCG"), exponent_of("ANG"), exponent_of("BGN")) == (2, 2, 2)
+    with pytest.raises(AmountError, match="'BGN' was withdrawn from ISO 4217"):
+        check_current("BGN")
+    for code in ("XAU", "XTS", "XXX", "DEM", "eur", ""):
+        with pytest.raises(AmountError, match="is not an ISO 4217 currency code"):
+            check_current(code)
+
+
+def is_current(currency: str) -> bool:
+    try:
+        check_current(currency)
+    except AmountError:
+        return False
+    return True
 
 
 @given(st.integers(0, MAX_MINOR_UNITS), st.sampled_from(sorted(EXPONENTS)))
