@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint types unit bench bench-quick chaos screenshots clean help
+.PHONY: run test lint types unit bench bench-quick chaos reference screenshots clean help
 
 help:               ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,9 @@ bench-quick: $(VENV)/dev  ## the main rows in two minutes; prints them
 chaos: $(VENV)/dev  ## every fault, many times with other seeds, in under 20 minutes
 	@scripts/install-system-packages.sh faketime
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+reference: $(VENV)/dev  ## the generated tables of docs/, from the code
+	$(BIN)/python -m scripts.reference
 
 screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
 	@scripts/install-system-packages.sh chromium

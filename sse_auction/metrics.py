@@ -24,29 +24,43 @@ ROOMS = Gauge("sse_auction_rooms", "Watched auctions", multiprocess_mode="livesu
 STREAMS_BEHIND = Gauge(
     "sse_auction_streams_behind", "Streams whose viewers have not taken what was sent last", multiprocess_mode="livesum"
 )
-STREAMS_ENDED = Counter("sse_auction_streams_ended_total", "Streams that ended, by reason", ["reason"])
-STREAMS_REFUSED = Counter("sse_auction_streams_refused_total", "Streams told to come back later", ["reason"])
+STREAMS_ENDED = Counter(
+    "sse_auction_streams_ended_total",
+    "Streams that ended, by reason: closed, life, draining, failed, stalled, gone",
+    ["reason"],
+)
+STREAMS_REFUSED = Counter(
+    "sse_auction_streams_refused_total", "Streams that got `busy` instead of a state, by reason", ["reason"]
+)
 STATES_DELIVERED = Counter("sse_auction_states_delivered_total", "States handed to viewers")
 STATES_CONFLATED = Counter(
     "sse_auction_states_conflated_total", "States replaced by a newer one before a slow viewer took them"
 )
-DRAINING = Gauge("sse_auction_draining", "Processes that are on their way out", multiprocess_mode="livesum")
+DRAINING = Gauge("sse_auction_draining", "Processes that are draining", multiprocess_mode="livesum")
 DRAIN_PROGRESS = Gauge(
     "sse_auction_drain_progress",
     "Share of the streams that have ended of those that were open when draining began; 0 before",
     multiprocess_mode="livemin",
 )
 LOOP_LAG = Gauge(
-    "sse_auction_loop_lag_seconds", "How late the event loop last was to do what was due", multiprocess_mode="livemax"
+    "sse_auction_loop_lag_seconds",
+    "How late the event loop ran its last timer; above 0.1 the process is overloaded",
+    multiprocess_mode="livemax",
 )
-TASKS = Gauge("sse_auction_tasks", "Tasks of the event loop", multiprocess_mode="livesum")
+TASKS = Gauge(
+    "sse_auction_tasks",
+    "Tasks of the event loop; they come and go with requests, and do not grow over time",
+    multiprocess_mode="livesum",
+)
 MIRROR_STALENESS = Gauge(
     "sse_auction_mirror_staleness_seconds",
-    "Since when the mirror may differ from the store: about 1 s at most while prices are live",
+    "Age of the last moment at which the mirror was known to equal the store; up to about 1 s while prices are live",
     multiprocess_mode="livemax",
 )
 MIRROR_READS = Counter("sse_auction_mirror_reads_total", "Auctions read by the mirror")
-MIRROR_LIVE = Gauge("sse_auction_mirror_live", "1 while the mirror equals the store", multiprocess_mode="livemin")
+MIRROR_LIVE = Gauge(
+    "sse_auction_mirror_live", "1 while prices are live: the mirror equals the store", multiprocess_mode="livemin"
+)
 MIRROR_POLLING = Gauge(
     "sse_auction_mirror_polling", "1 while the store refuses CLIENT TRACKING", multiprocess_mode="livemax"
 )
@@ -55,10 +69,10 @@ STORE_FULL = Gauge(
     "1 while the embedded store takes no writes, as its disk is full",
     multiprocess_mode="livemax",
 )
-STORE_ERRORS = Counter("sse_auction_store_errors_total", "Calls that the store did not answer well", ["kind"])
+STORE_ERRORS = Counter("sse_auction_store_errors_total", "Calls to the store that failed, by kind", ["kind"])
 STORE_SECONDS = Histogram(
     "sse_auction_store_seconds",
-    "From sending a call to the store's answer, by connection: store (bids, polls of unwatched auctions), mirror",
+    "From sending a call to the store's answer, by connection: store (bids, polls of unwatched auctions) or mirror",
     ["connection"],
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
@@ -71,7 +85,9 @@ BID_SECONDS = Histogram(
     "From a bid's arrival to its answer",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-WEBHOOKS = Counter("sse_auction_webhooks_total", "Webhook messages by result: sent, failed, dead", ["result"])
+WEBHOOKS = Counter(
+    "sse_auction_webhooks_total", "Webhook messages by result: sent, failed (and tried again), dead", ["result"]
+)
 FANOUT_SECONDS = Histogram(
     "sse_auction_fanout_seconds",
     "Handing one state to all viewers of its auction",

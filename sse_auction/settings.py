@@ -107,8 +107,9 @@ def _default_data_dir() -> Path:
 _HIDDEN = ("SSE_AUCTION_SECRET", "SSE_AUCTION_WEBHOOK_SECRET", "SSE_AUCTION_WEBHOOK_URL", "REDIS_URL")
 
 
-def _setting(variable: str, parse: Any, default: Any, help: str) -> Any:
-    metadata = {"variable": variable, "parse": parse, "help": help}
+def _setting(variable: str, parse: Any, default: Any, help: str, when_unset: str = "") -> Any:
+    """A field; `help` is its row of docs/reference.md, `when_unset` its default where that is no plain value."""
+    metadata = {"variable": variable, "parse": parse, "help": help, "when_unset": when_unset}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -120,49 +121,50 @@ class Settings:
 
     redis_url: str | None = _setting(
         "REDIS_URL", _redis_url, None,
-        "the store: redis://, rediss:// or unix://; without it an embedded Valkey is started or joined",
+        "the store: `redis://`, `rediss://` or `unix://`; Redis 6.2 or newer, or Valkey", "an embedded Valkey",
     )  # fmt: skip
-    port: int = _setting("PORT", _number(int, 0, 65535), 8000, "the port that `serve` listens on; 0 picks a free one")
-    workers: int = _setting("WEB_CONCURRENCY", _number(int, 1, 64), 1, "how many worker processes `serve` runs")
+    port: int = _setting("PORT", _number(int, 0, 65535), 8000, "port that `serve` listens on; `0` picks a free one")
+    workers: int = _setting("WEB_CONCURRENCY", _number(int, 1, 64), 1, "worker processes of `serve`, 1 to 64")
     data_dir: Path = _setting(
         "SSE_AUCTION_DATA_DIR", _data_dir, _default_data_dir,
-        "where the embedded store and the generated secret live",
+        "directory of the embedded store and the generated secret",
+        "`$XDG_DATA_HOME/sse-auction`, `~/.local/share/sse-auction`",
     )  # fmt: skip
     secret: str | None = _setting(
         "SSE_AUCTION_SECRET", _secret, None,
-        "the HS256 key of all tokens, 32 bytes or more; without it one is generated in the data directory",
+        "HS256 key of all tokens, 32 bytes or more; the same in every process", "generated in the data directory",
     )  # fmt: skip
     currency: str = _setting(
-        "SSE_AUCTION_CURRENCY", _currency, "CNY", "of plain auctions, and of new ones that name none"
+        "SSE_AUCTION_CURRENCY", _currency, "CNY", "currency of external auctions, and of new ones that name none"
     )
     max_rate: float = _setting(
-        "SSE_AUCTION_MAX_RATE", _number(float, 0.1, 1000), 20.0, "states a second, at most, per auction"
+        "SSE_AUCTION_MAX_RATE", _number(float, 0.1, 1000), 20.0, "maximum number of states per second and auction"
     )
     cors_origins: tuple[str, ...] = _setting(
         "SSE_AUCTION_CORS_ORIGINS", _origins, (),
-        "other sites that may embed prices: origins separated by commas, or *",
+        "other sites that may embed prices: origins separated by commas, or `*`",
     )  # fmt: skip
     heartbeat_seconds: float = _setting(
         "SSE_AUCTION_HEARTBEAT_SECONDS",
         _number(float, 0.2, 300),
         15.0,
-        "silence after which a stream gets an `hb`",
+        "silence after which a stream gets an `hb` event",
     )
     stream_life_seconds: float = _setting(
         "SSE_AUCTION_STREAM_LIFE_SECONDS", _number(float, 1, 86400), 600.0,
-        "the longest life of one stream; each lives 80 to 100 % of it and is then resumed by the browser",
+        "maximum life of one stream; each lives 80 to 100 % of it, and the browser resumes it",
     )  # fmt: skip
     stall_seconds: float = _setting(
         "SSE_AUCTION_STALL_SECONDS", _number(float, 0.5, 3600), 30.0,
-        "how long a viewer may take nothing before its stream is cut",
+        "how long a viewer may read nothing before its stream is cut",
     )  # fmt: skip
     drain_seconds: float = _setting(
         "SSE_AUCTION_DRAIN_SECONDS", _number(float, 0, 600), 2.0,
-        "over how long streams are ended at shutdown, so that browsers come back spread out",
+        "time over which the ends of streams are spread at shutdown, so that browsers reconnect spread out too",
     )  # fmt: skip
     max_streams: int = _setting(
         "SSE_AUCTION_MAX_STREAMS", _number(int, 1, 1_000_000), 20_000,
-        "streams that one worker holds; more are told to come back later",
+        "maximum number of streams and held polls of one worker; further ones get `busy`, or 503, and come back later",
     )  # fmt: skip
     store_timeout_seconds: float = _setting(
         "SSE_AUCTION_STORE_TIMEOUT_SECONDS", _number(float, 0.05, 60), 2.0,
@@ -170,27 +172,25 @@ class Settings:
     )  # fmt: skip
     bid_rate: float = _setting(
         "SSE_AUCTION_BID_RATE", _number(float, 0, 1_000_000), 20.0,
-        "bids a second, at most, per bidder and worker; 0 sets no limit",
+        "maximum number of bids per second, per bidder and worker; `0` sets no limit",
     )  # fmt: skip
     reopen_hours: float = _setting(
         "SSE_AUCTION_REOPEN_HOURS", _number(float, 0, 8760), 24.0,
-        "for how long after its closing an auction can be reopened; 0: never",
+        "how long after its closing an auction can be reopened, by the store's clock; `0`: never",
     )  # fmt: skip
     webhook_url: str | None = _setting(
-        "SSE_AUCTION_WEBHOOK_URL", _http_url, None, "where to tell what happens to auctions, as signed POSTs"
+        "SSE_AUCTION_WEBHOOK_URL", _http_url, None, "receiver of signed POSTs about auctions; see [Webhooks](#webhooks)"
     )
     webhook_secrets: tuple[str, ...] = _setting(
         "SSE_AUCTION_WEBHOOK_SECRET", _secrets, (),
-        "signs what is told there; needed with the URL, 32 bytes or more; two, separated by a comma, both sign",
+        "signs these messages; required with the URL, 32 bytes or more. Two, separated by a comma, both sign",
     )  # fmt: skip
-    webhook_bids: bool = _setting("SSE_AUCTION_WEBHOOK_BIDS", _flag, False, "1: tell of each bid too")
+    webhook_bids: bool = _setting("SSE_AUCTION_WEBHOOK_BIDS", _flag, False, "`1`: send a message for each bid too")
     webhook_give_up_seconds: float = _setting(
         "SSE_AUCTION_WEBHOOK_GIVE_UP_SECONDS", _number(float, 1, 30 * 86400), 86400.0,
-        "after which a message that is not taken becomes a dead letter",
+        "time after which a message that the receiver does not take becomes a dead letter",
     )  # fmt: skip
-    demo: bool = _setting(
-        "SSE_AUCTION_DEMO", _flag, False, "1: seed demo lots, run house bidders, let visitors bid as guests"
-    )
+    demo: bool = _setting("SSE_AUCTION_DEMO", _flag, False, "`1`: demo lots, house bidders, guests may bid")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":

@@ -4,19 +4,14 @@ import ast
 import re
 import sys
 import tomllib
-from dataclasses import fields
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
 import pytest
-from prometheus_client import REGISTRY
-from starlette.routing import Mount, Route
 
 import sse_auction
-from sse_auction.app import DEMO_ROUTES, ROUTES
 from sse_auction.cli import commands
-from sse_auction.settings import Settings
 from sse_auction.web.problems import STATUS_OF_CODE
 
 PACKAGE = Path(sse_auction.__file__).parent
@@ -179,44 +174,10 @@ def test_a_package_whose_internals_are_used_has_an_upper_bound(name: str) -> Non
 # --- the reference -------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_is_in_the_reference_with_its_default() -> None:
-    for each in fields(Settings):
-        variable = each.metadata["variable"]
-        (row,) = re.findall(rf"^\| `{variable}` \| (.*?) \|", REFERENCE, re.MULTILINE)
-        default = each.default
-        if isinstance(default, (int, float)):
-            assert f"`{default:g}`" in row, f"{variable}: {default}"
-        elif isinstance(default, str):
-            assert f"`{default}`" in row
-    named = set(re.findall(r"`((?:SSE_AUCTION_|REDIS_|PORT|WEB_)\w*)`", REFERENCE))
-    known = {each.metadata["variable"] for each in fields(Settings)} | {"SSE_AUCTION_URL", "SSE_AUCTION_TOKEN"}
-    assert named == known
-
-
-def test_every_route_is_in_the_reference_and_every_one_there_exists() -> None:
-    there = set(re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", REFERENCE, re.MULTILINE))
-    routes: set[tuple[str, str]] = set()
-    for route in ROUTES + DEMO_ROUTES:
-        if isinstance(route, Mount):
-            routes.add(("GET", f"{route.path}/{{path}}"))
-        else:
-            assert isinstance(route, Route)
-            routes |= {(method, route.path) for method in (route.methods or set()) - {"HEAD"}}
-    assert there == routes
-
-
 def test_every_code_of_a_problem_is_in_the_reference() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", REFERENCE, re.MULTILINE)
     there = {code: int(status) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
     assert there == STATUS_OF_CODE
-
-
-def test_every_metric_is_in_the_reference() -> None:
-    kinds = {"counter": "_total", "gauge": "", "histogram": ""}
-    counted = {
-        metric.name + kinds[metric.type] for metric in REGISTRY.collect() if metric.name.startswith("sse_auction_")
-    }
-    assert set(re.findall(r"`(sse_auction_\w+)", REFERENCE)) == counted
 
 
 def test_every_command_and_option_is_in_the_reference_and_every_one_there_exists() -> None:

@@ -2,19 +2,60 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
+from prometheus_client import REGISTRY
 
 from sse_auction.cli import commands
+from sse_auction.settings import Settings
 from tests.harness import OPERATOR, Server, StoreProcess, bid, create, now_ms, open_stream, running_server
 from tests.test_operators import act, done
 
-REFERENCE = (Path(__file__).parents[1] / "docs" / "reference.md").read_text()
+CHECKOUT = Path(__file__).parents[1]
+REFERENCE = (CHECKOUT / "docs" / "reference.md").read_text()
+PAGES = [CHECKOUT / "README.md", *sorted(CHECKOUT.glob("CONTRIBUTING.md")), *sorted(CHECKOUT.glob("docs/**/*.md"))]
+PATH = re.compile(r"(?<![\w/.<$~-])[\w-]+(?:/[\w.-]+)*\.(?:py|lua|js|md|html|css|toml|sh|svg|png)(?![\w/])")
+FOLDER = re.compile(r"`((?:sse_auction|docs|tests|static|scripts|benchmarks)(?:/[\w-]+)*)/`")
 ROWS = re.findall(r"^\| (`-.*?) \| (.*?) \|", REFERENCE.partition("## Commands")[2], re.MULTILINE)
+
+
+def test_the_tables_that_are_generated_are_up_to_date() -> None:
+    command = [sys.executable, "-m", "scripts.reference", "--check"]
+    checked = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, f"run `make reference`\n{checked.stdout}{checked.stderr}"
+
+
+def test_every_setting_and_metric_that_a_document_names_exists() -> None:
+    variables = {each.metadata["variable"] for each in fields(Settings)} | {"SSE_AUCTION_URL", "SSE_AUCTION_TOKEN"}
+    text = "\n".join(page.read_text() for page in PAGES)
+    assert set(re.findall(r"\bSSE_AUCTION_\w+", text)) <= variables
+    assert set(re.findall(r"\bsse_auction_\w+", text)) <= REGISTRY._names_to_collectors.keys()
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    missing = [
+        f"{page.relative_to(CHECKOUT)}: {name}"
+        for page in PAGES
+        for name in PATH.findall(_prose(page.read_text())) + FOLDER.findall(page.read_text())
+        if not any((folder / name).exists() for folder in (CHECKOUT, page.parent, CHECKOUT / "sse_auction"))
+        and name not in NOT_OURS
+    ]
+    assert not missing
+
+
+def _prose(text: str) -> str:
+    """The text without the blocks of code and without addresses, whose files are others'."""
+    return re.sub(r"\w+://\S+", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+NOT_OURS: set[str] = set()
 
 
 def test_each_option_is_said_to_be_of_the_commands_that_have_it() -> None:

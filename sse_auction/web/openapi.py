@@ -3,6 +3,7 @@
 A test holds this table against the routes of the app, both ways.
 """
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from sse_auction import __version__
 from sse_auction.auction import State
 from sse_auction.catalogue import LISTINGS
 from sse_auction.export import COLUMNS, PUBLIC_COLUMNS
+from sse_auction.web.descriptions import DESCRIPTIONS
 from sse_auction.wire import (
     AuctionReply,
     AuctionsReply,
@@ -256,6 +258,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
     path_parameters = [_parameter(name, "path", _PATH_PARAMETERS[name]) | {"required": True} for name in names]
     described: dict[str, Any] = {
         "summary": operation.summary,
+        "description": _SEE.sub("", DESCRIPTIONS[f"{operation.method.upper()} {operation.path}"]),
         "parameters": [*path_parameters, *operation.parameters],
         "responses": replies,
     }
@@ -270,6 +273,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
     return described
 
 
+_SEE = re.compile(r"[,;] see \[[^]]*\]\([^)]*\)")  # a reference to another section of docs/reference.md
 _PATH_PARAMETERS = {"guid": "the auction: 1 to 64 of A-Z a-z 0-9 _ -", "path": "the file"}
 
 

@@ -42,7 +42,10 @@ class Clock:
 
 
 async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
-    """The clock of the service's machine is set forth and back: nobody notices."""
+    """The clock of the service's machine is set by an hour, forth and back.
+
+    Must hold: nothing changes for viewers and bidders.
+    """
     clock = Clock(directory / "clock")
     async with staged(seed, size, directory, environment=clock.environment) as stage:
         throng = Throng(stage.server.port, stage.rng)
@@ -70,7 +73,10 @@ async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def store_clock_set(seed: int, size: Size, directory: Path) -> Report:
-    """The store's clock is set: forth, what is due closes, once; back, what has closed stays so."""
+    """The store's clock is set by an hour, forth and back.
+
+    Must hold: what is due closes, once; what has closed stays so.
+    """
     clock = Clock(directory / "clock")
     async with staged(seed, size, directory, store_prefix=clock.prefix) as stage:
         throng = Throng(stage.server.port, stage.rng)

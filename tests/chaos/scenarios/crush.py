@@ -17,7 +17,10 @@ BASE_KIB = 60_000  # and everything else
 
 
 async def crush(seed: int, size: Size, directory: Path) -> Report:
-    """More streams than there is room for, polls and bids, all in the first seconds."""
+    """10,000 streams in 3 s, 5,000 polls/s, 2,000 bids/s, room for 8,000 streams.
+
+    Must hold: streams without room get `busy`; bids' p99 under 250 ms; memory is bounded.
+    """
     room = size.rush_streams * 4 // 5
     async with staged(seed, size, directory, SSE_AUCTION_MAX_STREAMS=str(room)) as stage:
         guid = f"{stage.guid}-hot"

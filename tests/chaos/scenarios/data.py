@@ -12,7 +12,10 @@ from tests.harness import create, price_key
 
 
 async def flushed(seed: int, size: Size, directory: Path) -> Report:
-    """`FLUSHALL`: the auction is gone, and everybody is told; created anew, it is another one."""
+    """`FLUSHALL`.
+
+    Must hold: all viewers are shown `unknown`; bids get 404; the auction created anew is another one.
+    """
     async with staged(seed, size, directory) as stage:
         watchers = stage.crowd.watchers
         for _ in range(size.rounds):
@@ -40,7 +43,10 @@ def _all_show(status: str, watchers: list[Watcher]) -> bool:
 
 
 async def wrong_types(seed: int, size: Size, directory: Path) -> Report:
-    """Each of the auction's keys in turn holds something else for a while: no bid is taken, and none is lost."""
+    """Each key of the auction in turn is of a wrong type.
+
+    Must hold: bids get 503, the log says why; after the repair it goes on, with no restart.
+    """
     async with staged(seed, size, directory) as stage:
         tag = f"{{{price_key(stage.guid)}}}"
         keys = [price_key(stage.guid), *(f"{tag}:{part}" for part in ("auction", "private", "bids", "paddles"))]
@@ -66,14 +72,20 @@ async def wrong_types(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def memory_full(seed: int, size: Size, directory: Path) -> Report:
-    """The store's memory is full, and its policy `noeviction`: nothing can be written, everything read."""
+    """Memory full under `noeviction`.
+
+    Must hold: bids get 503; prices stay live.
+    """
     async with staged(seed, size, directory) as stage:
         full, free = ("CONFIG", "SET", "maxmemory", "1mb"), ("CONFIG", "SET", "maxmemory", "0")
         return await _refusing_writes(stage, full, free, "OOM")
 
 
 async def read_only_replica(seed: int, size: Size, directory: Path) -> Report:
-    """The store becomes somebody's replica, and then a master again."""
+    """The store becomes a replica, and a master again.
+
+    Must hold: bids get 503; prices stay live.
+    """
     async with staged(seed, size, directory) as stage:
         replica, master = ("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")
         return await _refusing_writes(stage, replica, master, "READONLY")
@@ -98,7 +110,10 @@ async def _refusing_writes(stage: Stage, begin: tuple[str, ...], end: tuple[str,
 
 
 async def scripts_flushed(seed: int, size: Size, directory: Path) -> Report:
-    """`SCRIPT FLUSH` again and again: nobody notices."""
+    """`SCRIPT FLUSH`, again and again.
+
+    Must hold: nothing changes for viewers and bidders.
+    """
     async with staged(seed, size, directory) as stage:
         with stage.store.client() as site:
             for _ in range(20 * size.rounds):
@@ -111,7 +126,10 @@ async def scripts_flushed(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def tracking_forbidden(seed: int, size: Size, directory: Path) -> Report:
-    """An ACL takes `CLIENT TRACKING` away, and gives it back."""
+    """An ACL takes `CLIENT TRACKING` away, and gives it back.
+
+    Must hold: prices are polled, a log line and a gauge show it; back with no restart.
+    """
     async with staged(seed, size, directory) as stage:
         with stage.store.client() as site:
             for _ in range(size.rounds):

@@ -21,6 +21,11 @@ def terminated(workers: int) -> Scenario:
     """SIGTERM for a service of so many workers."""
 
     async def scenario(seed: int, size: Size, directory: Path) -> Report:
+        """SIGTERM with 5,000 open streams, 10 s to leave.
+
+        Must hold: `/readyz` fails first, on an open listener; ends are spread over the window, each with a `retry:`;
+        none in the last 30 s of its auction; viewers get final prices; exit code 0 within window + 2 s.
+        """
         window = size.window_seconds
         drain = f"{window:g}"
         async with staged(seed, size, directory, workers=workers, SSE_AUCTION_DRAIN_SECONDS=drain) as stage:

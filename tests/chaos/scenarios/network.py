@@ -8,7 +8,11 @@ from tests.chaos.stage import NOT_LIVE_WITHIN_SECONDS, TRUE_WITHIN_SECONDS, Repo
 
 
 async def store_frozen(seed: int, size: Size, directory: Path) -> Report:
-    """SIGSTOP, as a machine that hangs: no connection is lost, and nothing is answered."""
+    """SIGSTOP for 15 s.
+
+    Must hold: streams stay open; "not live" is shown within 3 s, the truth within 2 s of the return; bids meanwhile
+    get 503.
+    """
     async with staged(seed, size, directory) as stage:
         with stage.store.frozen() as frozen_at:
             await asyncio.sleep(size.freeze_seconds)
@@ -19,7 +23,11 @@ async def store_frozen(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def store_paused(seed: int, size: Size, directory: Path) -> Report:
-    """`CLIENT PAUSE`, of all commands and of writes alone."""
+    """`CLIENT PAUSE`, of all commands and of writes.
+
+    Must hold: streams stay open; "not live" is shown within 3 s, the truth within 2 s of the return; bids meanwhile
+    get 503.
+    """
     async with staged(seed, size, directory) as stage:
         for number in range(2 * size.rounds):
             with stage.store.client() as site:
@@ -32,7 +40,10 @@ async def store_paused(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def clients_killed(seed: int, size: Size, directory: Path) -> Report:
-    """`CLIENT KILL` of all connections, again and again."""
+    """`CLIENT KILL`, again and again.
+
+    Must hold: streams stay; the truth within 2 s.
+    """
     async with staged(seed, size, directory) as stage:
         with stage.store.client() as site:
             for _ in range(5 * size.rounds):
@@ -44,7 +55,10 @@ async def clients_killed(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def connection_cut(seed: int, size: Size, directory: Path) -> Report:
-    """Connections that are cut in the middle of an answer, at any byte of it."""
+    """Connections cut in the middle of an answer, at any byte.
+
+    Must hold: streams stay; the truth within 2 s.
+    """
     async with staged(seed, size, directory, behind_proxy=True) as stage:
         assert stage.proxy is not None
         proxy = stage.proxy
@@ -58,7 +72,10 @@ async def connection_cut(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def half_open(seed: int, size: Size, directory: Path) -> Report:
-    """Connections that both ends believe in, and through which nothing comes; new ones work."""
+    """Connections that carry nothing any more, and are not closed.
+
+    Must hold: noticed within 3 s; new ones within 2 s after.
+    """
     async with staged(seed, size, directory, behind_proxy=True) as stage:
         assert stage.proxy is not None
         for _ in range(size.rounds):
@@ -72,7 +89,10 @@ async def half_open(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def answers_lost(seed: int, size: Size, directory: Path) -> Report:
-    """The store hears and does everything, and none of its answers arrives."""
+    """The store does everything, and no answer arrives.
+
+    Must hold: noticed within 3 s; new connections are live within 2 s after; bids sent again count once.
+    """
     async with staged(seed, size, directory, behind_proxy=True) as stage:
         assert stage.proxy is not None
         for _ in range(size.rounds):
@@ -88,7 +108,10 @@ async def answers_lost(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def slow_network(seed: int, size: Size, directory: Path) -> Report:
-    """Every piece is late by up to 150 ms, and comes a few bytes at a time."""
+    """Each piece up to 150 ms late, in pieces of 1 to 40 bytes.
+
+    Must hold: streams stay; nothing is refused for ever.
+    """
     async with staged(seed, size, directory, behind_proxy=True) as stage:
         assert stage.proxy is not None
         stage.proxy.delay_seconds, stage.proxy.splits = 0.15, True

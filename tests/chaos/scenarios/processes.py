@@ -26,7 +26,10 @@ from tests.harness import server_process
 
 
 async def service_killed(seed: int, size: Size, directory: Path) -> Report:
-    """`kill -9` of the service; it is started again where its clients look for it."""
+    """`kill -9` of the service, started again.
+
+    Must hold: every watcher is live again within 5 s of the return.
+    """
     async with staged(seed, size, directory) as stage:
         for _ in range(size.rounds):
             await asyncio.to_thread(stage.server.stop, signal.SIGKILL)
@@ -39,7 +42,11 @@ async def service_killed(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def store_killed(seed: int, size: Size, directory: Path) -> Report:
-    """`kill -9` of a store that syncs every write; it is started again on the same files."""
+    """`kill -9` of the store, started again.
+
+    Must hold: streams stay open; "not live" is shown within 3 s, the truth within 2 s of the return; bids meanwhile
+    get 503.
+    """
     async with staged(seed, size, directory) as stage:
         endings = _endings(stage.crowd.watchers)
         for _ in range(size.rounds):
@@ -61,7 +68,10 @@ def _endings(watchers: list[Watcher]) -> int:
 
 
 async def worker_killed(seed: int, size: Size, directory: Path) -> Report:
-    """`kill -9` of one worker of four: the others go on, and another takes its place."""
+    """`kill -9` of one worker of four.
+
+    Must hold: its watchers are live again within 5 s; another takes its place.
+    """
     async with staged(seed, size, directory, workers=4) as stage:
         for number in range(size.rounds):
             victim = max(_alive(stage.server.workers()), key=descriptors)  # which has streams
@@ -82,7 +92,10 @@ def _alive(pids: list[int]) -> Iterator[int]:
 
 
 async def supervisor_killed(seed: int, size: Size, directory: Path) -> Report:
-    """`kill -9` of the supervisor of four workers: they go too, and make room for the next one's."""
+    """`kill -9` of the supervisor of four workers.
+
+    Must hold: the workers end too: they end their streams with a `retry:`, and free the port.
+    """
     async with staged(seed, size, directory, workers=4) as stage:
         for number in range(size.rounds):
             await asyncio.to_thread(stage.server.stop, signal.SIGKILL)
@@ -108,6 +121,10 @@ def part_dies(part: str) -> Scenario:
     """The mirror, the hub's sweep or the settling dies of a planted bug."""
 
     async def scenario(seed: int, size: Size, directory: Path) -> Report:
+        """A planted bug kills that part.
+
+        Must hold: `/livez` and `/readyz` are red and name it; streams end with a `retry:`; exit code 1.
+        """
         server = server_process(directory)
         server.command = [sys.executable, "-m", "tests.chaos.mortal", part, "serve", "--port", "0"]
         async with staged(seed, size, directory, server=server, SSE_AUCTION_DRAIN_SECONDS="1") as stage:
