@@ -6,10 +6,13 @@ all senders one sends at a time, by a lease; when it dies, another goes on as so
 the outbox when its receiver has answered 2xx; until then what comes after it waits. It is tried again, ever more
 rarely, for a day; then it becomes a dead letter, which an operator can have sent again.
 
-A message is signed with HMAC-SHA256 over `<unix seconds>.<body>`; see docs/reference.md for how to check it.
+A message is signed twice: by the headers of Standard Webhooks, and by the header that this service had first, which its
+receivers go on to check. See docs/reference.md for both.
 """
 
 import asyncio
+import base64
+import binascii
 import hmac
 import logging
 import random
@@ -18,9 +21,11 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import httpx
+import standardwebhooks
 
 from sse_auction.link import StoreError
 from sse_auction.metrics import WEBHOOKS
@@ -31,6 +36,7 @@ from sse_auction.wire import encode
 log = logging.getLogger(__name__)
 
 SIGNATURE_HEADER = "Sse-Auction-Signature"
+STANDARD_PREFIX = "whsec_"
 LOOK_SECONDS = 0.25  # between the sender's looks for what is to be sent
 STANDBY_SECONDS = 0.5  # between looks of the others for whether it has died
 LEASE_SECONDS = 2.0  # with the above, another goes on within 3 s
@@ -46,6 +52,25 @@ def signature(signing: Sequence[str], timestamp: int, body: bytes) -> str:
     signed = f"{timestamp}.".encode() + body
     proofs = (hmac.new(secret.encode(), signed, sha256).hexdigest() for secret in signing)
     return ",".join([f"t={timestamp}", *(f"v1={proof}" for proof in proofs)])
+
+
+def standard_key(secret: str) -> bytes:
+    """The key of the standard signature: what stands in base64 after `whsec_`, or else the secret's own UTF-8 bytes."""
+    if secret.startswith(STANDARD_PREFIX):
+        try:
+            key = base64.b64decode(secret.removeprefix(STANDARD_PREFIX), validate=True)
+        except binascii.Error:
+            key = b""
+        if key:
+            return key
+    return secret.encode()
+
+
+def standard_headers(signing: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of Standard Webhooks: who sent `body`, and when, by each of the secrets."""
+    moment, text = datetime.fromtimestamp(timestamp, UTC), body.decode()
+    proofs = (standardwebhooks.Webhook(standard_key(secret)).sign(message_id, moment, text) for secret in signing)
+    return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": " ".join(proofs)}
 
 
 class Webhooks:
@@ -192,9 +217,13 @@ class Webhooks:
 
     async def _send(self, http: httpx.AsyncClient, message: Message) -> bool:
         """Whether the receiver has taken it."""
-        body = encode(message.told())
-        signed = signature(self._signing, int(time.time()), body)
-        headers = {"Content-Type": "application/json", SIGNATURE_HEADER: signed}
+        told = message.told()
+        body, timestamp = encode(told), int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE_HEADER: signature(self._signing, timestamp, body),
+            **standard_headers(self._signing, told["id"], timestamp, body),
+        }
         try:
             async with asyncio.timeout(ANSWER_SECONDS):  # httpx counts anew with each byte that comes
                 response = await http.post(self._url, content=body, headers=headers)

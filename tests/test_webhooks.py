@@ -1,5 +1,6 @@
 """What is told to another service: signed, in order, at least once, whatever happens to either side."""
 
+import base64
 import hmac
 import json
 import re
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from sse_auction import keys
+from sse_auction.webhooks import standard_headers
 from tests.harness import Server, StoreProcess, bid, create, now_ms, running_server, server_process, until
 from tests.receiver import WEBHOOK_SECRET, Receiver, hooked
 from tests.test_cli import refusal, run_command
@@ -232,6 +235,57 @@ def test_while_the_secret_is_exchanged_a_receiver_with_either_can_check(
     old = str(int(stamp) - 3600)
     proof = hmac.new(new.encode(), f"{old}.".encode() + body, sha256).hexdigest()
     assert not is_genuine(new, f"t={old},v1={proof}", body), "what was overheard an hour ago"
+
+
+TEXT_SECRET = "ein Geheimnis mit Umlauten, \u00e4\u00f6\u00fc, und 32 Bytes"
+STANDARD_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+BROKEN_SECRET = "whsec_this is no base64, and still a secret"
+# What a receiver gives to the library of Standard Webhooks, and the key by which it checks by hand.
+STANDARD_KEYS: dict[str, tuple[str | bytes, bytes]] = {
+    TEXT_SECRET: (TEXT_SECRET.encode(), TEXT_SECRET.encode()),
+    STANDARD_SECRET: (STANDARD_SECRET, bytes(range(32))),
+    BROKEN_SECRET: (BROKEN_SECRET.encode(), BROKEN_SECRET.encode()),
+}
+
+
+@pytest.mark.parametrize("secrets", [(STANDARD_SECRET, TEXT_SECRET), (TEXT_SECRET, BROKEN_SECRET), (STANDARD_SECRET,)])
+def test_a_library_of_standard_webhooks_verifies_messages_by_each_secret(secrets: tuple[str, ...]) -> None:
+    moment, body = int(time.time()), '{"title":"Stra\u00dfe \u5b89"}'.encode()
+    headers = standard_headers(secrets, "lot-7/1795377806275-0", moment, body)
+    for secret in secrets:
+        given, key = STANDARD_KEYS[secret]
+        assert Webhook(given).verify(body, headers) == json.loads(body)
+        signed = f"lot-7/1795377806275-0.{moment}.".encode() + body
+        by_hand = "v1," + base64.b64encode(hmac.digest(key, signed, sha256)).decode()
+        assert by_hand in headers["webhook-signature"].split(" ")
+    assert len(headers["webhook-signature"].split(" ")) == len(secrets)
+    forged = [
+        (b"another secret of thirty-two bytes or more", body, headers),
+        (given, body + b" ", headers),
+        (given, body, {**headers, "webhook-id": "lot-7/1795377806275-1"}),
+        (given, body, {**headers, "webhook-timestamp": str(moment - 1)}),
+        (given, body, standard_headers(secrets, "lot-7/1795377806275-0", moment - 3600, body)),
+    ]
+    for known, came, with_headers in forged:
+        with pytest.raises(WebhookVerificationError):
+            Webhook(known).verify(came, with_headers)
+
+
+def test_what_is_sent_is_verified_by_the_library_with_the_new_and_the_old_secret(
+    own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
+) -> None:
+    settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_SECRET=f"{STANDARD_SECRET},{WEBHOOK_SECRET}")
+    with running_server(directory, **settings) as server:
+        create(server, guid)
+        until(lambda: receiver.bodies, "the opening is told")
+    (header, body), headers = receiver.bodies[0], receiver.headers[0]
+    for known in (STANDARD_SECRET, WEBHOOK_SECRET.encode()):
+        assert Webhook(known).verify(body, headers)["event"] == "opened"
+    assert headers["webhook-id"] == json.loads(body)["id"]
+    assert header.startswith(f"t={headers['webhook-timestamp']},"), "both signatures are of one moment"
+    is_genuine = receivers_example()
+    assert is_genuine(STANDARD_SECRET, header, body)
+    assert is_genuine(WEBHOOK_SECRET, header, body)
 
 
 def test_nothing_is_kept_for_nobody(service: Server, valkey: StoreProcess, guid: str) -> None:
