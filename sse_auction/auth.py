@@ -6,6 +6,7 @@ Identity comes from the token alone, never from a body. The auction house's own 
 
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import jwt
+import msgspec
 
 from sse_auction.settings import Settings, SettingsError
 from sse_auction.texts import LONGEST_BIDDER, WrongText, check_text
@@ -41,6 +43,29 @@ class Identity:
     def may_enter(self, guid: str) -> bool:
         """Whether the token is good for this auction."""
         return self.auctions is None or guid in self.auctions
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    """What this service reads of a token; other claims are none of its business."""
+
+    sub: str
+    exp: float
+    nbf: float = 0.0
+    role: Role = "bidder"
+    name: str | None = None
+    auctions: frozenset[str] | None = None
+
+
+# What a claim is that its type in `_Claims` refuses.
+_WRONG = {
+    "sub": "not a string",
+    "exp": "not a number of seconds",
+    "nbf": "not a number of seconds",
+    "role": "neither 'bidder' nor 'operator'",
+    "name": "not a string",
+    "auctions": "not a list of guids",
+}
+_CLAIM_IN_ERROR = re.compile(r"`\$\.(" + "|".join(_WRONG) + r")\b")  # where msgspec says what is wrong
 
 
 def _wall_clock() -> int:
@@ -106,35 +131,35 @@ class Tokens:
             raise InvalidToken("the token was not signed by this service's secret with HS256") from None
         except jwt.InvalidTokenError as error:
             raise InvalidToken(f"the token cannot be used: {error}") from None
+        told = _checked(claims)
         now = self._clock() / 1000
-        if _moment(claims, "exp") <= now:
+        if told.exp <= now:
             raise InvalidToken("the token has expired; get a new one")
-        if "nbf" in claims and _moment(claims, "nbf") > now:
+        if told.nbf > now:
             raise InvalidToken("the token is not good yet, says its claim 'nbf'")
-        subject, name = claims["sub"], claims.get("name")
-        role, auctions = claims.get("role", "bidder"), claims.get("auctions")
-        try:
-            check_text("the token's claim 'sub'", subject, LONGEST_BIDDER)
-        except WrongText as error:
-            raise InvalidToken(str(error)) from None
-        if role not in ("bidder", "operator"):
-            raise InvalidToken("the token's claim 'role' is neither 'bidder' nor 'operator'")
-        if name is not None and not isinstance(name, str):
-            raise InvalidToken("the token's claim 'name' is not a string")
-        if auctions is not None and not (
-            isinstance(auctions, list) and all(isinstance(guid, str) for guid in auctions)
-        ):
-            raise InvalidToken("the token's claim 'auctions' is not a list of guids")
-        identity = Identity(subject, name, role, None if auctions is None else frozenset(auctions))
-        return identity, float(claims["exp"])
+        return Identity(told.sub, told.name, told.role, told.auctions), told.exp
 
 
-def _moment(claims: dict[str, Any], name: str) -> float:
-    """A claim that is a moment, in epoch seconds."""
-    value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidToken(f"the token's claim {name!r} is not a number of seconds")
-    return float(value)
+def _checked(claims: dict[str, Any]) -> _Claims:
+    """The claims that this service reads; `InvalidToken` names the one that is wrong."""
+    try:
+        told = msgspec.convert(claims, _Claims)
+        check_text("the token's claim 'sub'", told.sub, LONGEST_BIDDER)
+    except msgspec.ValidationError as error:
+        named = _CLAIM_IN_ERROR.search(str(error))
+        if named is None:
+            raise InvalidToken(f"the token cannot be used: {error}") from None
+        raise _wrong(named[1]) from None
+    except WrongText as error:
+        raise InvalidToken(str(error)) from None
+    for name in ("exp", "nbf"):
+        if not math.isfinite(getattr(told, name)):
+            raise _wrong(name)
+    return told
+
+
+def _wrong(claim: str) -> InvalidToken:
+    return InvalidToken(f"the token's claim {claim!r} is {_WRONG[claim]}")
 
 
 def secret_of(settings: Settings) -> str:

@@ -65,6 +65,16 @@ USELESS = {
     "exp is text": (f"Bearer {signed(exp='tomorrow')}", "exp"),
     "exp is infinite": (f"Bearer {signed(exp=float('inf'))}", "exp"),
     "exp is a list": (f"Bearer {signed(exp=[])}", "exp"),
+    "exp is no number": (f"Bearer {signed(exp=float('nan'))}", "'exp' is not a number of seconds"),
+    "exp has 400 digits": (f"Bearer {signed(exp=10**400)}", "'exp' is not a number of seconds"),
+    "nbf is null": (
+        f"Bearer {handmade({'alg': 'HS256', 'typ': 'JWT'}, {**CLAIMS, 'nbf': None}, 'sha256')}",
+        "'nbf' is not a number",
+    ),
+    "role is null": (
+        f"Bearer {handmade({'alg': 'HS256', 'typ': 'JWT'}, {**CLAIMS, 'role': None}, 'sha256')}",
+        "'role' is neither 'bidder' nor 'operator'",
+    ),
     "nbf is a list": (f"Bearer {signed(nbf=[])}", "nbf"),
     "sub is a number": (f"Bearer {signed(sub=5)}", "Subject"),
     "sub is empty": (f"Bearer {signed(sub='')}", "'sub'"),
