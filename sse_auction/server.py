@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from sse_auction.app import create_app
-from sse_auction.direct import EXTENSION, DirectStream
+from sse_auction.delivery.direct import EXTENSION, DirectStream
 from sse_auction.logs import configuration
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.scratch import scratch_folder

@@ -80,10 +80,9 @@ def test_the_domain_is_pure(name: str) -> None:
 
 
 def test_the_hub_knows_neither_store_nor_http() -> None:
-    below = {"sse_auction.hub", *all_below("sse_auction.hub")}
-    assert below <= {
-        f"sse_auction.{each}" for each in ("hub", "room", "subscriber", "wire", "auction", "money", "texts", "metrics")
-    }
+    below = {"sse_auction.delivery.hub", *all_below("sse_auction.delivery.hub")}
+    own = {f"sse_auction.delivery.{each}" for each in ("hub", "room", "subscriber")}
+    assert below <= own | {f"sse_auction.{each}" for each in ("wire", "auction", "money", "texts", "metrics")}
     reached = {each for name in below for each in FOREIGN[name]} - sys.stdlib_module_names
     assert reached == {"msgspec", "prometheus_client", "iso4217"}
 
@@ -125,7 +124,7 @@ def test_the_figures_of_a_load_run_know_no_clock_and_no_network() -> None:
 
 def test_the_domain_is_below_everything_and_the_command_line_above() -> None:
     assert all_below("sse_auction.metrics") == set(), "every layer may count, so counting needs no layer"
-    for name in ("store", "mirror", "hub"):
+    for name in ("store", "delivery.mirror", "delivery.hub"):
         assert not {each for each in all_below(f"sse_auction.{name}") if is_web(each)}
     importers = {name for name, found in OURS.items() if any(map(is_command_line, found))}
     assert {name for name in importers if not is_command_line(name)} == {"sse_auction.__main__"}

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sse_auction.auction import Record, State
-from sse_auction.hub import PORTION, Hub
-from sse_auction.subscriber import QueuedSubscriber
+from sse_auction.delivery.hub import PORTION, Hub
+from sse_auction.delivery.subscriber import QueuedSubscriber
 from tests.test_hub import make_hub, prices, state
 
 CROWD = 4 * PORTION

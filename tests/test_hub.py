@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from sse_auction.auction import Increments, Record, Seen, State, Terms
-from sse_auction.hub import TICK_SECONDS, Hub
-from sse_auction.subscriber import LatestQueue, Subscriber
+from sse_auction.delivery.hub import TICK_SECONDS, Hub
+from sse_auction.delivery.subscriber import LatestQueue, Subscriber
 
 TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), 0, 10**9, created_at=0, original_closes_at=10**9)
 

@@ -11,9 +11,9 @@ from sse_auction.auction import RESERVED_GUIDS, is_guid
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Identity, InvalidToken, Tokens
 from sse_auction.batches import Batches
+from sse_auction.delivery.hub import Hub
+from sse_auction.delivery.mirror import Mirror
 from sse_auction.gate import Gate
-from sse_auction.hub import Hub
-from sse_auction.mirror import Mirror
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
 from sse_auction.store import Store

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction import Seen
-from sse_auction.direct import EXTENSION, DirectStream, ReleasableConnection
-from sse_auction.hub import RECONNECT_AFTER_DRAIN_MS, BusyReason
+from sse_auction.delivery.direct import EXTENSION, DirectStream, ReleasableConnection
+from sse_auction.delivery.hub import RECONNECT_AFTER_DRAIN_MS, BusyReason
 from sse_auction.logs import current_request
 from sse_auction.metrics import STREAMS_REFUSED
 from sse_auction.web.problems import Problem

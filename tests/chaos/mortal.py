@@ -8,8 +8,8 @@ from typing import Any
 
 from sse_auction import service
 from sse_auction.cli import main
-from sse_auction.hub import Hub
-from sse_auction.mirror import Mirror
+from sse_auction.delivery.hub import Hub
+from sse_auction.delivery.mirror import Mirror
 
 
 class PlantedBug(Exception):

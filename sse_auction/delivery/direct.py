@@ -16,8 +16,8 @@ import asyncio
 import time
 from typing import Protocol
 
-from sse_auction.hub import Hub
-from sse_auction.subscriber import RETRY, EndReason, Item, LatestQueue, Subscriber
+from sse_auction.delivery.hub import Hub
+from sse_auction.delivery.subscriber import RETRY, EndReason, Item, LatestQueue, Subscriber
 
 EXTENSION = "sse_auction.transport"  # in the ASGI scope's extensions: the connection's transport, where it can be had
 

@@ -13,7 +13,7 @@ import time
 from itertools import islice
 
 from sse_auction.auction import Seen, State
-from sse_auction.subscriber import Subscriber
+from sse_auction.delivery.subscriber import Subscriber
 from sse_auction.wire import Update
 
 

@@ -25,9 +25,9 @@ from itertools import islice
 from typing import Literal, Protocol, TypeAlias
 
 from sse_auction.auction import Seen, State
+from sse_auction.delivery.room import Room
+from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, QueuedSubscriber, Subscriber
 from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED
-from sse_auction.room import Room
-from sse_auction.subscriber import HEARTBEAT, RETRY, QueuedSubscriber, Subscriber
 from sse_auction.wire import Update, heartbeat_event, retry_field
 
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
