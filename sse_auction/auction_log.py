@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from sse_auction import keys
+from sse_auction.auction.decisions import Refused
+from sse_auction.auction.replay import BrokenLog, Replay
 from sse_auction.bid_history import what_is_void
-from sse_auction.decisions import Refused
 from sse_auction.export import Format, lines
-from sse_auction.replay import BrokenLog, Replay
 from sse_auction.store import Store, text_of
 
 PAGE = 1000  # entries read at once

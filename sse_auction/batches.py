@@ -17,7 +17,7 @@ from hashlib import blake2s
 import msgspec
 
 from sse_auction import keys
-from sse_auction.decisions import Created, NotCreated
+from sse_auction.auction.decisions import Created, NotCreated
 from sse_auction.lease import Lease
 from sse_auction.link import StoreError
 from sse_auction.lots import Lot

@@ -6,7 +6,7 @@ is nobody's business; that of a bid which was outbid at once is what its bidder 
 
 from collections.abc import Collection, Iterable, Mapping
 
-from sse_auction.money import format_amount, parse_amount
+from sse_auction.auction.money import format_amount, parse_amount
 from sse_auction.wire import HistoryEntry
 
 

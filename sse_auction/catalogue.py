@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeAlias, get_args
 
 from sse_auction import keys
-from sse_auction.auction import Record, State, Terms
+from sse_auction.auction.state import Record, State
+from sse_auction.auction.terms import Terms
 from sse_auction.link import Link, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)

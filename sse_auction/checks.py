@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import msgspec
 
-from sse_auction.auction import Act, ActKind, Terms
-from sse_auction.money import AmountError
+from sse_auction.auction.decisions import Act, ActKind
+from sse_auction.auction.money import AmountError
+from sse_auction.auction.terms import Terms
 from sse_auction.texts import WrongText
 from sse_auction.wire import (
     EditRequest,

@@ -15,11 +15,12 @@ import httpx
 import msgspec
 from httpx_sse import SSEError, aconnect_sse
 
-from sse_auction.auction import ActKind, Seen, State
+from sse_auction.auction.decisions import ActKind, Created, Refused
+from sse_auction.auction.state import State
+from sse_auction.auction.version import Seen
 from sse_auction.batches import Batch, OtherBatch, Taken, name_of
 from sse_auction.checks import WRONG, act_of, checked, path_of
 from sse_auction.creating import create_once
-from sse_auction.decisions import Created, Refused
 from sse_auction.deletion import Deletion
 from sse_auction.erasure import Erasure
 from sse_auction.export import Format

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import blake2s
 
 from sse_auction import keys
-from sse_auction.decisions import Created, NotCreated
+from sse_auction.auction.decisions import Created, NotCreated
 from sse_auction.store import ANSWER_LIFE_MS, Store
 from sse_auction.wire import NewAuction, encode
 

@@ -8,7 +8,7 @@ for again.
 import logging
 
 from sse_auction import keys
-from sse_auction.decisions import Refused
+from sse_auction.auction.decisions import Refused
 from sse_auction.store import Script, Store
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sse_auction import keys
-from sse_auction.auction import Offer, State
+from sse_auction.auction.decisions import Offer
+from sse_auction.auction.money import parse_amount
+from sse_auction.auction.state import State
 from sse_auction.catalogue import Cursor
 from sse_auction.lease import Lease
 from sse_auction.link import StoreError
-from sse_auction.money import parse_amount
 from sse_auction.store import Store
 from sse_auction.wire import CreateRequest, new_auction
 

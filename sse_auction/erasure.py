@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from sse_auction import keys
-from sse_auction.auction import Terms
-from sse_auction.decisions import Refused
+from sse_auction.auction.decisions import Refused
+from sse_auction.auction.terms import Terms
 from sse_auction.link import StoreUnavailable
 from sse_auction.store import Script, Store
 

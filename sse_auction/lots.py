@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from sse_auction.auction import is_guid
+from sse_auction.auction.terms import is_guid
 from sse_auction.checks import WRONG
 from sse_auction.texts import counted
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction

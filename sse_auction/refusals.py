@@ -1,7 +1,6 @@
 """Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
 
-from sse_auction.auction import Act
-from sse_auction.decisions import NotCreated, Refused
+from sse_auction.auction.decisions import Act, NotCreated, Refused
 
 _TEXTS = {
     "unknown": ("unknown_auction", "there is no auction {guid!r}"),

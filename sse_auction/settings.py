@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sse_auction.money import AmountError, exponent_of
+from sse_auction.auction.money import AmountError, exponent_of
 
 _ORIGIN = re.compile(r"https?://[^\s/?#@]+")  # scheme, host and port, as browsers send it
 

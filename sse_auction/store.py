@@ -18,14 +18,15 @@ from importlib.resources import files
 from typing import Any, Literal, TypeAlias, get_args
 
 from sse_auction import keys
-from sse_auction.auction import FIELDS, Act, Offer, Record, State, Terms, Values, read_record
+from sse_auction.auction.decisions import Accepted, Act, Created, Done, NotCreated, Offer, Refusal, Refused, Standing
+from sse_auction.auction.money import exponent_of
+from sse_auction.auction.state import FIELDS, Record, State, Values, read_record
+from sse_auction.auction.terms import Terms
 from sse_auction.bid_history import entries_of, what_is_void
 from sse_auction.catalogue import Catalogue
-from sse_auction.decisions import Accepted, Created, Done, NotCreated, Refusal, Refused, Standing
 from sse_auction.facts import StoreFacts
 from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
-from sse_auction.money import exponent_of
 from sse_auction.wire import HistoryReply, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)

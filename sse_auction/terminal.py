@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from sse_auction.auction import State
+from sse_auction.auction.state import State
 from sse_auction.texts import counted
 
 HISTORY_ROWS = 8

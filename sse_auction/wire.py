@@ -14,19 +14,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from sse_auction.auction import (
-    SOFT_CLOSE_PRESETS,
-    USUAL_SOFT_CLOSE,
-    Bidding,
-    BuyNowMode,
-    Increments,
-    Offer,
-    Seen,
-    SoftClose,
-    State,
-    Terms,
-)
-from sse_auction.money import AmountError, check_current, format_amount, parse_amount
+from sse_auction.auction.decisions import Offer
+from sse_auction.auction.increments import Increments
+from sse_auction.auction.money import AmountError, check_current, format_amount, parse_amount
+from sse_auction.auction.state import State
+from sse_auction.auction.terms import SOFT_CLOSE_PRESETS, USUAL_SOFT_CLOSE, Bidding, BuyNowMode, SoftClose, Terms
+from sse_auction.auction.version import Seen
 from sse_auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text, check_title
 
 encode = msgspec.json.encode

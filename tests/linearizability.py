@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from sse_auction.auction import Increments
+from sse_auction.auction.increments import Increments
 from tests.history import (
     Accepted,
     Answer,

@@ -7,8 +7,9 @@ are minor units, moments epoch ms; whoever asks says what time it is.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sse_auction.auction import Act, Increments, Offer
-from sse_auction.money import MAX_MINOR_UNITS, format_amount
+from sse_auction.auction.decisions import Act, Offer
+from sse_auction.auction.increments import Increments
+from sse_auction.auction.money import MAX_MINOR_UNITS, format_amount
 from sse_auction.wire import NewAuction
 
 AFTER_THE_HAMMER = ("reopen", "second_offer", "unpaid", "paid", "archive", "unarchive")

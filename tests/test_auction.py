@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_auction.auction import FIELDS, Increments, Record, Seen, Terms, is_guid, read_record
-from sse_auction.money import MAX_MINOR_UNITS, AmountError
+from sse_auction.auction.increments import Increments
+from sse_auction.auction.money import MAX_MINOR_UNITS, AmountError
+from sse_auction.auction.state import FIELDS, Record, read_record
+from sse_auction.auction.terms import Terms, is_guid
+from sse_auction.auction.version import Seen
 from sse_auction.wire import Update
 
 NO_HASH = [None] * len(FIELDS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sse_auction.auction import Increments
+from sse_auction.auction.increments import Increments
 from tests.harness import OPERATOR, Server, StoreProcess, bid, bidder, create, now_ms, until
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from sse_auction.money import EXPONENTS, MAX_MINOR_UNITS, format_amount
+from sse_auction.auction.money import EXPONENTS, MAX_MINOR_UNITS, format_amount
 from tests.harness import Server, bid, create
 from tests.pages import REFUSED_BID, OpenPage, expect_connection, expect_price, expect_standing, lot_url, place_bid
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from sse_auction.auction import Record, State
+from sse_auction.auction.state import Record, State
 from sse_auction.delivery.hub import PORTION, Hub
 from sse_auction.delivery.subscriber import QueuedSubscriber
 from tests.test_hub import make_hub, prices, state

@@ -8,7 +8,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from sse_auction.auction import Increments, Record, Seen, State, Terms
+from sse_auction.auction.increments import Increments
+from sse_auction.auction.state import Record, State
+from sse_auction.auction.terms import Terms
+from sse_auction.auction.version import Seen
 from sse_auction.delivery.hub import TICK_SECONDS, Hub
 from sse_auction.delivery.subscriber import LatestQueue, Subscriber
 

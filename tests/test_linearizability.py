@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from sse_auction.auction import Increments
+from sse_auction.auction.increments import Increments
 from tests.history import (
     Accepted,
     Answer,

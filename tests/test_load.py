@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sse_auction.auction import State
+from sse_auction.auction.state import State
 from sse_auction.load.bidding import due_moments
 from sse_auction.load.figures import ANSWER_SECONDS, Ledger, Lot, Summary, View, percentile, summary
 from sse_auction.load.report import Bids, Bounds, Report, Streams, client_limits, judged

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_auction.money import (
+from sse_auction.auction.money import (
     EXPONENTS,
     MAX_MINOR_UNITS,
     WITHDRAWN,

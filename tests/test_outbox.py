@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sse_auction import keys
-from sse_auction.auction import Act, Offer, State
-from sse_auction.decisions import Accepted, Created, Done
+from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer
+from sse_auction.auction.state import State
 from sse_auction.facts import StoreFacts
 from sse_auction.outbox import Message, Outbox
 from sse_auction.store import Store

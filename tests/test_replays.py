@@ -12,9 +12,8 @@ import pytest
 import redis
 
 from sse_auction import keys
-from sse_auction.auction import Act, Offer
+from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
 from sse_auction.creating import claim, create_once, request_of
-from sse_auction.decisions import Accepted, Created, Done, Refused
 from sse_auction.facts import StoreFacts
 from sse_auction.store import Store
 from sse_auction.wire import CreateRequest, SoftCloseSeconds, new_auction

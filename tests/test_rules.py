@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from sse_auction.auction import Act, Offer, State
+from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
+from sse_auction.auction.money import MAX_MINOR_UNITS
+from sse_auction.auction.state import State
 from sse_auction.auction_log import AuctionLog
-from sse_auction.decisions import Accepted, Created, Done, Refused
 from sse_auction.facts import StoreFacts
-from sse_auction.money import MAX_MINOR_UNITS
 from sse_auction.store import Store
 from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from sse_auction.auction import Act, Offer
+from sse_auction.auction.decisions import Act, Offer
 from sse_auction.wire import BuyNowRequest, SoftCloseSeconds
 from tests.chaos.scenarios.clock import Clock
 from tests.harness import store_process

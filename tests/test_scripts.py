@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from sse_auction import auction as auction_module
+import sse_auction
 from sse_auction import keys, refusals, store
-from sse_auction.auction import Act, Offer
-from sse_auction.decisions import Refused
+from sse_auction.auction.decisions import Act, Offer, Refused
 from sse_auction.deletion import Deletion
 from sse_auction.erasure import Erasure
 from sse_auction.facts import StoreFacts
@@ -22,7 +21,7 @@ from sse_auction.store import Script, Store, shared_by
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess, now_ms
 
-LUA = Path(auction_module.__file__).parent / "lua"
+LUA = Path(sse_auction.__file__).parent / "lua"
 PARTS = ("common", "recount", "lease", "told", "decide")  # that decide nothing by themselves
 NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in PARTS)  # those that decide
 COUNTER = "the-branches-that-were-executed"

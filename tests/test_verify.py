@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from sse_auction import keys
+from sse_auction.auction.decisions import Refused
 from sse_auction.auction_log import AuctionLog
-from sse_auction.decisions import Refused
 from sse_auction.facts import StoreFacts
 from sse_auction.store import Store
 from tests.harness import Server, StoreProcess, create, until

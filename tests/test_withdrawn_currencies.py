@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sse_auction.auction.money import WITHDRAWN
 from sse_auction.facts import StoreFacts
-from sse_auction.money import WITHDRAWN
 from sse_auction.store import Store
 from sse_auction.wire import CreateRequest, new_auction
 from tests.described import described_client, problem

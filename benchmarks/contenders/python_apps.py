@@ -22,11 +22,10 @@ from starlette.routing import Route
 
 from benchmarks.contenders.ours import SECRET
 from benchmarks.writer import state
-from sse_auction.auction import Offer
+from sse_auction.auction.decisions import Accepted, Offer, Refused
+from sse_auction.auction.money import parse_amount
 from sse_auction.auth import InvalidToken, Tokens
-from sse_auction.decisions import Accepted, Refused
 from sse_auction.facts import StoreFacts
-from sse_auction.money import parse_amount
 from sse_auction.store import Store
 from sse_auction.wire import CreateRequest, new_auction
 

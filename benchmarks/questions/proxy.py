@@ -16,8 +16,7 @@ from benchmarks.bench import Answer, Bench, Column, Goal, figure
 from benchmarks.contenders.base import Store as StoreProcess
 from benchmarks.processes import end
 from benchmarks.stage import Figures
-from sse_auction.auction import Act, Offer
-from sse_auction.decisions import Accepted, Done
+from sse_auction.auction.decisions import Accepted, Act, Done, Offer
 from sse_auction.facts import StoreFacts
 from sse_auction.link import connect
 from sse_auction.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sse_auction.auction import ActKind
+from sse_auction.auction.decisions import ActKind
 from sse_auction.checks import ACT_REQUESTS
 from sse_auction.cli.options import (
     AuctionCommand,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from sse_auction import lots
-from sse_auction.auction import is_guid
+from sse_auction.auction.terms import is_guid
 from sse_auction.client import Client, open_client
 from sse_auction.settings import Settings
 from sse_auction.texts import LONGEST_BIDDER, check_text

@@ -24,7 +24,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Literal, Protocol, TypeAlias
 
-from sse_auction.auction import Seen, State
+from sse_auction.auction.state import State
+from sse_auction.auction.version import Seen
 from sse_auction.delivery.room import Room
 from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, QueuedSubscriber, Subscriber
 from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED

@@ -27,7 +27,7 @@ from hashlib import blake2s
 from typing import Any
 
 from sse_auction import keys
-from sse_auction.auction import Record, read_record
+from sse_auction.auction.state import Record, read_record
 from sse_auction.delivery.hub import Hub
 from sse_auction.facts import StoreFacts
 from sse_auction.link import CommandError, Link, StoreError, StoreNotReady, dial

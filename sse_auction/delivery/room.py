@@ -12,7 +12,8 @@ import asyncio
 import time
 from itertools import islice
 
-from sse_auction.auction import Seen, State
+from sse_auction.auction.state import State
+from sse_auction.auction.version import Seen
 from sse_auction.delivery.subscriber import Subscriber
 from sse_auction.wire import Update
 

@@ -13,7 +13,8 @@ from math import ceil
 
 import msgspec
 
-from sse_auction.auction import Seen, State
+from sse_auction.auction.state import State
+from sse_auction.auction.version import Seen
 
 ANSWER_SECONDS = 10.0  # a bid without an answer after this long has an unknown outcome
 

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
-from sse_auction.auction import State
+from sse_auction.auction.state import State
 from sse_auction.load.figures import Ledger, StreamCounts, View
 
 SILENCE_SECONDS = 45.0  # three heartbeats: then the line is dead

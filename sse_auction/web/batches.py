@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sse_auction.auction.decisions import Created, NotCreated
 from sse_auction.batches import Batch, OtherBatch, Taken, name_of
-from sse_auction.decisions import Created, NotCreated
 from sse_auction.lots import Lot, WrongEncoding, WrongLots, read_lots, read_text
 from sse_auction.refusals import explain_not_created
 from sse_auction.web.auctions import create_auction, idempotency_key

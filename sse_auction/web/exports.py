@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.decisions import Refused
+from sse_auction.auction.decisions import Refused
 from sse_auction.export import MEDIA_TYPES, Format
 from sse_auction.link import StoreError
 from sse_auction.web.auctions import refusal

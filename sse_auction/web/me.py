@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.auction import State
+from sse_auction.auction.state import State
 from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, Item, QueuedSubscriber
 from sse_auction.link import StoreError
 from sse_auction.logs import current_request

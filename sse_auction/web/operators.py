@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction import ActKind
+from sse_auction.auction.decisions import ActKind, Refused
 from sse_auction.checks import ACT_REQUESTS, WRONG, act_of, path_of
-from sse_auction.decisions import Refused
 from sse_auction.deletion import Deletion
 from sse_auction.erasure import Erasure
 from sse_auction.refusals import subject_of

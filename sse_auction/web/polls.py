@@ -12,7 +12,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction import Seen
+from sse_auction.auction.version import Seen
 from sse_auction.web.auctions import JSONReply
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import Service, guid_of, header_of, service_of, whole_number

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from sse_auction.auction import State
+from sse_auction.auction.state import State
 from sse_auction.link import CommandError, StoreError, StoreNotReady, StoreTimeout
 from sse_auction.logs import current_request
 from sse_auction.metrics import STORE_ERRORS

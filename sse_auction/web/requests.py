@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from sse_auction import wire
-from sse_auction.auction import RESERVED_GUIDS, is_guid
+from sse_auction.auction.terms import RESERVED_GUIDS, is_guid
 from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Identity, InvalidToken, Tokens
 from sse_auction.batches import Batches

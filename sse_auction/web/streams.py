@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.auction import Seen
+from sse_auction.auction.version import Seen
 from sse_auction.delivery.direct import EXTENSION, DirectStream, ReleasableConnection
 from sse_auction.delivery.hub import RECONNECT_AFTER_DRAIN_MS, BusyReason
 from sse_auction.logs import current_request

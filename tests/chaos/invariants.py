@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sse_auction.auction import Increments
+from sse_auction.auction.increments import Increments
 from tests.chaos.crowd import Watcher, minor_units
 from tests.history import Accepted, Log, Operation, ReadLog
 from tests.linearizability import check

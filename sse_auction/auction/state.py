@@ -1,188 +1,19 @@
-"""An auction as everybody may see it: its terms, its bid increments, and its state at a moment.
+"""An auction as everybody may see it at a moment, and the record from which that follows."""
 
-Rule: pure functions of what the store holds and of the store's clock. Nothing here does I/O, reads a clock, or
-knows how a state is encoded or delivered. Money is in minor units, times are epoch milliseconds.
-"""
-
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2s
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
-from sse_auction.money import (
-    MAX_MINOR_UNITS,
-    AmountError,
-    exponent_of,
-    format_amount,
-    parse_amount,
-    parse_foreign_price,
-)
+from sse_auction.auction.increments import Increments
+from sse_auction.auction.money import MAX_MINOR_UNITS, exponent_of, format_amount, parse_amount, parse_foreign_price
+from sse_auction.auction.terms import SoftClose, Terms
 
 Status = Literal["unknown", "upcoming", "open", "closed", "cancelled"]
 Outcome = Literal["sold", "reserve_not_met", "no_bids", "bought_now", "cancelled"]
-BuyNowMode = Literal["until_first_bid", "ceiling"]
-Bidding = Literal["manual", "proxy"]
-
-_GUID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-RESERVED_GUIDS = frozenset({"stream"})  # names of routes below /auctions/
-
-
-def is_guid(text: str) -> bool:
-    """Whether `text` can name an auction: 1 to 64 of `[A-Za-z0-9_-]`, and not the name of a route."""
-    return _GUID.fullmatch(text) is not None and text not in RESERVED_GUIDS
-
-
-# --- increments ---------------------------------------------------------------------------------------------
-
-_PRESETS_IN_MAJOR_UNITS = {
-    "ebay-us": "0:.05 1:.25 5:.50 25:1 100:2.50 250:5 500:10 1000:25 2500:50 5000:100",
-    "yahoo-jp": "0:10 1000:100 5000:250 10000:500 50000:1000",
-}
-_TEN_PERCENT = "ten-percent"
-MAX_BANDS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Increments:
-    """How far the next bid must be above the price: bands of (from, step) in minor units, or ten per cent."""
-
-    bands: tuple[tuple[int, int], ...]  # ascending; empty: a tenth of the price, rounded up, at least one unit
-
-    def step(self, price: int) -> int:
-        """The least raise at `price`."""
-        if not self.bands:
-            return max(1, -(-price // 10))
-        for start, step in reversed(self.bands):
-            if start <= price:
-                return step
-        raise ValueError(price)  # the first band starts at 0, and no price is below
-
-    def dump(self) -> str:
-        """The form the store keeps: `0:5,100:25`, or `ten-percent`."""
-        return ",".join(f"{start}:{step}" for start, step in self.bands) or _TEN_PERCENT
-
-    @staticmethod
-    @lru_cache(maxsize=1024)  # few tables, read with every state
-    def load(text: str) -> "Increments":
-        """The reverse of `dump`."""
-        if text == _TEN_PERCENT:
-            return Increments(())
-        bands = (band.partition(":") for band in text.split(","))
-        return Increments(tuple((int(start), int(step)) for start, _, step in bands))
-
-    @classmethod
-    def from_preset(cls, name: str, currency: str) -> Self:
-        """A preset by name: `flat:1.00`, `ten-percent`, `ebay-us`, `yahoo-jp`; `AmountError` when it does not fit."""
-        if name == _TEN_PERCENT:
-            return cls(())
-        kind, _, step = name.partition(":")
-        if kind == "flat":
-            return cls.from_table([("0", step)], currency)
-        if name not in _PRESETS_IN_MAJOR_UNITS:
-            known = ", ".join(["flat:N", _TEN_PERCENT, *_PRESETS_IN_MAJOR_UNITS])
-            raise AmountError(f"increments {name[:40]!r} is not a preset; there are {known}")
-        rows = (row.partition(":") for row in _PRESETS_IN_MAJOR_UNITS[name].split())
-        try:
-            return cls.from_table([(_plain(start), _plain(step)) for start, _, step in rows], currency)
-        except AmountError as error:
-            raise AmountError(f"increments {name!r} do not fit {currency}: {error}") from None
-
-    @classmethod
-    def from_table(cls, rows: Sequence[tuple[str, str]], currency: str) -> Self:
-        """Rows of (from, step) as decimal strings; the first from 0, ascending, steps above 0 and not falling."""
-        if not 1 <= len(rows) <= MAX_BANDS:
-            raise AmountError(f"increments have {len(rows)} bands; 1 to {MAX_BANDS} are possible")
-        bands = tuple((parse_amount(start, currency), parse_amount(step, currency)) for start, step in rows)
-        if bands[0][0] != 0:
-            raise AmountError(f"the first increment band starts at {rows[0][0]}, it must start at 0")
-        if bands[0][1] <= 0:
-            raise AmountError(f"increment step {rows[0][1]} is not above 0")
-        for (start, step), (next_start, next_step), row in zip(bands, bands[1:], rows[1:], strict=False):
-            if next_start <= start:
-                raise AmountError(f"increment band {row[0]} does not start above the band before it")
-            if next_step < step:
-                raise AmountError(f"increment step {row[1]} from {row[0]} is below the step before it")
-        return cls(bands)
-
-
-def _plain(number: str) -> str:
-    """`2.50` of a preset's table as `parse_amount` takes it in any currency: no bare dot, no trailing zeros."""
-    return format(Decimal(number).normalize(), "f")
-
 
 UNCONFIRMED_TIMES = 100  # the next bid: a higher one must be confirmed, by bid.lua
-
-
-# --- what the store holds ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a bidder offers, in minor units: a price, a secret maximum, or to buy at the buy-now price (no amount)."""
-
-    kind: Literal["price", "max", "buy_now"]
-    amount: int | None = None
-
-
-ActKind: TypeAlias = Literal[
-    "cancel", "close", "extend", "pause", "resume", "edit",  # before the hammer
-    "void",  # before and after it
-    "reopen", "second_offer", "unpaid", "paid", "archive", "unarchive",  # after it
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
-
-    `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle; to whom a second
-    offer is made by his paddle, None means the best underbidder.
-    """
-
-    kind: ActKind
-    closes_at: int | None = None
-    title: str | None = None
-    reserve: int | Literal["keep"] | None = "keep"
-    bidder: str | None = None
-    paddle: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SoftClose:
-    """A bid within the last `window_ms` moves the closing to `extend_ms` after it."""
-
-    window_ms: int
-    extend_ms: int
-
-
-SOFT_CLOSE_PRESETS = {"live": SoftClose(30_000, 30_000), "judicial": SoftClose(300_000, 300_000)}
-USUAL_SOFT_CLOSE = SoftClose(120_000, 120_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds in a recorded auction; all of it public. Amounts in minor units, times in epoch ms."""
-
-    guid: str
-    title: str
-    currency: str
-    start_price: int
-    increments: Increments
-    opens_at: int
-    closes_at: int
-    created_at: int
-    original_closes_at: int
-    bidding: Bidding = "manual"
-    aligned: bool = False
-    buy_now: int | None = None
-    buy_now_mode: BuyNowMode = "until_first_bid"
-    soft_close: SoftClose | None = None
-    hard_close_at: int | None = None
-    max_extensions: int | None = None
-    archived: bool = False  # it is over, and in no listing
 
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
@@ -337,6 +168,37 @@ class Record:
         )
 
 
+def _buy_now(terms: Terms, price: int | None) -> str | None:
+    """At what price it can be bought now, in an auction that has a buy-now price."""
+    if terms.buy_now is None or (price is not None and terms.buy_now_mode == "until_first_bid"):
+        return None
+    return format_amount(terms.buy_now, terms.currency)
+
+
+def _next_bids(terms: Terms, price: int | None) -> tuple[str | None, tuple[str, ...]]:
+    """The least bid, and the bids to offer: as bid.lua takes them."""
+    step_at = terms.increments.step
+    least = terms.start_price if price is None else price + step_at(price)
+    if least > MAX_MINOR_UNITS:
+        return None, ()
+    if terms.aligned:  # whole steps, all of the size that holds at the price
+        step = step_at(terms.start_price if price is None else price)
+        ladder = (least, least + step, least + 2 * step)
+    else:
+        second = least + step_at(least)
+        ladder = (least, second, second + step_at(second))
+    most = min(MAX_MINOR_UNITS, least * UNCONFIRMED_TIMES)
+    if terms.buy_now is not None and terms.buy_now_mode == "ceiling":
+        most = min(most, terms.buy_now - 1)
+    currency = terms.currency
+    return format_amount(least, currency), tuple([format_amount(each, currency) for each in ladder if each <= most])
+
+
+@lru_cache(maxsize=16_384)
+def _epoch(memory: str, created_at: int) -> str:
+    return blake2s(f"{memory}:{created_at}".encode(), digest_size=4).hexdigest()
+
+
 # What the state and the terms of a recorded auction are made of, in the order in which the store is asked for it. New
 # ones come last: answers that an older release has remembered have the first of them.
 FIELDS_OF_TERMS = (
@@ -426,70 +288,3 @@ def _read_price(value: bytes | Exception | None, currency: str) -> tuple[str | N
     text = value.decode("ascii", "replace")
     price = parse_foreign_price(text, currency)
     return (price, None) if price is not None else (None, text)
-
-
-def _buy_now(terms: Terms, price: int | None) -> str | None:
-    """At what price it can be bought now, in an auction that has a buy-now price."""
-    if terms.buy_now is None or (price is not None and terms.buy_now_mode == "until_first_bid"):
-        return None
-    return format_amount(terms.buy_now, terms.currency)
-
-
-def _next_bids(terms: Terms, price: int | None) -> tuple[str | None, tuple[str, ...]]:
-    """The least bid, and the bids to offer: as bid.lua takes them."""
-    step_at = terms.increments.step
-    least = terms.start_price if price is None else price + step_at(price)
-    if least > MAX_MINOR_UNITS:
-        return None, ()
-    if terms.aligned:  # whole steps, all of the size that holds at the price
-        step = step_at(terms.start_price if price is None else price)
-        ladder = (least, least + step, least + 2 * step)
-    else:
-        second = least + step_at(least)
-        ladder = (least, second, second + step_at(second))
-    most = min(MAX_MINOR_UNITS, least * UNCONFIRMED_TIMES)
-    if terms.buy_now is not None and terms.buy_now_mode == "ceiling":
-        most = min(most, terms.buy_now - 1)
-    currency = terms.currency
-    return format_amount(least, currency), tuple([format_amount(each, currency) for each in ladder if each <= most])
-
-
-@lru_cache(maxsize=16_384)
-def _epoch(memory: str, created_at: int) -> str:
-    return blake2s(f"{memory}:{created_at}".encode(), digest_size=4).hexdigest()
-
-
-# --- what a viewer has seen ----------------------------------------------------------------------------------
-
-_TAG = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,15})-([0-9]{1,16}(?:\.[0-9]{1,8})?)?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a viewer already shows, as its tag says."""
-
-    epoch: str
-    rev: int
-    price: Decimal | None
-
-    @classmethod
-    def of_tag(cls, tag: str) -> Self | None:
-        """What `tag` says, or None when it is not a tag of this service."""
-        match = _TAG.fullmatch(tag)
-        if match is None:
-            return None
-        return cls(match[1], int(match[2]), Decimal(match[3]) if match[3] else None)
-
-    def is_superseded_by(self, newer: "Seen") -> bool:
-        """Whether a viewer of this should be shown `newer`.
-
-        A new epoch always. Of a recorded auction: no lower revision, and not the very same state. Of a plain
-        one (revision 0): only a higher price, and the loss of the price.
-        """
-        if newer.epoch != self.epoch:
-            return True
-        if newer.rev or self.rev:
-            return newer.rev >= self.rev and newer != self
-        if newer.price is None or self.price is None:
-            return newer.price != self.price
-        return newer.price > self.price

@@ -5,13 +5,12 @@ entries one by one, so that a log of any length is read in pages. An entry must 
 before it; of the store's clock it only knows what the entries say, and so takes it as it was, set back or forth.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
-from sse_auction.auction import Increments
-from sse_auction.money import MAX_MINOR_UNITS, format_amount
+from sse_auction.auction.increments import Increments
+from sse_auction.auction.money import MAX_MINOR_UNITS, format_amount
 
 Fields = Mapping[str, str]
 _CORRECTIONS = ("reopen", "second_offer", "unpaid", "paid", "archive", "unarchive", "erase")
@@ -159,7 +158,7 @@ class Replay:
 
     def _place(self, bid: _Bid) -> None:
         assert self.created is not None
-        favoured = bid.bidder in msgspec.json.decode(self.created["priority"], type=list[str])
+        favoured = bid.bidder in json.loads(self.created["priority"])
         rules = Increments.load(self.public["increments"])
         if self.public["bidding"] != "proxy":
             self._lead(bid, bid.most, favoured)

@@ -1,9 +1,42 @@
-"""What comes of a bid, an act or a new auction: values, not exceptions, for a low bid is no error."""
+"""What bidders and operators ask for, and what comes of it: values, not exceptions, for a low bid is no error."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sse_auction.auction import State, Terms
+from sse_auction.auction.state import State
+from sse_auction.auction.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a bidder offers, in minor units: a price, a secret maximum, or to buy at the buy-now price (no amount)."""
+
+    kind: Literal["price", "max", "buy_now"]
+    amount: int | None = None
+
+
+ActKind: TypeAlias = Literal[
+    "cancel", "close", "extend", "pause", "resume", "edit",  # before the hammer
+    "void",  # before and after it
+    "reopen", "second_offer", "unpaid", "paid", "archive", "unarchive",  # after it
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
+
+    `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle; to whom a second
+    offer is made by his paddle, None means the best underbidder.
+    """
+
+    kind: ActKind
+    closes_at: int | None = None
+    title: str | None = None
+    reserve: int | Literal["keep"] | None = "keep"
+    bidder: str | None = None
+    paddle: int | None = None
+
 
 Refusal: TypeAlias = Literal[
     # of a bid

@@ -1,0 +1,14 @@
+"""The domain: an auction, its rules and its money.
+
+Rule: pure functions and values; beside the standard library only the table of currencies. Nothing here does I/O, reads
+a clock, or knows how a state is encoded, stored or delivered. Amounts are in minor units, times in epoch milliseconds.
+The store's scripts decide; what they can answer stands here.
+
+- `money`      amounts, currencies and their minor units
+- `increments` by how much the next bid rises
+- `terms`      what holds in one auction
+- `state`      what everybody sees of it at a moment
+- `version`    which of two states is newer
+- `decisions`  what bidders and operators ask for, and what comes of it
+- `replay`     the state that follows from an auction's log
+"""
