@@ -17,12 +17,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.link import StoreError
 from sse_auction.logs import REQUEST_ID_HEADER, begin_request
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.scratch import using
 from sse_auction.service import running_service
 from sse_auction.settings import Settings
+from sse_auction.store.connection import StoreError
 from sse_auction.web import auctions, batches, exports, me, operations, operators, pages, polls, problems, streams
 
 log = logging.getLogger(__name__)

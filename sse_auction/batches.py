@@ -16,13 +16,13 @@ from hashlib import blake2s
 
 import msgspec
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Created, NotCreated
-from sse_auction.lease import Lease
-from sse_auction.link import StoreError
 from sse_auction.lots import Lot
 from sse_auction.refusals import explain_not_created
-from sse_auction.store import Script, Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Script, Store
+from sse_auction.store.connection import StoreError
+from sse_auction.store.lease import Lease
 from sse_auction.wire import CreateRequest, encode, new_auction
 
 log = logging.getLogger(__name__)

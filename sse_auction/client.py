@@ -20,16 +20,16 @@ from sse_auction.auction.state import State
 from sse_auction.auction.version import Seen
 from sse_auction.batches import Batch, OtherBatch, Taken, name_of
 from sse_auction.checks import WRONG, act_of, checked, path_of
-from sse_auction.creating import create_once
-from sse_auction.deletion import Deletion
-from sse_auction.erasure import Erasure
 from sse_auction.export import Format
-from sse_auction.link import StoreError
 from sse_auction.lots import Lot
-from sse_auction.outbox import Message, Outbox
 from sse_auction.refusals import explain, explain_not_created, subject_of
 from sse_auction.service import Service, running_service
 from sse_auction.settings import Settings
+from sse_auction.store.connection import StoreError
+from sse_auction.store.creating import create_once
+from sse_auction.store.deletion import Deletion
+from sse_auction.store.erasure import Erasure
+from sse_auction.store.outbox import Message, Outbox
 from sse_auction.texts import LONGEST_BIDDER, check_text
 from sse_auction.wire import (
     AuctionReply,

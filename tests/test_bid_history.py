@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sse_auction import keys
+from sse_auction.store import keys
 from tests.harness import OPERATOR, Server, StoreProcess, bid, create
 from tests.test_operators import act, done, offer
 

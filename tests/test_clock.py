@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_auction.facts import StoreFacts
+from sse_auction.store.clock import StoreFacts
 from tests.harness import (
     OPERATOR,
     Server,

@@ -15,8 +15,16 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from sse_auction import link as link_module
-from sse_auction.link import FLUSH_CALLS, CommandError, Link, StoreNotReady, StoreTimeout, StoreUnavailable, dial
+from sse_auction.store import connection as link_module
+from sse_auction.store.connection import (
+    FLUSH_CALLS,
+    CommandError,
+    Link,
+    StoreNotReady,
+    StoreTimeout,
+    StoreUnavailable,
+    dial,
+)
 from tests.harness import (
     StoreProcess,
     free_port,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from sse_auction.link import StoreUnavailable, connect
+from sse_auction.store.connection import StoreUnavailable, connect
 from tests.harness import (
     PATIENCE_SECONDS,
     free_port,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import redis
 
-from sse_auction import keys
+from sse_auction.store import keys
 from tests.described import described_client
 from tests.harness import OPERATOR, Server, StoreProcess, bid, now_ms, running_server, running_store, until
 from tests.test_verify import verify

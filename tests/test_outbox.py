@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer
 from sse_auction.auction.state import State
-from sse_auction.facts import StoreFacts
-from sse_auction.outbox import Message, Outbox
-from sse_auction.store import Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Store
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.outbox import Message, Outbox
 from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import Server, StoreProcess, create, now_ms, running_server, until
 from tests.links import slow_line

@@ -11,11 +11,11 @@ import httpx
 import pytest
 import redis
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
-from sse_auction.creating import claim, create_once, request_of
-from sse_auction.facts import StoreFacts
-from sse_auction.store import Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Store
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.creating import claim, create_once, request_of
 from sse_auction.wire import CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import (
     OPERATOR,

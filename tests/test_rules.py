@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
 from sse_auction.auction.money import MAX_MINOR_UNITS
 from sse_auction.auction.state import State
-from sse_auction.auction_log import AuctionLog
-from sse_auction.facts import StoreFacts
-from sse_auction.store import Store
+from sse_auction.store.auctions import Store
+from sse_auction.store.check import AuctionLog
+from sse_auction.store.clock import StoreFacts
 from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess
 from tests.rules_model import Model

@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 import sse_auction
-from sse_auction import keys, refusals, store
+from sse_auction import refusals
 from sse_auction.auction.decisions import Act, Offer, Refused
-from sse_auction.deletion import Deletion
-from sse_auction.erasure import Erasure
-from sse_auction.facts import StoreFacts
-from sse_auction.lease import Lease
-from sse_auction.link import StoreUnavailable
-from sse_auction.store import Script, Store, shared_by
+from sse_auction.store import auctions, keys
+from sse_auction.store.auctions import Script, Store, shared_by
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.deletion import Deletion
+from sse_auction.store.erasure import Erasure
+from sse_auction.store.lease import Lease
 from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess, now_ms
 
-LUA = Path(sse_auction.__file__).parent / "lua"
+LUA = Path(sse_auction.__file__).parent / "store" / "lua"
 PARTS = ("common", "recount", "lease", "told", "decide")  # that decide nothing by themselves
 NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in PARTS)  # those that decide
 COUNTER = "the-branches-that-were-executed"
@@ -499,10 +500,10 @@ def test_every_verdict_is_in_its_header_and_has_a_sentence(name: str) -> None:
     for verdict in verdicts:
         assert re.search(rf"\b{verdict}\b", header), verdict
     alone = {"accepted", "done", "late", "currency", "damaged"}
-    assert verdicts - alone <= {reason.decode() for reason in store._REFUSALS}
+    assert verdicts - alone <= {reason.decode() for reason in auctions._REFUSALS}
     assert verdicts - alone <= set(refusals._TEXTS)
 
 
 def test_every_refusal_comes_from_a_script() -> None:
     told = set().union(*(verdicts_of(name) for name in ("common", "bid", "act", "void", "correct")))
-    assert {reason.decode() for reason in store._REFUSALS} - told == {"plain"}, "a plain auction has no script"
+    assert {reason.decode() for reason in auctions._REFUSALS} - told == {"plain"}, "a plain auction has no script"

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import pytest
 import redis
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Refused
-from sse_auction.auction_log import AuctionLog
-from sse_auction.facts import StoreFacts
-from sse_auction.store import Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Store
+from sse_auction.store.check import AuctionLog
+from sse_auction.store.clock import StoreFacts
 from tests.harness import Server, StoreProcess, create, until
 from tests.test_log import an_eventful_auction
 from tests.test_operators import act, done, offer

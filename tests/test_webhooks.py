@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sse_auction import keys
+from sse_auction.store import keys
 from sse_auction.webhooks import standard_headers
 from tests.harness import Server, StoreProcess, bid, create, now_ms, running_server, server_process, until
 from tests.receiver import WEBHOOK_SECRET, Receiver, hooked

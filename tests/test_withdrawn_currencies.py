@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sse_auction.auction.money import WITHDRAWN
-from sse_auction.facts import StoreFacts
-from sse_auction.store import Store
+from sse_auction.store.auctions import Store
+from sse_auction.store.clock import StoreFacts
 from sse_auction.wire import CreateRequest, new_auction
 from tests.described import described_client, problem
 from tests.harness import OPERATOR, Server, StoreProcess, bid, now_ms, price_key, running_server

@@ -25,8 +25,8 @@ from benchmarks.writer import state
 from sse_auction.auction.decisions import Accepted, Offer, Refused
 from sse_auction.auction.money import parse_amount
 from sse_auction.auth import InvalidToken, Tokens
-from sse_auction.facts import StoreFacts
-from sse_auction.store import Store
+from sse_auction.store.auctions import Store
+from sse_auction.store.clock import StoreFacts
 from sse_auction.wire import CreateRequest, new_auction
 
 # --- the usual recipe ------------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ from benchmarks.contenders.base import Store as StoreProcess
 from benchmarks.processes import end
 from benchmarks.stage import Figures
 from sse_auction.auction.decisions import Accepted, Act, Done, Offer
-from sse_auction.facts import StoreFacts
-from sse_auction.link import connect
-from sse_auction.store import Store
+from sse_auction.store.auctions import Store
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.connection import connect
 from sse_auction.wire import CreateRequest, new_auction
 
 BIDS, BIDDERS = 10_000, 5_000

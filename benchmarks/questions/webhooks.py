@@ -25,8 +25,8 @@ from benchmarks.contenders.base import wait_until
 from benchmarks.contenders.ours import SECRET
 from benchmarks.processes import cpu_seconds, end, tree
 from benchmarks.stage import Figures
-from sse_auction.facts import StoreFacts
-from sse_auction.store import Store
+from sse_auction.store.auctions import Store
+from sse_auction.store.clock import StoreFacts
 from sse_auction.wire import CreateRequest, new_auction
 
 LOTS = 1000

@@ -23,7 +23,7 @@ def _data_dir(command: str) -> Path:
 @click.option("--replace", is_flag=True, help="Write over FILE.")
 def backup(file: Path, replace: bool) -> None:
     """Write all of the embedded store to FILE, while the service runs or not."""
-    from sse_auction.embedded.backups import back_up
+    from sse_auction.store.embedded.backups import back_up
 
     data_dir = _data_dir("backup")
     if file.exists() and not replace:
@@ -38,7 +38,7 @@ def backup(file: Path, replace: bool) -> None:
 @click.option("--replace", is_flag=True, help="Keep aside what is there, and take its place.")
 def restore(file: Path | None, empty: bool, replace: bool) -> None:
     """Begin with the backup FILE, in a data directory whose store does not run."""
-    from sse_auction.embedded.backups import restore as put_back
+    from sse_auction.store.embedded.backups import restore as put_back
 
     if empty == (file is not None):
         raise click.UsageError("Give either a FILE or --empty.")
@@ -52,7 +52,7 @@ def restore(file: Path | None, empty: bool, replace: bool) -> None:
 @click.command()
 def repair() -> None:
     """Make a damaged log of the embedded store one that it starts with, as far as it can be read."""
-    from sse_auction.embedded.backups import repair as mend
+    from sse_auction.store.embedded.backups import repair as mend
 
     data_dir = _data_dir("repair")
     done, kept = mend(data_dir)

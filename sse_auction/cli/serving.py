@@ -27,7 +27,7 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
     from sse_auction.logs import configuration
     from sse_auction.server import serve as run_server
     from sse_auction.service import store_url
-    from sse_auction.store import check_store
+    from sse_auction.store.auctions import check_store
 
     overrides = {"PORT": port, "WEB_CONCURRENCY": workers, "SSE_AUCTION_DEMO": "1" if demo else None}
     for variable, value in overrides.items():

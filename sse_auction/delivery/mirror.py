@@ -26,13 +26,13 @@ from contextlib import aclosing
 from hashlib import blake2s
 from typing import Any
 
-from sse_auction import keys
 from sse_auction.auction.state import Record, read_record
 from sse_auction.delivery.hub import Hub
-from sse_auction.facts import StoreFacts
-from sse_auction.link import CommandError, Link, StoreError, StoreNotReady, dial
 from sse_auction.metrics import MIRROR_LIVE, MIRROR_POLLING, MIRROR_READ_SECONDS, MIRROR_READS, STORE_ERRORS
-from sse_auction.store import read_commands
+from sse_auction.store import keys
+from sse_auction.store.auctions import read_commands
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.connection import CommandError, Link, StoreError, StoreNotReady, dial
 
 log = logging.getLogger(__name__)
 

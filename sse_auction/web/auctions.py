@@ -13,11 +13,11 @@ from starlette.responses import Response
 from sse_auction.auction.decisions import NotCreated, Refused
 from sse_auction.auction.money import AmountError
 from sse_auction.auth import Identity
-from sse_auction.catalogue import LISTINGS, Cursor, WrongCursor
-from sse_auction.creating import create_once
-from sse_auction.link import StoreError
 from sse_auction.metrics import BID_SECONDS, BIDS
 from sse_auction.refusals import explain, explain_not_created
+from sse_auction.store.catalogue import LISTINGS, Cursor, WrongCursor
+from sse_auction.store.connection import StoreError
+from sse_auction.store.creating import create_once
 from sse_auction.texts import WrongText, check_key
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import (

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction.decisions import Refused
 from sse_auction.export import MEDIA_TYPES, Format
-from sse_auction.link import StoreError
+from sse_auction.store.connection import StoreError
 from sse_auction.web.auctions import refusal
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import guid_of, is_for_operator, service_of

@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction.state import State
 from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, Item, QueuedSubscriber
-from sse_auction.link import StoreError
 from sse_auction.logs import current_request
-from sse_auction.store import Participant
+from sse_auction.store.auctions import Participant
+from sse_auction.store.connection import StoreError
 from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of

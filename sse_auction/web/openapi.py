@@ -12,8 +12,8 @@ import msgspec
 
 from sse_auction import __version__
 from sse_auction.auction.state import State
-from sse_auction.catalogue import LISTINGS
 from sse_auction.export import COLUMNS, PUBLIC_COLUMNS
+from sse_auction.store.catalogue import LISTINGS
 from sse_auction.web.descriptions import DESCRIPTIONS
 from sse_auction.wire import (
     AuctionReply,

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from sse_auction.auction.decisions import ActKind, Refused
 from sse_auction.checks import ACT_REQUESTS, WRONG, act_of, path_of
-from sse_auction.deletion import Deletion
-from sse_auction.erasure import Erasure
 from sse_auction.refusals import subject_of
+from sse_auction.store.deletion import Deletion
+from sse_auction.store.erasure import Erasure
 from sse_auction.web.auctions import json_reply, refusal
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, body_of, guid_of, operator_of, service_of

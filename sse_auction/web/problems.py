@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from sse_auction.auction.state import State
-from sse_auction.link import CommandError, StoreError, StoreNotReady, StoreTimeout
 from sse_auction.logs import current_request
 from sse_auction.metrics import STORE_ERRORS
+from sse_auction.store.connection import CommandError, StoreError, StoreNotReady, StoreTimeout
 from sse_auction.wire import ProblemReply, encode
 
 log = logging.getLogger(__name__)

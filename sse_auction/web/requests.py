@@ -8,7 +8,6 @@ from starlette.requests import Request
 
 from sse_auction import wire
 from sse_auction.auction.terms import RESERVED_GUIDS, is_guid
-from sse_auction.auction_log import AuctionLog
 from sse_auction.auth import Identity, InvalidToken, Tokens
 from sse_auction.batches import Batches
 from sse_auction.delivery.hub import Hub
@@ -16,7 +15,8 @@ from sse_auction.delivery.mirror import Mirror
 from sse_auction.gate import Gate
 from sse_auction.rate import RateLimit
 from sse_auction.settings import Settings
-from sse_auction.store import Store
+from sse_auction.store.auctions import Store
+from sse_auction.store.check import AuctionLog
 from sse_auction.texts import WrongText
 from sse_auction.web.problems import Problem
 

@@ -1,6 +1,6 @@
 """Leases: of many processes, one has it at a time; who dies loses it when its time is up."""
 
-from sse_auction.store import Script, Store
+from sse_auction.store.auctions import Script, Store
 
 
 class Lease:

@@ -10,7 +10,7 @@ import errno
 import os
 from contextlib import suppress
 
-from sse_auction.embedded.append_log import AppendLog
+from sse_auction.store.embedded.append_log import AppendLog
 
 FULL = "the embedded store's disk is full: nothing is written until there is room"
 LEAST_FREE_BYTES = 1 << 20  # with less on the disk, writes are refused; with twice that, they are taken again

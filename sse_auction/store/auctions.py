@@ -17,16 +17,16 @@ from hashlib import blake2s, sha1
 from importlib.resources import files
 from typing import Any, Literal, TypeAlias, get_args
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, NotCreated, Offer, Refusal, Refused, Standing
 from sse_auction.auction.money import exponent_of
 from sse_auction.auction.state import FIELDS, Record, State, Values, read_record
 from sse_auction.auction.terms import Terms
-from sse_auction.bid_history import entries_of, what_is_void
-from sse_auction.catalogue import Catalogue
-from sse_auction.facts import StoreFacts
-from sse_auction.link import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.metrics import STORE_ERRORS
+from sse_auction.store import keys
+from sse_auction.store.bid_history import entries_of, what_is_void
+from sse_auction.store.catalogue import Catalogue
+from sse_auction.store.clock import StoreFacts
+from sse_auction.store.connection import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
 from sse_auction.wire import HistoryReply, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Script:
 
     def __init__(self, name: str, *, decides: bool = True, verdicts: Collection[bytes] = ()) -> None:
         self.verdicts = verdicts  # that have no state with them
-        folder = files("sse_auction").joinpath("lua")
+        folder = files("sse_auction.store").joinpath("lua")
         self.source = folder.joinpath(f"{name}.lua").read_text()
         if decides:
             fields = ", ".join(f"'{field}'" for field in FIELDS)

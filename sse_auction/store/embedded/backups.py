@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sse_auction import keys
-from sse_auction.embedded import embedded_store, server_of
-from sse_auction.embedded.append_log import FOLDER, MANIFEST, MARK, AppendLog, Manifest, scan, truncate
-from sse_auction.embedded.files import aside, try_lock, write_whole, written_whole
-from sse_auction.embedded.server import START_TIMEOUT_SECONDS, Control, Server
-from sse_auction.link import StoreUnavailable
+from sse_auction.store import keys
+from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.embedded import embedded_store, server_of
+from sse_auction.store.embedded.append_log import FOLDER, MANIFEST, MARK, AppendLog, Manifest, scan, truncate
+from sse_auction.store.embedded.files import aside, try_lock, write_whole, written_whole
+from sse_auction.store.embedded.server import START_TIMEOUT_SECONDS, Control, Server
 
 _PIECE_BYTES = 1 << 18
 _END_BYTES = 40  # of the random word that a snapshot of unknown length ends with

@@ -9,9 +9,9 @@ claim, with which the next one goes on.
 from dataclasses import replace
 from hashlib import blake2s
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Created, NotCreated
-from sse_auction.store import ANSWER_LIFE_MS, Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import ANSWER_LIFE_MS, Store
 from sse_auction.wire import NewAuction, encode
 
 

@@ -20,13 +20,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from sse_auction.embedded.append_log import LOCK
-from sse_auction.embedded.files import try_lock
-from sse_auction.embedded.keeper import Keeper
-from sse_auction.embedded.room import FULL
-from sse_auction.embedded.server import SOCKET_NAME, Server
-from sse_auction.link import StoreError, StoreNotReady, StoreUnavailable
 from sse_auction.scratch import scratch_folder
+from sse_auction.store.connection import StoreError, StoreNotReady, StoreUnavailable
+from sse_auction.store.embedded.append_log import LOCK
+from sse_auction.store.embedded.files import try_lock
+from sse_auction.store.embedded.keeper import Keeper
+from sse_auction.store.embedded.room import FULL
+from sse_auction.store.embedded.server import SOCKET_NAME, Server
 
 _LONGEST_SOCKET_PATH_BYTES = 100  # the kernel takes 107
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from sse_auction.embedded.append_log import AppendLog, DamagedLog
-from sse_auction.embedded.files import try_lock
-from sse_auction.embedded.room import FULL, Room
-from sse_auction.link import StoreUnavailable
+from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.embedded.append_log import AppendLog, DamagedLog
+from sse_auction.store.embedded.files import try_lock
+from sse_auction.store.embedded.room import FULL, Room
 
 log = logging.getLogger(__name__)
 

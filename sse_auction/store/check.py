@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Refused
 from sse_auction.auction.replay import BrokenLog, Replay
-from sse_auction.bid_history import what_is_void
 from sse_auction.export import Format, lines
-from sse_auction.store import Store, text_of
+from sse_auction.store import keys
+from sse_auction.store.auctions import Store, text_of
+from sse_auction.store.bid_history import what_is_void
 
 PAGE = 1000  # entries read at once
 _BEING_FILED_MS = 1000  # what is due so soon, or is over, is about to be put into another list

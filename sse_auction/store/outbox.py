@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sse_auction import keys
-from sse_auction.lease import Lease
-from sse_auction.store import Script, Store, Told, text_of
+from sse_auction.store import keys
+from sse_auction.store.auctions import Script, Store, Told, text_of
+from sse_auction.store.lease import Lease
 
 PAGE = 100  # messages of an auction read at once
 SEARCHED_AT_ONCE = 500  # auctions

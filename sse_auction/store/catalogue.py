@@ -20,10 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeAlias, get_args
 
-from sse_auction import keys
 from sse_auction.auction.state import Record, State
 from sse_auction.auction.terms import Terms
-from sse_auction.link import Link, StoreError, StoreUnavailable
+from sse_auction.store import keys
+from sse_auction.store.connection import Link, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import msgspec
 
-from sse_auction.embedded.files import aside, try_lock, write_in_place
-from sse_auction.link import StoreUnavailable
+from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.embedded.files import aside, try_lock, write_in_place
 
 log = logging.getLogger(__name__)
 

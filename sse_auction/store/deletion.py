@@ -7,9 +7,9 @@ for again.
 
 import logging
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Refused
-from sse_auction.store import Script, Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Script, Store
 
 log = logging.getLogger(__name__)
 

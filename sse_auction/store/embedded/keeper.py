@@ -12,11 +12,11 @@ import threading
 import time
 from contextlib import suppress
 
-from sse_auction.embedded.append_log import LOCK, AppendLog
-from sse_auction.embedded.files import try_lock
-from sse_auction.embedded.room import FULL, Room
-from sse_auction.embedded.server import REFUSE_WRITES, TAKE_WRITES, Control, Server
-from sse_auction.link import StoreUnavailable
+from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.embedded.append_log import LOCK, AppendLog
+from sse_auction.store.embedded.files import try_lock
+from sse_auction.store.embedded.room import FULL, Room
+from sse_auction.store.embedded.server import REFUSE_WRITES, TAKE_WRITES, Control, Server
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sse_auction import keys
 from sse_auction.auction.decisions import Refused
 from sse_auction.auction.terms import Terms
-from sse_auction.link import StoreUnavailable
-from sse_auction.store import Script, Store
+from sse_auction.store import keys
+from sse_auction.store.auctions import Script, Store
+from sse_auction.store.connection import StoreUnavailable
 
 AUCTIONS_AT_ONCE = 200
 ENTRIES_AT_ONCE = 500
