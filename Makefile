@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
+NODE_BIN := node_modules/.bin
+JAVASCRIPT := tests/javascript
 ARGS ?=
 
-.PHONY: run test lint types unit bench bench-quick chaos reference screenshots clean help
+.PHONY: run test lint types unit bench bench-quick chaos reference screenshots clean help node
 
 help:               ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -16,15 +18,19 @@ run: $(VENV)/run    ## a working demo in the browser, on the embedded store
 
 test: lint types unit  ## lint, strict types, all tests (installs the browser and a Redis server where missing)
 
-lint: $(VENV)/dev   ## ruff
+lint: $(VENV)/dev node_modules/.installed  ## ruff, ESLint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(NODE_BIN)/eslint --config $(JAVASCRIPT)/eslint.config.js --max-warnings 0 static $(JAVASCRIPT)
 
-types: $(VENV)/dev  ## mypy --strict
+types: $(VENV)/dev node_modules/.installed  ## mypy --strict, tsc --strict
 	$(BIN)/mypy
+	$(NODE_BIN)/tsc --project $(JAVASCRIPT)
 
 unit: $(VENV)/dev   ## the tests alone
 	@scripts/install-system-packages.sh chromium redis-server nginx faketime
+	@$(MAKE) --no-print-directory node
+	node --test $(JAVASCRIPT)/*.test.js
 	$(BIN)/pytest $(ARGS)
 
 bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes docs/benchmarks.md
@@ -47,7 +53,7 @@ screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
 	$(BIN)/python scripts/screenshots.py docs
 
 clean:              ## everything that the above made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Stamps: what is installed is installed again only when what names it has changed.
 
@@ -62,4 +68,14 @@ $(VENV)/run: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/dev: $(VENV)/run
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev]'
+	@touch $@
+
+# One after the other: where Node.js comes with its own npm, the system's npm is not asked for.
+node:
+	@scripts/install-system-packages.sh nodejs
+	@scripts/install-system-packages.sh npm
+
+node_modules/.installed: package.json package-lock.json
+	@$(MAKE) --no-print-directory node
+	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

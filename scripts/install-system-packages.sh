@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the system packages that the tests need and that are missing: a browser, a real Redis server, nginx.
+# Installs the system packages that the tests need and that are missing: a browser, a real Redis server, nginx, Node.js.
 # Usage: scripts/install-system-packages.sh chromium redis-server nginx
 # Where it may not or cannot install, it says which programs to bring, and fails.
 set -eu
@@ -7,6 +7,7 @@ set -eu
 program_of() {
     case "$1" in
         chromium) echo "chromium chromium-browser google-chrome" ;;
+        nodejs) echo "node" ;;
         *) echo "$1" ;;
     esac
 }
@@ -47,6 +48,7 @@ elif command -v brew >/dev/null 2>&1; then
         case "$package" in
             chromium) brew install --cask chromium ;;
             redis-server) brew install redis ;;
+            nodejs | npm) brew install node ;;
             *) brew install "$package" ;;
         esac
     done

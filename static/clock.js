@@ -1,3 +1,4 @@
+// @ts-check
 // The server's clock, as well as it can be known from here.
 //
 // Rule: a message says what time it was when it left, so that (its time - our time on arrival) is
@@ -16,7 +17,11 @@ export class ServerClock {
   /** Epoch ms by the server; by our own wall clock until the server has spoken. */
   now() { return this.known ? performance.now() + this.#offset : Date.now(); }
 
-  /** roundTripMs: of a question whose answer this is; half of it was the way here. */
+  /**
+   * Takes one reading of the server's clock.
+   * @param {number} serverNow epoch ms
+   * @param {number} roundTripMs of the request that this answers; half of it was the way here
+   */
   observe(serverNow, roundTripMs = 0) {
     const here = performance.now();
     if (here - this.#windowBegan > WINDOW_MS) {

@@ -1,3 +1,4 @@
+// @ts-check
 // Countdowns, on the server's clock.
 //
 // Rule: the page never decides that a lot is closed. When the time is up here, it says 'closing…'
@@ -10,9 +11,17 @@ const TICK_MS = 200;
 const SOON_MS = 5 * 60_000;
 const LAST_MS = 30_000;
 
-/** {phase: 'none' | 'opens' | 'opening' | 'closes' | 'closing' | 'closed', leftMs} */
+/** @typedef {'none' | 'opens' | 'opening' | 'closes' | 'closing' | 'closed'} Phase */
+
+/**
+ * The phase of an auction's countdown at `now` (epoch ms), and how long it lasts.
+ * @param {import('./state.js').State} state
+ * @param {number} now
+ * @returns {{phase: Phase, leftMs: number}}
+ */
 export function phaseOf(state, now) {
   if (state.status === 'closed' || state.status === 'cancelled') return { phase: 'closed', leftMs: 0 };
+  /** @type {[Phase, Phase, number | null | undefined]} */
   const [running, over, at] = state.status === 'upcoming'
     ? ['opens', 'opening', state.opens_at]
     : ['closes', 'closing', state.status === 'open' ? state.closes_at : null];
@@ -20,17 +29,25 @@ export function phaseOf(state, now) {
   return at > now ? { phase: running, leftMs: at - now } : { phase: over, leftMs: 0 };
 }
 
-/** 4:05, 1:04:05, 2 days 01:04:05. A second that has begun still counts. */
+/**
+ * 4:05, 1:04:05, 2 days 01:04:05. A second that has begun still counts.
+ * @param {number} ms
+ */
 export function spellDuration(ms) {
   const total = Math.ceil(ms / 1000);
-  const two = (number) => String(number).padStart(2, '0');
+  const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
   const [days, hours, minutes] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60];
   const seconds = two(total % 60);
   if (days) return `${text.days(days)} ${two(hours)}:${two(minutes)}:${seconds}`;
   return hours ? `${hours}:${two(minutes)}:${seconds}` : `${minutes}:${seconds}`;
 }
 
-/** Writes an auction's countdown into an element and its phase and urgency into the dataset. */
+/**
+ * Writes an auction's countdown into an element and its phase and urgency into the dataset.
+ * @param {HTMLElement} element
+ * @param {import('./state.js').State} state
+ * @param {number} now
+ */
 export function showCountdown(element, state, now) {
   const { phase, leftMs } = phaseOf(state, now);
   const words = {
@@ -43,7 +60,10 @@ export function showCountdown(element, state, now) {
   return phase;
 }
 
-/** Calls tick() several times a second while anybody can see it. */
+/**
+ * Calls tick() several times a second while the page is visible.
+ * @param {() => void} tick
+ */
 export function startTicking(tick) {
   setInterval(() => { if (!document.hidden) tick(); }, TICK_MS);
   document.addEventListener('visibilitychange', () => { if (!document.hidden) tick(); });

@@ -1,21 +1,39 @@
+// @ts-check
 // Money: decimal strings outside, BigInt minor units inside; shown and read in the viewer's own format.
 //
 // Rule: no Number ever holds a price, and nothing is rounded. Intl.NumberFormat is given the string, and
 // what it writes for a viewer is what that viewer is understood to write. What is not in that format,
 // or could as well be in another, is not guessed: it is asked about.
 
+/**
+ * How many decimals a decimal string has.
+ * @param {string} decimal
+ */
 export function fractionDigits(decimal) { return decimal.split('.')[1]?.length ?? 0; }
 
+/**
+ * True if a decimal is lower than another, compared exactly.
+ * @param {string} decimal
+ * @param {string} other
+ */
 export function isLower(decimal, other) {
   const digits = Math.max(fractionDigits(decimal), fractionDigits(other));
   return minorUnits(decimal, digits) < minorUnits(other, digits);
 }
 
+/**
+ * @param {string} decimal
+ * @param {number} digits
+ */
 function minorUnits(decimal, digits) {
   const [whole, fraction = ''] = decimal.split('.');
   return BigInt(whole + fraction.padEnd(digits, '0'));
 }
 
+/**
+ * @param {bigint} minor
+ * @param {number} digits
+ */
 function decimalOf(minor, digits) {
   const text = String(minor).padStart(digits + 1, '0');
   return digits === 0 ? text : `${text.slice(0, -digits)}.${text.slice(-digits)}`;
@@ -23,32 +41,69 @@ function decimalOf(minor, digits) {
 
 // -- shown ---------------------------------------------------------------------------------------
 
+/** @typedef {string | null | undefined} Currency */
+
+/** @type {Map<string, Intl.NumberFormat>} */
 const formatters = new Map();
 
-/** The price in the viewer's way of writing, with every digit the string has. */
+/**
+ * The price as the viewer writes it, with every digit that the string has.
+ * @param {string} decimal
+ * @param {Currency} currency
+ * @param {string} locale
+ */
 export function formatPrice(decimal, currency, locale) {
   return priceParts(decimal, currency, locale).map((part) => part.value).join('');
 }
 
+/**
+ * The same in parts.
+ * @param {string} decimal
+ * @param {Currency} currency
+ * @param {string} locale
+ */
 export function priceParts(decimal, currency, locale) {
-  return formatterFor(currency, locale, { digits: fractionDigits(decimal) }).formatToParts(decimal);
+  return formatterFor(currency, locale, { digits: fractionDigits(decimal) }).formatToParts(exact(decimal));
 }
 
-/** The same without the currency, as it is typed. */
+/**
+ * Intl reads a decimal string exactly; its type knows only strings that are written in the source.
+ * @param {string} decimal
+ */
+function exact(decimal) { return /** @type {`${number}`} */ (decimal); }
+
+/**
+ * The same without the currency, as it is typed.
+ * @param {string} decimal
+ * @param {Currency} currency
+ * @param {string} locale
+ */
 export function formatAmount(decimal, currency, locale) {
   const kept = new Set(['integer', 'group', 'decimal', 'fraction']);
   return priceParts(decimal, currency, locale).filter((part) => kept.has(part.type)).map((part) => part.value).join('');
 }
 
+/**
+ * @param {Currency} currency
+ * @param {string} locale
+ * @param {{digits: number} & Intl.NumberFormatOptions} options
+ * @returns {Intl.NumberFormat}
+ */
 function formatterFor(currency, locale, { digits, ...options }) {
   const key = JSON.stringify([currency, locale, digits, options]);
-  if (!formatters.has(key)) {
-    const shown = { minimumFractionDigits: digits, maximumFractionDigits: digits, ...options };
-    formatters.set(key, createFormatter(currency, locale, shown));
-  }
-  return formatters.get(key);
+  const known = formatters.get(key);
+  if (known) return known;
+  const made = createFormatter(currency, locale, { minimumFractionDigits: digits, maximumFractionDigits: digits, ...options });
+  formatters.set(key, made);
+  return made;
 }
 
+/**
+ * @param {Currency} currency
+ * @param {string | undefined} locale
+ * @param {Intl.NumberFormatOptions} options
+ * @returns {Intl.NumberFormat}
+ */
 function createFormatter(currency, locale, options) {
   try {
     return new Intl.NumberFormat(locale, currency ? { ...options, style: 'currency', currency } : options);
@@ -64,19 +119,28 @@ function createFormatter(currency, locale, options) {
 const NEUTRAL_GROUPS = [' ', "'"];
 const MARKS = ['.', ','];
 // What people write that Intl does not.
+/** @type {Record<string, string[]>} */
 const EVERYDAY_NAMES = { CNY: ['元', 'rmb'] };
 
 /**
  * What somebody typed, as an exact decimal with `digits` decimals, of an amount in `currency`.
  * Returns {decimal}, {error: 'empty' | 'not_a_number' | 'too_precise'}, or where it is not in the
  * viewer's own format or can be read in two ways {error: 'unclear', readings: [decimal, …]}.
+ * @param {string} typed
+ * @param {number} digits
+ * @param {Currency} currency
+ * @param {string} locale
+ * @returns {{decimal?: string, error?: 'empty' | 'not_a_number' | 'too_precise' | 'unclear', readings?: string[]}}
  */
 export function parseAmount(typed, digits, currency, locale) {
   if (typed.replace(/[\s\p{Cf}]/gu, '') === '') return { error: 'empty' };
   const number = withoutCurrency(typed, currency, locale);
   if (number === null) return { error: 'not_a_number' };
   const own = marksOf(currency, locale, number.isLatin);
-  const [mine, others] = [[], []];
+  /** @type {Reading[]} */
+  const mine = [];
+  /** @type {Reading[]} */
+  const others = [];
   for (const decimal of new Set([own.decimal, ...MARKS])) {
     for (const group of new Set([own.group, ...NEUTRAL_GROUPS, ...MARKS])) {
       if (group === decimal) continue;
@@ -85,7 +149,7 @@ export function parseAmount(typed, digits, currency, locale) {
       if (reading) (isOwn ? mine : others).push(reading);
     }
   }
-  const amounts = (readings) => unique(readings.filter(({ fraction }) => fraction.length <= digits)
+  const amounts = (/** @type {Reading[]} */ readings) => unique(readings.filter(({ fraction }) => fraction.length <= digits)
     .map(({ whole, fraction }) => BigInt(whole + fraction.padEnd(digits, '0'))).filter((minor) => minor > 0n)
     .map((minor) => decimalOf(minor, digits)));
   const [meant] = amounts(mine);
@@ -97,7 +161,15 @@ export function parseAmount(typed, digits, currency, locale) {
   return { error: isTooPrecise ? 'too_precise' : 'not_a_number' };
 }
 
-/** {whole, fraction} of a text in one format, or null. Only whole groups are groups: "12,50" is never 1250. */
+/** @typedef {{whole: string, fraction: string}} Reading */
+
+/**
+ * What a text says in one format, or null. Only whole groups are groups: "12,50" is never 1250.
+ * @param {string} text
+ * @param {string} group
+ * @param {string} decimal
+ * @returns {Reading | null}
+ */
 function read(text, group, decimal) {
   const [whole, fraction = '', ...rest] = text.split(decimal);
   const groups = whole.split(group);
@@ -105,65 +177,98 @@ function read(text, group, decimal) {
   return isGrouped(groups) ? { whole: groups.join(''), fraction } : null;
 }
 
-/** 1,234,567 and, as in India, 12,34,567; a first group never begins with a zero. */
+/**
+ * 1,234,567 and, as in India, 12,34,567; a first group never begins with a zero.
+ * @param {string[]} groups
+ */
 function isGrouped(groups) {
   if (groups.length === 1) return true;
   const [first, ...rest] = groups;
-  const last = rest.pop();
+  const last = /** @type {string} */ (rest.pop());
   const size = rest.length ? rest[0].length : 3;
   return last.length === 3 && (size === 2 || size === 3) && rest.every((each) => each.length === size)
     && first.length <= size && !first.startsWith('0');
 }
 
-/** The number in a text, its digits 0-9 and its marks plain; null if anything but its currency stands beside it. */
+/**
+ * The number in a text, its digits 0-9 and its marks plain; null if anything but its currency stands beside it.
+ * @param {string} typed
+ * @param {Currency} currency
+ * @param {string} locale
+ */
 function withoutCurrency(typed, currency, locale) {
   const match = /^(\P{Nd}*)(\p{Nd}(?:.*\p{Nd})?)(\P{Nd}*)$/su.exec(typed.replace(/\p{Cf}/gu, ''));
   if (!match) return null;
   const beside = [plainName(match[1]), plainName(match[3])].filter(Boolean);
   if (beside.length > 1 || !beside.every((name) => namesOf(currency, locale).has(name))) return null;
-  const digits = match[2].match(/\p{Nd}/gu);
+  const digits = match[2].match(/\p{Nd}/gu) ?? [];
   const isLatin = digits.every(isLatinDigit);
   if (!isLatin && digits.some(isLatinDigit)) return null;
   return { text: plain(match[2]), isLatin };
 }
 
+/** @param {string} char */
 function isLatinDigit(char) { return /[0-9０-９]/.test(char); }
 
+/** @param {string} text */
 function plain(text) {
   return text.replace(/\p{Nd}/gu, digitOf).replace(/\s/gu, ' ').replace(/[’＇`´]/g, "'").replace(/．/g, '.').replace(/[，،]/g, ',');
 }
 
-/** Unicode has the digits of every script in a row, from its zero on. */
+/**
+ * The value of a digit of any script. Unicode has the digits of a script in a row, from its zero on.
+ * @param {string} char
+ */
 function digitOf(char) {
-  const code = char.codePointAt(0);
+  const code = /** @type {number} */ (char.codePointAt(0));
   let zero = code;
   while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
   return String((code - zero) % 10);
 }
 
-/** The marks with which the viewer's prices are written, in digits of his own or in 0-9. */
+/**
+ * The marks in the viewer's prices, written in the digits of the locale or in 0-9.
+ * @param {Currency} currency
+ * @param {string} locale
+ * @param {boolean} isLatin
+ */
 function marksOf(currency, locale, isLatin) {
   const parts = formatterFor(currency, locale, { digits: 1, ...(isLatin && { numberingSystem: 'latn' }) }).formatToParts('1234567.5');
-  const mark = (type, usual) => plain(parts.find((part) => part.type === type)?.value ?? usual).replace(/\p{Cf}/gu, '');
+  const mark = (/** @type {string} */ type, /** @type {string} */ usual) => plain(parts.find((part) => part.type === type)?.value ?? usual).replace(/\p{Cf}/gu, '');
   const decimal = mark('decimal', '.');
   return { decimal, group: mark('group', decimal === ',' ? '.' : ',') };
 }
 
+/** @type {('symbol' | 'narrowSymbol' | 'code' | 'name')[]} */
+const CURRENCY_DISPLAYS = ['symbol', 'narrowSymbol', 'code', 'name'];
+
+/** @type {Map<string, Set<string>>} */
 const names = new Map();
 
-/** How the currency is called: its signs, its code, its names. */
+/**
+ * The names of a currency: its signs, its code, its words.
+ * @param {Currency} currency
+ * @param {string} locale
+ * @returns {Set<string>}
+ */
 function namesOf(currency, locale) {
   const key = `${locale} ${currency}`;
-  if (!names.has(key)) {
-    const written = [locale, 'en'].flatMap((each) => ['symbol', 'narrowSymbol', 'code', 'name'].flatMap((currencyDisplay) => {
-      const formatter = formatterFor(currency, each, { digits: 0, currencyDisplay });
-      return ['1', '2', '5', '100'].flatMap((amount) => formatter.formatToParts(amount)).filter(({ type }) => type === 'currency');
-    }));
-    names.set(key, new Set([...written.map(({ value }) => value), ...(EVERYDAY_NAMES[currency] ?? [])].map(plainName)));
-  }
-  return names.get(key);
+  const known = names.get(key);
+  if (known) return known;
+  const written = [locale, 'en'].flatMap((each) => CURRENCY_DISPLAYS.flatMap((currencyDisplay) => {
+    const formatter = formatterFor(currency, each, { digits: 0, currencyDisplay });
+    return ['1', '2', '5', '100'].flatMap((amount) => formatter.formatToParts(exact(amount))).filter(({ type }) => type === 'currency');
+  }));
+  const found = new Set([...written.map(({ value }) => value), ...(EVERYDAY_NAMES[currency ?? ''] ?? [])].map(plainName));
+  names.set(key, found);
+  return found;
 }
 
+/** @param {string} text */
 function plainName(text) { return text.normalize('NFKC').replace(/[\s\p{Cf}]/gu, '').toLowerCase(); }
 
+/**
+ * @template T
+ * @param {T[]} values
+ */
 function unique(values) { return [...new Set(values)]; }

@@ -1,3 +1,4 @@
+// @ts-check
 // Polling, for browsers and networks where no stream gets through.
 //
 // Rule: one auction is long-polled (one request at a time, held by the server); several are asked
@@ -17,10 +18,24 @@ const TROUBLE_PACE_MS = 2_000;
 const LONGEST_PACE_MS = 15_000;
 const ASKED_AT_ONCE = 2;
 
+/**
+ * What a poller asks for and reports.
+ * @typedef {object} PollerEvents
+ * @property {(guid: string) => string} tagOf
+ * @property {(guid: string) => boolean} isFinal
+ * @property {(state: import('./state.js').State, roundTripMs: number) => void} heard
+ * @property {() => void} answered
+ * @property {() => void} storeLost
+ * @property {() => void} unreachable
+ */
+
 export class Poller {
   #guids; #on; #stopper = new AbortController(); #troubles = 0; #answered = false;
 
-  /** @param on {tagOf(guid), isFinal(guid), heard(state, roundTripMs), answered(), storeLost(), unreachable()} */
+  /**
+   * @param {string[]} guids
+   * @param {PollerEvents} on
+   */
   constructor(guids, on) {
     this.#guids = guids;
     this.#on = on;
@@ -44,14 +59,18 @@ export class Poller {
     let longest = ROUND_PACE_MS;
     const askInTurn = async () => {
       while (waiting.length && !this.#stopped) {
-        longest = Math.max(longest, await this.#ask(waiting.shift(), 0));
+        longest = Math.max(longest, await this.#ask(/** @type {string} */ (waiting.shift()), 0));
       }
     };
     await Promise.all(Array.from({ length: ASKED_AT_ONCE }, askInTurn));
     return longest;
   }
 
-  /** Asks for one auction's state; returns how many ms after the question the next may come. */
+  /**
+   * Asks for one auction's state; returns how many ms after the question the next may come.
+   * @param {string} guid
+   * @param {number} waitSeconds how long the server may hold the answer
+   */
   async #ask(guid, waitSeconds) {
     const began = performance.now();
     const tag = this.#on.tagOf(guid);
@@ -71,6 +90,12 @@ export class Poller {
     }
   }
 
+  /**
+   * @param {string} guid
+   * @param {Response} response
+   * @param {any} body null for 304
+   * @param {number} roundTripMs
+   */
   #take(guid, response, body, roundTripMs) {
     if (response.status === 503) {
       this.#answered = false;
@@ -91,12 +116,18 @@ export class Poller {
     return LONG_POLL_PACE_MS;
   }
 
+  /**
+   * @param {URL} url
+   * @param {string} tag
+   * @param {number} timeoutMs
+   */
   async #get(url, tag, timeoutMs) {
     const attempt = new AbortController();
     const abort = () => attempt.abort();
     const timer = setTimeout(abort, timeoutMs);
     this.#stopper.signal.addEventListener('abort', abort);
     try {
+      /** @type {Record<string, string>} */
       const headers = tag ? { 'If-None-Match': `"${tag}"` } : {};
       return await fetch(url, { headers, cache: 'no-store', signal: attempt.signal });
     } finally {
@@ -111,6 +142,10 @@ export class Poller {
     return Math.min(LONGEST_PACE_MS, Math.max(ownMs, askedForMs || 0));
   }
 
+  /**
+   * @param {number} ms
+   * @returns {Promise<void>}
+   */
   #pause(ms) {
     if (this.#stopped || ms <= 0) return Promise.resolve();
     return new Promise((resolve) => {

@@ -1,3 +1,4 @@
+// @ts-check
 // Whether anybody can be looking at this page.
 //
 // Rule: a page in the back/forward cache, frozen, or hidden for a while holds no connection; it
@@ -6,10 +7,14 @@
 
 const HIDDEN_FOR_A_WHILE_MS = 30_000;
 
-/** Calls wake(), sleep(), online(), offline(); returns the function that stops it. */
+/**
+ * Calls wake(), sleep(), online(), offline(); returns the function that stops it.
+ * @param {Record<'wake' | 'sleep' | 'online' | 'offline', () => void>} on
+ */
 export function followPresence({ wake, sleep, online, offline }) {
   const listening = new AbortController();
   let hiddenSince = 0;
+  /** @type {(target: EventTarget, type: string, react: () => void) => void} */
   const follow = (target, type, react) => target.addEventListener(type, react, { signal: listening.signal });
   const look = () => {
     clearTimeout(hiddenSince);

@@ -1,3 +1,4 @@
+// @ts-check
 // A price on the page: the raw decimal in data-price, the viewer's way of writing it as text.
 //
 // Rule: the currency sign, the space beside it and the fraction are spans, so that CSS can set them
@@ -8,7 +9,11 @@ import { formatPrice, priceParts } from './money.js';
 import { isPlain } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
-/** Shows a state's price in an element; true if it replaced one shown before. */
+/**
+ * Shows a state's price in an element; true if it replaced one shown before.
+ * @param {HTMLElement} element
+ * @param {import('./state.js').State} state
+ */
 export function showPrice(element, { price, next_bid: nextBid, currency }) {
   const before = element.dataset.price;
   const shown = price ?? nextBid ?? null;
@@ -17,14 +22,22 @@ export function showPrice(element, { price, next_bid: nextBid, currency }) {
   else if (element.textContent !== priceText(shown, currency)) {
     element.replaceChildren(...priceParts(shown, currency, viewerLocale).map(partNode));
     // For CSS to fit a price of any length into one line.
-    element.style.setProperty('--chars', element.textContent.length);
+    element.style.setProperty('--chars', String(element.textContent.length));
   }
   return before !== undefined && before !== element.dataset.price;
 }
 
+/**
+ * A price as the viewer writes it.
+ * @param {string} price
+ * @param {string | null | undefined} currency
+ */
 export function priceText(price, currency) { return formatPrice(price, currency, viewerLocale); }
 
-/** What the number shown is: a bid, what bidding starts at, the hammer price, … */
+/**
+ * What the number shown is: a bid, what bidding starts at, the hammer price, …
+ * @param {import('./state.js').State} state
+ */
 export function priceLabel(state) {
   if (state.status === 'unknown') return '';
   if (isPlain(state)) return text.maximumPrice;
@@ -34,8 +47,10 @@ export function priceLabel(state) {
   return state.reserve_met === false ? text.lastBid : text.finalPrice;
 }
 
+/** @param {number} count */
 export function bidsText(count) { return text.bids(count, count.toLocaleString(viewerLocale)); }
 
+/** @param {Intl.NumberFormatPart} part */
 function partNode({ type, value }) {
   if (!['currency', 'literal', 'fraction'].includes(type)) return value;
   const span = document.createElement('span');

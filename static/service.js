@@ -1,17 +1,27 @@
+// @ts-check
 // Where the service is: wherever this file came from.
 //
 // Rule: every address is made here, so that the pages work under any path, and the embed on any site.
 
 const ROOT = new URL('../', import.meta.url);
 
-/** query: pairs as URLSearchParams takes them. */
+/**
+ * The URL of a path below the service's root.
+ * @param {string} path
+ * @param {Record<string, string | number> | string[][]} query
+ */
 export function serviceUrl(path, query = {}) {
   const url = new URL(path, ROOT);
-  url.search = new URLSearchParams(query);
+  url.search = String(new URLSearchParams(/** @type {Record<string, string> | string[][]} */ (query)));
   return url;
 }
 
-/** /auctions/<guid>, or what of it: 'stream', 'price', 'bids'. */
+/**
+ * The URL of /auctions/<guid>, or of a part of it.
+ * @param {string} guid
+ * @param {'' | 'stream' | 'price' | 'bids'} what
+ * @param {Record<string, string | number>} query
+ */
 export function auctionUrl(guid, what = '', query = {}) {
   return serviceUrl(`auctions/${encodeURIComponent(guid)}${what && `/${what}`}`, query);
 }

@@ -1,32 +1,84 @@
+// @ts-check
 // What a state means to a client, apart from where it came from and how it is shown.
 //
 // Rule: a state of the same epoch with a lower rev than shown is old news; a new epoch is always
 // news, even with a lower price, because the store lost its memory or failed over.
 
+/**
+ * What the service says about one auction at one moment. Prices are decimal strings, moments are epoch milliseconds.
+ * @typedef {object} State
+ * @property {string} guid
+ * @property {'unknown' | 'upcoming' | 'open' | 'closed' | 'cancelled'} status
+ * @property {string | null} price the maximum price; null before the first bid
+ * @property {number} rev
+ * @property {string} tag `<epoch>-<...>`; empty for an unknown auction
+ * @property {string | null} [currency]
+ * @property {string | null} [title]
+ * @property {boolean} [paused]
+ * @property {number | null} [bids] absent where another system keeps the price
+ * @property {number | null} [leader] the leader's paddle
+ * @property {number | null} [opens_at]
+ * @property {number | null} [closes_at]
+ * @property {string | null} [next_bid]
+ * @property {string[] | null} [next_bids]
+ * @property {string | null} [buy_now]
+ * @property {boolean | null} [reserve_met]
+ * @property {number | null} [extensions]
+ * @property {string | null} [outcome]
+ * @property {number} [now] the server's clock when the message left
+ */
+
+/**
+ * The epoch of a tag: its part before the first '-'.
+ * @param {string | null | undefined} tag
+ */
 export function epochOf(tag) { return (tag ?? '').split('-', 1)[0]; }
 
-/** True if `state` should replace `shown` on the page. */
+/**
+ * True if `state` should replace `shown` on the page.
+ * @param {State} state
+ * @param {State | null | undefined} shown
+ */
 export function isNews(state, shown) {
   if (!shown) return true;
   if (state.tag === shown.tag) return state.status !== shown.status;
   return epochOf(state.tag) !== epochOf(shown.tag) || state.rev >= shown.rev;
 }
 
+/**
+ * True if nothing can change the state by itself any more.
+ * @param {State | null | undefined} state
+ */
 export function isFinal(state) { return state?.status === 'closed' || state?.status === 'cancelled'; }
 
-/** A price that somebody else's site keeps: it can be watched, and takes no bids here. */
+/**
+ * True for an external auction: another system keeps its price, and it takes no bids here.
+ * @param {State} state
+ */
 export function isPlain(state) { return state.rev === 0 && state.status === 'open'; }
 
-/** True if nothing was decided between the two. */
+/**
+ * True if nothing was decided between the two.
+ * @param {State} state
+ * @param {State} other
+ */
 export function isSameMoment(state, other) { return epochOf(state.tag) === epochOf(other.tag) && state.rev === other.rev; }
 
-/** What changes with each act of an operator, such as a void, and with no bid: bids raise both numbers by one. */
+/**
+ * A text that changes with each operator action, such as a void, and with no bid: a bid raises `rev` and `bids` by one each.
+ * @param {State} state
+ */
 export function actsOf(state) {
   const byTime = Number(state.status !== 'upcoming') + Number(isFinal(state));
-  return `${epochOf(state.tag)} ${state.rev - state.bids - byTime}`;
+  return `${epochOf(state.tag)} ${state.rev - (state.bids ?? 0) - byTime}`;
 }
 
-/** 'leading' | 'outbid' | 'winning' | 'none', for the bidder who holds this paddle (or null). */
+/**
+ * The standing of the bidder with this paddle; null is a bidder without one.
+ * @param {State} state
+ * @param {number | null | undefined} paddle
+ * @returns {'leading' | 'outbid' | 'winning' | 'none'}
+ */
 export function standingOf(state, paddle) {
   if (paddle == null || state.status === 'unknown' || state.status === 'cancelled') return 'none';
   if (state.status === 'closed' && state.leader == null) return 'none'; // nobody's: all bids were voided

@@ -1,3 +1,4 @@
+// @ts-check
 // One EventSource and the doubts one must have about it.
 //
 // Rule: the browser reconnects by itself; this only says when that is not enough. It ends itself,
@@ -16,10 +17,26 @@ const SILENCE_AFTER_BUSY_MS = 120_000;
 
 const EVENT_TYPES = ['price', 'closed', 'hb', 'busy'];
 
-export class Stream {
-  #source; #on; #watchdog = 0; #delivered = false;
+/**
+ * What a stream reports.
+ * @typedef {object} StreamEvents
+ * @property {boolean} mayStaySilent the first event may come as late as the first heartbeat
+ * @property {() => void} opened
+ * @property {(type: string, payload: any) => void} heard the payload is an object, as the server wrote it
+ * @property {() => void} interrupted the browser reconnects by itself
+ * @property {(reason: 'swallowed' | 'silent' | 'refused') => void} failed called once, after the stream has ended
+ */
 
-  /** @param on {mayStaySilent, opened(), heard(type, payload), interrupted(), failed(reason)} */
+export class Stream {
+  #source; #watchdog = 0; #delivered = false;
+
+  /** @type {StreamEvents | null} null once it has ended */
+  #on;
+
+  /**
+   * @param {URL} url
+   * @param {StreamEvents} on
+   */
   constructor(url, on) {
     this.#on = on;
     this.#source = new EventSource(url);
@@ -44,6 +61,10 @@ export class Stream {
     this.#on?.opened();
   }
 
+  /**
+   * @param {string} type
+   * @param {string} text
+   */
   #received(type, text) {
     const payload = parsed(text);
     if (!this.#on || !payload) return;
@@ -58,18 +79,24 @@ export class Stream {
     else this.#on.interrupted();
   }
 
+  /** @param {number} withinMs */
   #expect(withinMs) {
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => this.#fail(this.#delivered ? 'silent' : 'swallowed'), withinMs);
   }
 
+  /** @param {'swallowed' | 'silent' | 'refused'} reason */
   #fail(reason) {
-    const { failed } = this.#on;
+    const on = this.#on;
     this.close();
-    failed(reason);
+    on?.failed(reason);
   }
 }
 
+/**
+ * The object in a text of JSON, or null where there is none.
+ * @param {string} text
+ */
 function parsed(text) {
   try {
     const payload = JSON.parse(text);

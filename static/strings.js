@@ -1,3 +1,4 @@
+// @ts-check
 // Every word the pages say, in English and in Chinese, chosen by the viewer's languages.
 //
 // Rule: no other module holds a sentence. Entries that depend on a value are functions.
@@ -11,7 +12,7 @@ const en = {
   pages: 'Pages of lots',
   earlierLots: 'Earlier lots',
   moreLots: 'More lots',
-  whichLots: (first, last, total) => `Lots ${first}–${last} of ${total}`,
+  whichLots: (/** @type {string} */ first, /** @type {string} */ last, /** @type {string} */ total) => `Lots ${first}–${last} of ${total}`,
   skipToContent: 'Skip to content',
   connection: { connecting: 'Connecting', live: 'Live', polling: 'Live, in steps', offline: 'Not live' },
   connectionHint: {
@@ -35,16 +36,16 @@ const en = {
   startingPrice: 'Bidding starts at',
   noPrice: '—',
   noBidsYet: 'No bids yet',
-  bids: (count, shown) => (count === 1 ? '1 bid' : `${shown} bids`),
+  bids: (/** @type {number} */ count, /** @type {string} */ shown) => (count === 1 ? '1 bid' : `${shown} bids`),
   opensIn: 'Opens in',
   closesIn: 'Closes in',
   closing: 'closing…',
   opening: 'opening…',
-  days: (count) => (count === 1 ? '1 day' : `${count} days`),
-  closesAt: (when) => `Closes ${when}`,
-  opensAt: (when) => `Opens ${when}`,
-  closedAt: (when) => `Closed ${when}`,
-  extended: (count) => (count === 1 ? 'extended once' : `extended ${count} times`),
+  days: (/** @type {number} */ count) => (count === 1 ? '1 day' : `${count} days`),
+  closesAt: (/** @type {string} */ when) => `Closes ${when}`,
+  opensAt: (/** @type {string} */ when) => `Opens ${when}`,
+  closedAt: (/** @type {string} */ when) => `Closed ${when}`,
+  extended: (/** @type {number} */ count) => (count === 1 ? 'extended once' : `extended ${count} times`),
   reserveMet: 'Reserve met',
   reserveNotMet: 'Reserve not met',
   note: {
@@ -64,7 +65,7 @@ const en = {
     bought_now: 'Bought at the buy-now price.',
     cancelled: 'This lot was withdrawn. No bid stands.',
   },
-  spokenPrice: (price) => `The price is now ${price}.`,
+  spokenPrice: (/** @type {string} */ price) => `The price is now ${price}.`,
   standing: {
     leading: 'You hold the highest bid',
     outbid: 'You have been outbid',
@@ -78,28 +79,28 @@ const en = {
   proxyHint: 'Your maximum stays secret. We bid for you, no more than is needed.',
   notAboveYourMaximum: 'You lead already; this does not raise your maximum.',
   notAligned: 'Bids on this lot are whole steps above the price.',
-  buyNow: (price) => `Buy now for ${price}`,
-  buyNowQuestion: (price) => `Buy this lot for ${price}? The auction ends at once.`,
-  buyNowConfirm: (price) => `Yes, buy for ${price}`,
-  bought: (price) => `You bought it for ${price}.`,
-  nextBid: (price) => `Next bid ${price}`,
+  buyNow: (/** @type {string} */ price) => `Buy now for ${price}`,
+  buyNowQuestion: (/** @type {string} */ price) => `Buy this lot for ${price}? The auction ends at once.`,
+  buyNowConfirm: (/** @type {string} */ price) => `Yes, buy for ${price}`,
+  bought: (/** @type {string} */ price) => `You bought it for ${price}.`,
+  nextBid: (/** @type {string} */ price) => `Next bid ${price}`,
   quickAmounts: 'Quick amounts',
   placeBid: 'Place bid',
-  bidAmount: (price) => `Bid ${price}`,
-  biddingAs: (name) => `Bidding as ${name}`,
+  bidAmount: (/** @type {string} */ price) => `Bid ${price}`,
+  biddingAs: (/** @type {string} */ name) => `Bidding as ${name}`,
   sending: 'Sending your bid…',
-  accepted: (price) => `Your bid of ${price} stands. You lead.`,
-  acceptedBefore: (price) => `Your bid of ${price} had arrived; it was counted once.`,
-  acceptedThenOutbid: (price) => `Your bid of ${price} was taken and has been outbid since.`,
+  accepted: (/** @type {string} */ price) => `Your bid of ${price} stands. You lead.`,
+  acceptedBefore: (/** @type {string} */ price) => `Your bid of ${price} had arrived; it was counted once.`,
+  acceptedThenOutbid: (/** @type {string} */ price) => `Your bid of ${price} was taken and has been outbid since.`,
   typeAnAmount: 'Type an amount first, or choose one above.',
   notANumber: 'That is not an amount we can read. Write it like this:',
-  unclear: (typed, [one, other]) => (other ? `“${typed}” can mean ${one} or ${other}. Which do you mean?` : `Do you mean ${one}?`),
-  tooPrecise: (digits) => (digits ? `This currency takes at most ${digits} decimals.` : 'This currency takes no decimals.'),
-  tooLow: (price) => `Too low: the next bid is ${price}.`,
-  wasTooLow: (price) => `Your bid of ${price} was too low.`,
-  bidInstead: (price) => `Bid ${price} instead`,
-  tooHigh: (price) => `${price} is far above the next bid. Do you mean it?`,
-  confirmBid: (price) => `Yes, bid ${price}`,
+  unclear: (/** @type {string} */ typed, /** @type {string[]} */ [one, other]) => (other ? `“${typed}” can mean ${one} or ${other}. Which do you mean?` : `Do you mean ${one}?`),
+  tooPrecise: (/** @type {number} */ digits) => (digits ? `This currency takes at most ${digits} decimals.` : 'This currency takes no decimals.'),
+  tooLow: (/** @type {string} */ price) => `Too low: the next bid is ${price}.`,
+  wasTooLow: (/** @type {string} */ price) => `Your bid of ${price} was too low.`,
+  bidInstead: (/** @type {string} */ price) => `Bid ${price} instead`,
+  tooHigh: (/** @type {string} */ price) => `${price} is far above the next bid. Do you mean it?`,
+  confirmBid: (/** @type {string} */ price) => `Yes, bid ${price}`,
   alreadyLeading: 'You hold the highest bid already.',
   notOpen: 'This lot takes no bids now.',
   refusal: {
@@ -108,24 +109,25 @@ const en = {
     unauthorized: 'Your sign-in is no longer valid. Open the link from the auction house again.',
     invalid: 'This amount was refused.',
   },
-  voidedStanding: (reason) => (reason ? `Your bids on this lot were declared void: ${reason}` : 'Your bids on this lot were declared void'),
+  voidedStanding: (/** @type {string | null | undefined} */ reason) => (reason ? `Your bids on this lot were declared void: ${reason}` : 'Your bids on this lot were declared void'),
   voidedNote: 'You can bid on this lot no more. The auction house can tell you about it.',
   needsToken: 'To bid you need a personal link from the auction house.',
-  rateLimited: (seconds) => `Too many bids in a short time. Try again in ${seconds} s.`,
-  outcomeUnknown: (price) => `We do not know yet whether your bid of ${price} arrived. Asking again…`,
-  stillUnknown: (price) => `We still do not know whether your bid of ${price} arrived. Sending it again is safe: it counts once.`,
+  rateLimited: (/** @type {number} */ seconds) => `Too many bids in a short time. Try again in ${seconds} s.`,
+  outcomeUnknown: (/** @type {string} */ price) => `We do not know yet whether your bid of ${price} arrived. Asking again…`,
+  stillUnknown: (/** @type {string} */ price) => `We still do not know whether your bid of ${price} arrived. Sending it again is safe: it counts once.`,
   sendAgain: 'Send it again',
   refusedOtherwise: 'The bid was not taken.',
   history: 'Bids so far',
   historyEmpty: 'The first bid will stand here.',
   historyEarlier: 'Show earlier bids',
-  paddle: (number) => `Paddle ${number}`,
-  leads: (number) => `Paddle ${number} leads`,
+  paddle: (/** @type {number | string} */ number) => `Paddle ${number}`,
+  leads: (/** @type {number | string} */ number) => `Paddle ${number} leads`,
   you: 'you',
   automatic: 'automatic bid',
   voided: 'void',
 };
 
+/** @type {typeof en} */
 const zh = {
   brand: '拍卖厅',
   indexTitle: '正在竞拍 · 拍卖厅',
@@ -254,7 +256,7 @@ const dictionaries = { en, zh };
 const languages = navigator.languages?.length ? navigator.languages : [navigator.language || 'en'];
 const language = languages.map((tag) => tag.split('-', 1)[0].toLowerCase()).find((tag) => tag in dictionaries) ?? 'en';
 
-export const text = dictionaries[language];
+export const text = dictionaries[/** @type {'en' | 'zh'} */ (language)];
 /** For document.lang: the language of the words. */
 export const wordsLanguage = language === 'zh' ? 'zh-Hans' : language;
 /** For numbers and times: the viewer's own locale, whatever language the words are in. */

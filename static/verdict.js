@@ -1,3 +1,4 @@
+// @ts-check
 // What the page may claim about its price: 'live', 'polling' or 'offline'.
 //
 // Rule: good news and bad news count at once; doubt becomes bad news after a grace in which the
@@ -5,12 +6,17 @@
 
 const GRACE_MS = 3_000;
 
+/** @typedef {'live' | 'polling' | 'offline'} Connection */
+
 export class Verdict {
   #changed; #grace = 0;
-  current = null; // null until the first verdict
+  /** @type {Connection | null} null until the first verdict */
+  current = null;
 
+  /** @param {(connection: Connection) => void} changed called with each new verdict */
   constructor(changed) { this.#changed = changed; }
 
+  /** @param {'live' | 'polling'} connection */
   good(connection) { this.#become(connection); }
   bad() { this.#become('offline'); }
   doubt() { this.#grace ||= setTimeout(() => this.bad(), GRACE_MS); }
@@ -26,6 +32,7 @@ export class Verdict {
     this.current = null;
   }
 
+  /** @param {Connection} connection */
   #become(connection) {
     this.settle();
     if (connection === this.current) return;

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { actsOf, epochOf, isFinal, isNews, isPlain, isSameMoment, standingOf } from '../../static/state.js';
+
+const OPEN = { guid: 'a', status: 'open', price: '10.00', rev: 4, bids: 3, tag: 'e1-4', leader: 2 };
+
+test('the epoch is what stands before the first dash of a tag; no tag has the empty one', () => {
+  assert.equal(epochOf('e1-4'), 'e1');
+  assert.equal(epochOf('e1-4-5'), 'e1');
+  assert.equal(epochOf(''), '');
+  assert.equal(epochOf(null), '');
+  assert.equal(epochOf(undefined), '');
+});
+
+test('the first state is news, and so is a later revision', () => {
+  assert.equal(isNews(OPEN, null), true);
+  assert.equal(isNews({ ...OPEN, rev: 5, tag: 'e1-5' }, OPEN), true);
+});
+
+test('an earlier revision of the same epoch is no news', () => {
+  assert.equal(isNews({ ...OPEN, rev: 3, tag: 'e1-3' }, OPEN), false);
+});
+
+test('another epoch is always news, also with an earlier revision and a lower price', () => {
+  assert.equal(isNews({ ...OPEN, rev: 1, price: '1.00', tag: 'e2-1' }, OPEN), true);
+});
+
+test('the same tag is news only where time has changed the status', () => {
+  assert.equal(isNews({ ...OPEN }, OPEN), false);
+  assert.equal(isNews({ ...OPEN, status: 'closed' }, OPEN), true);
+});
+
+test('a closed and a cancelled auction are final, others are not', () => {
+  for (const status of ['closed', 'cancelled']) assert.equal(isFinal({ ...OPEN, status }), true);
+  for (const status of ['unknown', 'upcoming', 'open']) assert.equal(isFinal({ ...OPEN, status }), false);
+  assert.equal(isFinal(null), false);
+});
+
+test('only an open auction without a revision is kept by another system', () => {
+  assert.equal(isPlain({ ...OPEN, rev: 0 }), true);
+  assert.equal(isPlain(OPEN), false);
+  assert.equal(isPlain({ ...OPEN, rev: 0, status: 'unknown' }), false);
+});
+
+test('two states are of one moment if their epoch and revision are the same', () => {
+  assert.equal(isSameMoment(OPEN, { ...OPEN, status: 'closed' }), true);
+  assert.equal(isSameMoment(OPEN, { ...OPEN, rev: 5 }), false);
+  assert.equal(isSameMoment(OPEN, { ...OPEN, tag: 'e2-4' }), false);
+});
+
+test('a bid is no act of an operator; a void and another epoch are', () => {
+  assert.equal(actsOf({ ...OPEN, rev: 5, bids: 4 }), actsOf(OPEN));
+  assert.notEqual(actsOf({ ...OPEN, rev: 5 }), actsOf(OPEN));
+  assert.notEqual(actsOf({ ...OPEN, tag: 'e2-4' }), actsOf(OPEN));
+});
+
+test('opening and closing, each a revision by time, are no acts either', () => {
+  const upcoming = { ...OPEN, status: 'upcoming', rev: 1, bids: 0 };
+  assert.equal(actsOf({ ...upcoming, status: 'open', rev: 2 }), actsOf(upcoming));
+  assert.equal(actsOf({ ...OPEN, status: 'closed', rev: 5 }), actsOf(OPEN));
+});
+
+test('the leader leads while the auction is open and wins when it closes', () => {
+  assert.equal(standingOf(OPEN, 2), 'leading');
+  assert.equal(standingOf(OPEN, 1), 'outbid');
+  assert.equal(standingOf({ ...OPEN, status: 'closed' }, 2), 'winning');
+  assert.equal(standingOf({ ...OPEN, status: 'closed', reserve_met: true }, 2), 'winning');
+  assert.equal(standingOf({ ...OPEN, status: 'closed' }, 1), 'outbid');
+});
+
+test('nobody wins below the reserve, without a leader, or in a cancelled auction', () => {
+  assert.equal(standingOf({ ...OPEN, status: 'closed', reserve_met: false }, 2), 'none');
+  assert.equal(standingOf({ ...OPEN, status: 'closed', leader: null }, 2), 'none');
+  assert.equal(standingOf({ ...OPEN, status: 'cancelled' }, 2), 'none');
+});
+
+test('a bidder without a paddle has no standing', () => {
+  assert.equal(standingOf(OPEN, null), 'none');
+  assert.equal(standingOf({ ...OPEN, leader: null }, undefined), 'none');
+});
