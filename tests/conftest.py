@@ -13,7 +13,7 @@ import trustme
 import uvloop
 
 from tests.described import described_client
-from tests.harness import Server, StoreProcess, running_server, running_store
+from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
 from tests.receiver import Receiver, running_receiver
 
 # A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
@@ -113,17 +113,12 @@ EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 @pytest.fixture
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine, with a limit on its time: on asyncio's own loop, or on those that a `pytestmark` names.
-
-    The limit is short of the test's own, so that the coroutine can clean up.
-    """
+    """Run a coroutine, with a limit on its time: on asyncio's own loop, or on those that a `pytestmark` names."""
     factory = EVENT_LOOPS[getattr(request, "param", "asyncio")]
-    marker = request.node.get_closest_marker("timeout")
-    limit_seconds = (marker.args[0] if marker else float(request.config.getini("timeout"))) - 10
 
     def runner(work: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=factory) as loop:
-            return loop.run(asyncio.wait_for(work, limit_seconds))
+            return loop.run(asyncio.wait_for(work, 4 * PATIENCE_SECONDS))
 
     return runner
 

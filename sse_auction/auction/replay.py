@@ -41,6 +41,7 @@ class Replay:
 
     created: Fields | None = None
     currency: str = ""
+    priority: list[str] = field(default_factory=list)
     price: int | None = None
     leader: str = ""
     leading: _Bid | None = None  # the leader's own last bid
@@ -73,7 +74,7 @@ class Replay:
                 self._take_act(kind, fields)
         except BrokenLog as error:
             raise BrokenLog(f"entry {entry_id}: {error}") from None
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RecursionError) as error:
             raise BrokenLog(f"entry {entry_id} cannot be read: {error!r}") from None
 
     def expected(self) -> dict[str, str]:
@@ -157,8 +158,7 @@ class Replay:
         self.price, self.leader, self.most, self.leading = bid.most, bid.paddle, bid.most, bid
 
     def _place(self, bid: _Bid) -> None:
-        assert self.created is not None
-        favoured = bid.bidder in json.loads(self.created["priority"])
+        favoured = bid.bidder in self.priority
         rules = Increments.load(self.public["increments"])
         if self.public["bidding"] != "proxy":
             self._lead(bid, bid.most, favoured)
@@ -207,6 +207,7 @@ class Replay:
     def _create(self, fields: Fields) -> None:
         self.created = fields
         self.currency = fields["currency"]
+        self.priority = _names(fields["priority"])
         self.reserve = int(fields["reserve"]) if fields["reserve"] else None
         private = ("kind", "at", "actor", *_PRIVATE)
         self.public = {name: value for name, value in fields.items() if name not in private}
@@ -365,6 +366,14 @@ class Replay:
             "outcome": "sold", "unpaid": "",
         }  # fmt: skip
         self.price, self.leader, self.most, self.leader_wins_ties, self.leading = price, paddle, price, False, None
+
+
+def _names(text: str) -> list[str]:
+    """Read a JSON list of names; `ValueError` if it is anything else."""
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{text} is no list of names")
+    return names
 
 
 def _check(holds: bool, otherwise: str) -> None:

@@ -91,7 +91,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 def _create_all(
     file: Path, key: str | None, url: str | None, token: str | None, user: str, as_json: bool
-) -> None:  # fmt: skip
+) -> None:
     data, wanted = _read(file)
     key = key or f"file-{blake2s(data).hexdigest()}"
 
