@@ -89,9 +89,7 @@ def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def _create_all(
-    file: Path, key: str | None, url: str | None, token: str | None, user: str, as_json: bool
-) -> None:
+def _create_all(file: Path, key: str | None, url: str | None, token: str | None, user: str, as_json: bool) -> None:
     data, wanted = _read(file)
     key = key or f"file-{blake2s(data).hexdigest()}"
 
