@@ -23,7 +23,7 @@ from sse_auction.store import keys
 from sse_auction.store.auctions import Script, Store
 from sse_auction.store.connection import StoreError
 from sse_auction.store.lease import Lease
-from sse_auction.wire import CreateRequest, encode, new_auction
+from sse_auction.wire.requests import CreateRequest, encode, new_auction
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from sse_auction.auction.decisions import Act, ActKind
 from sse_auction.auction.money import AmountError
 from sse_auction.auction.terms import Terms
 from sse_auction.texts import WrongText
-from sse_auction.wire import (
+from sse_auction.wire.requests import (
     EditRequest,
     ExtendRequest,
     ReasonRequest,

@@ -31,7 +31,7 @@ from sse_auction.store.deletion import Deletion
 from sse_auction.store.erasure import Erasure
 from sse_auction.store.outbox import Message, Outbox
 from sse_auction.texts import LONGEST_BIDDER, check_text
-from sse_auction.wire import (
+from sse_auction.wire.requests import (
     AuctionReply,
     BidReply,
     BidRequest,

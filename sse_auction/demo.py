@@ -18,7 +18,7 @@ from sse_auction.store.auctions import Store
 from sse_auction.store.catalogue import Cursor
 from sse_auction.store.connection import StoreError
 from sse_auction.store.lease import Lease
-from sse_auction.wire import CreateRequest, new_auction
+from sse_auction.wire.requests import CreateRequest, new_auction
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from sse_auction.metrics import WEBHOOKS
 from sse_auction.store.auctions import Told
 from sse_auction.store.connection import StoreError
 from sse_auction.store.outbox import Message, Outbox
-from sse_auction.wire import encode
+from sse_auction.wire.requests import encode
 
 log = logging.getLogger(__name__)
 

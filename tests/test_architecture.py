@@ -86,7 +86,7 @@ def test_the_hub_knows_neither_store_nor_http() -> None:
     below = {"sse_auction.delivery.hub", *all_below("sse_auction.delivery.hub")}
     own = {f"sse_auction.delivery.{each}" for each in ("hub", "room", "subscriber")}
     assert {name for name in below if not is_domain(name)} <= own | {
-        f"sse_auction.{each}" for each in ("wire", "texts", "metrics")
+        f"sse_auction.{each}" for each in ("wire.requests", "texts", "metrics")
     }
     reached = {each for name in below for each in FOREIGN[name]} - sys.stdlib_module_names
     assert reached == {"msgspec", "prometheus_client", "iso4217"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sse_auction.auction.decisions import Accepted, Offer, Refused
 from sse_auction.auction.money import EXPONENTS, MAX_MINOR_UNITS, format_amount, parse_amount
 from sse_auction.auction.state import State
-from sse_auction.wire import BandRequest, BuyNowRequest
+from sse_auction.wire.requests import BandRequest, BuyNowRequest
 from tests.harness import StoreProcess
 from tests.test_rules import Bench, running_bench
 

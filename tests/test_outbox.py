@@ -17,7 +17,7 @@ from sse_auction.store import keys
 from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.outbox import Message, Outbox
-from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.wire.requests import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import Server, StoreProcess, create, now_ms, running_server, until
 from tests.links import slow_line
 from tests.receiver import Receiver, hooked

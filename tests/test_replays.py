@@ -16,7 +16,7 @@ from sse_auction.store import keys
 from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.creating import claim, create_once, request_of
-from sse_auction.wire import CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.wire.requests import CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import (
     OPERATOR,
     TOKENS,

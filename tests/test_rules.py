@@ -22,7 +22,7 @@ from sse_auction.auction.state import State
 from sse_auction.store.auctions import Store
 from sse_auction.store.check import AuctionLog
 from sse_auction.store.clock import StoreFacts
-from sse_auction.wire import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.wire.requests import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess
 from tests.rules_model import Model
 

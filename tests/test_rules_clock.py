@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from sse_auction.auction.decisions import Act, Offer
-from sse_auction.wire import BuyNowRequest, SoftCloseSeconds
+from sse_auction.wire.requests import BuyNowRequest, SoftCloseSeconds
 from tests.chaos.scenarios.clock import Clock
 from tests.harness import store_process
 from tests.test_rules import AMOUNTS, BIDDERS, FAR, RUNS, STEPS_PER_RUN, Bench, Both, running_bench

@@ -19,7 +19,7 @@ from sse_auction.store.connection import StoreUnavailable
 from sse_auction.store.deletion import Deletion
 from sse_auction.store.erasure import Erasure
 from sse_auction.store.lease import Lease
-from sse_auction.wire import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.wire.requests import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(sse_auction.__file__).parent / "store" / "lua"

@@ -8,7 +8,7 @@ import pytest
 from sse_auction.auction.money import WITHDRAWN
 from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
-from sse_auction.wire import CreateRequest, new_auction
+from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.described import described_client, problem
 from tests.harness import OPERATOR, Server, StoreProcess, bid, now_ms, price_key, running_server
 from tests.test_operators import act, done

@@ -27,7 +27,7 @@ from sse_auction.auction.money import parse_amount
 from sse_auction.auth import InvalidToken, Tokens
 from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
-from sse_auction.wire import CreateRequest, new_auction
+from sse_auction.wire.requests import CreateRequest, new_auction
 
 # --- the usual recipe ------------------------------------------------------------------------------------------
 

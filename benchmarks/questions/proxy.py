@@ -20,7 +20,7 @@ from sse_auction.auction.decisions import Accepted, Act, Done, Offer
 from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.connection import connect
-from sse_auction.wire import CreateRequest, new_auction
+from sse_auction.wire.requests import CreateRequest, new_auction
 
 BIDS, BIDDERS = 10_000, 5_000
 MEASURED = 1000  # bids

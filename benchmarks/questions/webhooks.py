@@ -27,7 +27,7 @@ from benchmarks.processes import cpu_seconds, end, tree
 from benchmarks.stage import Figures
 from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
-from sse_auction.wire import CreateRequest, new_auction
+from sse_auction.wire.requests import CreateRequest, new_auction
 
 LOTS = 1000
 LEAD_SECONDS = 6.0  # from the first creation to the closing

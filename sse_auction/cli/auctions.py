@@ -27,7 +27,7 @@ from sse_auction.client import Client, ClientError, CreatedAll, NothingCreated
 from sse_auction.settings import Settings
 from sse_auction.terminal import describe, progress, show_live
 from sse_auction.texts import check_key
-from sse_auction.wire import BidRequest, CreateRequest, encode
+from sse_auction.wire.requests import BidRequest, CreateRequest, encode
 
 
 def _checked_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

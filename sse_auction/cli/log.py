@@ -11,7 +11,7 @@ import click
 from sse_auction.cli.options import AuctionCommand, auction_guid, guid_argument, run, token_option, url_option
 from sse_auction.client import Client, StoreClient
 from sse_auction.store.outbox import Message
-from sse_auction.wire import encode
+from sse_auction.wire.requests import encode
 
 
 @click.command(cls=AuctionCommand)

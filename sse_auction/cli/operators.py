@@ -22,7 +22,7 @@ from sse_auction.cli.options import (
     url_option,
 )
 from sse_auction.terminal import describe
-from sse_auction.wire import EraseRequest, ReasonRequest, encode
+from sse_auction.wire.requests import EraseRequest, ReasonRequest, encode
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

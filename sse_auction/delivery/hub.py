@@ -29,7 +29,7 @@ from sse_auction.auction.version import Seen
 from sse_auction.delivery.room import Room
 from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, QueuedSubscriber, Subscriber
 from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED
-from sse_auction.wire import Update, heartbeat_event, retry_field
+from sse_auction.wire.requests import Update, heartbeat_event, retry_field
 
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
 

@@ -32,7 +32,7 @@ from sse_auction.load.report import Bids, ClientLimits, Phase, Progress, Report,
 from sse_auction.load.viewer import SILENCE_SECONDS, Viewer
 from sse_auction.settings import Settings
 from sse_auction.texts import counted
-from sse_auction.wire import CreateRequest
+from sse_auction.wire.requests import CreateRequest
 
 SPARE_DESCRIPTORS = 64  # the loop's own, files, name look-ups
 MOST_IN_FLIGHT = 1000  # bids; a service that answers none must not eat all descriptors

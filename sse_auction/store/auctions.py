@@ -27,7 +27,7 @@ from sse_auction.store.bid_history import entries_of, what_is_void
 from sse_auction.store.catalogue import Catalogue
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.connection import Argument, CommandError, Link, StoreError, StoreUnavailable, connect, dial
-from sse_auction.wire import HistoryReply, NewAuction, Update, encode
+from sse_auction.wire.requests import HistoryReply, NewAuction, Update, encode
 
 log = logging.getLogger(__name__)
 

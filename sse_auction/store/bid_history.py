@@ -7,7 +7,7 @@ is nobody's business; that of a bid which was outbid at once is what its bidder 
 from collections.abc import Collection, Iterable, Mapping
 
 from sse_auction.auction.money import format_amount, parse_amount
-from sse_auction.wire import HistoryEntry
+from sse_auction.wire.requests import HistoryEntry
 
 
 def what_is_void(paddles: Iterable[bytes], undone: bytes | None) -> frozenset[str]:

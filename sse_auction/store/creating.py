@@ -12,7 +12,7 @@ from hashlib import blake2s
 from sse_auction.auction.decisions import Created, NotCreated
 from sse_auction.store import keys
 from sse_auction.store.auctions import ANSWER_LIFE_MS, Store
-from sse_auction.wire import NewAuction, encode
+from sse_auction.wire.requests import NewAuction, encode
 
 
 async def create_once(

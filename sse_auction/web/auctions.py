@@ -32,7 +32,7 @@ from sse_auction.web.requests import (
     service_of,
     whole_number,
 )
-from sse_auction.wire import (
+from sse_auction.wire.requests import (
     AuctionReply,
     AuctionsReply,
     BidReply,

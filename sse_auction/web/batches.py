@@ -14,7 +14,7 @@ from sse_auction.web.auctions import create_auction, idempotency_key
 from sse_auction.web.exports import Export
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, header_of, operator_of, service_of, whole_body
-from sse_auction.wire import AuctionReply, ProblemReply, TermsReply, encode
+from sse_auction.wire.requests import AuctionReply, ProblemReply, TermsReply, encode
 
 MEDIA_TYPE = "application/x-ndjson"
 MAX_BATCH_BYTES = 32 * 1024 * 1024  # some 100,000 auctions; an operator's, who can fill the store anyway

@@ -24,7 +24,7 @@ from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
 from sse_auction.web.streams import HEADERS, MOST_AUCTIONS_PER_STREAM, busy_response
-from sse_auction.wire import StandingEvent, StandingsReply, encode
+from sse_auction.wire.requests import StandingEvent, StandingsReply, encode
 
 ASK_AGAIN_SECONDS = 0.5  # after the store did not say how he stands
 

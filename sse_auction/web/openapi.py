@@ -15,7 +15,7 @@ from sse_auction.auction.state import State
 from sse_auction.export import COLUMNS, PUBLIC_COLUMNS
 from sse_auction.store.catalogue import LISTINGS
 from sse_auction.web.descriptions import DESCRIPTIONS
-from sse_auction.wire import (
+from sse_auction.wire.requests import (
     AuctionReply,
     AuctionsReply,
     BidReply,

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from sse_auction import metrics
 from sse_auction.web.openapi import document
 from sse_auction.web.requests import service_of
-from sse_auction.wire import encode
+from sse_auction.wire.requests import encode
 
 
 def _probe(trouble: str | None, note: str | None = None) -> Response:

@@ -13,7 +13,7 @@ from sse_auction.store.erasure import Erasure
 from sse_auction.web.auctions import json_reply, refusal
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, body_of, guid_of, operator_of, service_of
-from sse_auction.wire import AuctionReply, ErasedReply, EraseRequest, ReasonRequest, TermsReply
+from sse_auction.wire.requests import AuctionReply, ErasedReply, EraseRequest, ReasonRequest, TermsReply
 
 
 async def _carry_out(request: Request, kind: ActKind) -> Response:

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from sse_auction.web.requests import service_of
-from sse_auction.wire import GuestReply, encode
+from sse_auction.wire.requests import GuestReply, encode
 
 GUEST_LIFE_SECONDS = 24 * 3600
 

@@ -16,7 +16,7 @@ from sse_auction.auction.version import Seen
 from sse_auction.web.auctions import JSONReply
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import Service, guid_of, header_of, service_of, whole_number
-from sse_auction.wire import Update
+from sse_auction.wire.requests import Update
 
 LONGEST_WAIT_SECONDS = 30
 WAIT_WHEN_BUSY_SECONDS = 2.0

@@ -13,7 +13,7 @@ from sse_auction.auction.state import State
 from sse_auction.logs import current_request
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.store.connection import CommandError, StoreError, StoreNotReady, StoreTimeout
-from sse_auction.wire import ProblemReply, encode
+from sse_auction.wire.requests import ProblemReply, encode
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ from typing import Protocol, TypeVar
 import msgspec
 from starlette.requests import Request
 
-from sse_auction import wire
 from sse_auction.auction.terms import RESERVED_GUIDS, is_guid
 from sse_auction.auth import Identity, InvalidToken, Tokens
 from sse_auction.batches import Batches
@@ -19,6 +18,7 @@ from sse_auction.store.auctions import Store
 from sse_auction.store.check import AuctionLog
 from sse_auction.texts import WrongText
 from sse_auction.web.problems import Problem
+from sse_auction.wire.requests import decode
 
 _T = TypeVar("_T")
 
@@ -134,7 +134,7 @@ async def body_of(request: Request, shape: type[_T]) -> _T:
     """The JSON body as `shape`; of a wrong one, msgspec names the place."""
     body = await whole_body(request, MAX_BODY_BYTES)
     try:
-        return wire.decode(body, shape)
+        return decode(body, shape)
     except WrongText as error:
         raise Problem("invalid", str(error)) from None
     except msgspec.ValidationError as error:

@@ -25,7 +25,7 @@ from sse_auction.logs import current_request
 from sse_auction.metrics import STREAMS_REFUSED
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import Service, checked_guid, guid_of, query_of, service_of
-from sse_auction.wire import busy_event, retry_field
+from sse_auction.wire.requests import busy_event, retry_field
 
 MOST_AUCTIONS_PER_STREAM = 50
 RECONNECT_WHEN_BUSY_MS = (5_000, 15_000)
