@@ -110,8 +110,8 @@ def test_each_foreign_package_has_its_place() -> None:
     assert users("redis") == users("hiredis") == {"store.connection"}
     assert {each for each in users("click") if not each.startswith("cli.")} == {"cli"}
     assert users("rich") == {"terminal", "load.screen"}
-    assert users("httpx") == {"client", "load.bidding", "load.drive", "load.viewer", "webhooks"}
-    assert users("httpx_sse") == {"client", "load.viewer"}
+    assert users("httpx") == {"client.http", "load.bidding", "load.drive", "load.viewer", "webhooks"}
+    assert users("httpx_sse") == {"client.http", "load.viewer"}
     assert users("jwt") == {"auth"}
     assert users("iso4217") == {"auction.money"}
     assert users("standardwebhooks") == {"webhooks"}

@@ -23,7 +23,7 @@ from sse_auction.cli.options import (
     run,
     service_options,
 )
-from sse_auction.client import Client, ClientError, CreatedAll, NothingCreated
+from sse_auction.client.http import Client, ClientError, CreatedAll, NothingCreated
 from sse_auction.settings import Settings
 from sse_auction.terminal import describe, progress, show_live
 from sse_auction.texts import check_key

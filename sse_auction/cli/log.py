@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from sse_auction.cli.options import AuctionCommand, auction_guid, guid_argument, run, token_option, url_option
-from sse_auction.client import Client, StoreClient
+from sse_auction.client.http import Client, StoreClient
 from sse_auction.store.outbox import Message
 from sse_auction.wire.requests import encode
 

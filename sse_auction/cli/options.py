@@ -16,7 +16,7 @@ import click
 
 from sse_auction import lots
 from sse_auction.auction.terms import is_guid
-from sse_auction.client import Client, open_client
+from sse_auction.client.http import Client, open_client
 from sse_auction.settings import Settings
 from sse_auction.texts import LONGEST_BIDDER, check_text
 

@@ -12,7 +12,7 @@ import click
 
 from sse_auction.auth import Tokens, secret_of
 from sse_auction.cli.options import auction_guids, json_option
-from sse_auction.client import ClientError
+from sse_auction.client.http import ClientError
 from sse_auction.settings import Settings
 from sse_auction.wire.requests import encode
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from sse_auction.client import ClientError, open_client
+from sse_auction.client.http import ClientError, open_client
 from sse_auction.load.bidding import Bidders
 from sse_auction.load.figures import (
     ANSWER_SECONDS,

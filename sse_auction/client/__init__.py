@@ -1,0 +1,1 @@
+"""A service from Python: over HTTP, or straight to the store."""
