@@ -8,7 +8,7 @@ NODE_BIN := node_modules/.bin
 JAVASCRIPT := tests/javascript
 ARGS ?=
 
-.PHONY: run test lint types unit bench bench-quick chaos reference screenshots clean help node
+.PHONY: run test lint house types unit bench bench-quick chaos reference screenshots clean help node
 
 help:               ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -18,10 +18,14 @@ run: $(VENV)/run    ## a working demo in the browser, on the embedded store
 
 test: lint types unit  ## lint, strict types, all tests (installs the browser and a Redis server where missing)
 
-lint: $(VENV)/dev node_modules/.installed  ## ruff, ESLint
+lint: $(VENV)/dev node_modules/.installed house  ## ruff, ESLint, the layers and sizes of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(NODE_BIN)/eslint --config $(JAVASCRIPT)/eslint.config.js --max-warnings 0 static $(JAVASCRIPT)
+
+house: $(VENV)/dev  ## the measure of sse_auction/: rooms, longest module and function, import contracts
+	$(BIN)/python -m scripts.house
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: $(VENV)/dev node_modules/.installed  ## mypy --strict, tsc --strict
 	$(BIN)/mypy

@@ -17,13 +17,25 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
+from sse_auction.lifecycle import running_service
 from sse_auction.logs import REQUEST_ID_HEADER, begin_request
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.scratch import using
-from sse_auction.service import running_service
 from sse_auction.settings import Settings
 from sse_auction.store.connection import StoreError
-from sse_auction.web import auctions, batches, exports, me, operations, operators, pages, polls, problems, streams
+from sse_auction.web import (
+    auctions,
+    batches,
+    exports,
+    operations,
+    operators,
+    pages,
+    polling,
+    problems,
+    standings,
+    streams,
+)
+from sse_auction.web.requests import AppState
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +62,7 @@ def _route(path: str, handle: Callable[[Request], Awaitable[Response]], method: 
 
 
 ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for most comes first
-    _route("/auctions/{guid}/price", polls.price),
+    _route("/auctions/{guid}/price", polling.price),
     _route("/auctions/{guid}/bids", auctions.bid, "POST"),
     _route("/auctions/{guid}/bids", auctions.history),
     _route("/auctions/{guid}/stream", streams.stream),
@@ -65,8 +77,8 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions/{guid}", auctions.read_auction),
     _route("/auctions", batches.create, "POST"),
     _route("/auctions", auctions.list_auctions),
-    _route("/me/standings", me.standings),
-    _route("/me/stream", me.stream),
+    _route("/me/standings", standings.standings),
+    _route("/me/stream", standings.stream),
     _route("/livez", operations.livez),
     _route("/readyz", operations.readyz),
     _route("/metrics", operations.show_metrics),
@@ -104,7 +116,7 @@ async def _lifespan(settings: Settings, app: Starlette) -> AsyncIterator[Mapping
     with using(Path(os.environ.get(MULTIPROCESS_VARIABLE, ""))):
         async with running_service(settings) as service:
             app.state.service = service  # for the server that runs us, to see how it ended
-            yield {"service": service}
+            yield {"app": AppState.of(service)}
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

@@ -14,10 +14,10 @@ from sse_auction.auction.decisions import Offer
 from sse_auction.auction.money import parse_amount
 from sse_auction.auction.state import State
 from sse_auction.store import keys
-from sse_auction.store.auctions import Store
 from sse_auction.store.catalogue import Cursor
 from sse_auction.store.connection import StoreError
 from sse_auction.store.lease import Lease
+from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Demo:
         """Run until cancelled; a store that is away is waited for."""
         while True:
             try:
-                if await Lease(self._store, keys.DEMO_LEASE).hold(self._holder, LEASE_SECONDS):
+                if await Lease(self._store.connection, keys.DEMO_LEASE).hold(self._holder, LEASE_SECONDS):
                     await self._open_missing_lots()
                     await self._bid_once()
             except StoreError as error:
@@ -78,7 +78,7 @@ class Demo:
         self._on_sale = on_sale
 
     async def _is_open(self, guid: str) -> bool:
-        return (await self._store.state(guid)).status == "open"
+        return (await self._store.auctions.state(guid)).status == "open"
 
     async def _open_lots_of_any_process(self) -> dict[str, str]:
         """Guids by title: what an earlier process or the last holder of the lease has opened."""
@@ -102,17 +102,17 @@ class Demo:
             closes_at=self._now() + life_ms,
             seller="demo-seller",
         )
-        await self._store.create(new_auction(request, guid, lot.currency), "demo")
+        await self._store.auctions.create(new_auction(request, guid, lot.currency), "demo")
         return guid
 
     async def _bid_once(self) -> None:
         lot = random.choice(CATALOGUE)
-        state = await self._store.state(self._on_sale[lot])
+        state = await self._store.auctions.state(self._on_sale[lot])
         if state.next_bid is None or self._has_gone_far(lot, state):
             return
         bidder = f"house-{random.randint(1, HOUSE_BIDDERS)}"
         offer = Offer("price", parse_amount(state.next_bid, lot.currency))
-        await self._store.bid(state.guid, bidder, offer, lot.currency)
+        await self._store.auctions.bid(state.guid, bidder, offer, lot.currency)
 
     def _has_gone_far(self, lot: Lot, state: State) -> bool:
         """The house stops at some multiple of the start, so that a demo left alone keeps sane prices."""

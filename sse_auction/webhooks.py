@@ -28,10 +28,10 @@ import httpx
 import standardwebhooks
 
 from sse_auction.metrics import WEBHOOKS
-from sse_auction.store.auctions import Told
 from sse_auction.store.connection import StoreError
 from sse_auction.store.outbox import Message, Outbox
-from sse_auction.wire.requests import encode
+from sse_auction.store.store_connection import Told
+from sse_auction.wire.replies import encode
 
 log = logging.getLogger(__name__)
 

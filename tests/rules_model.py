@@ -10,7 +10,7 @@ from typing import Any
 from sse_auction.auction.decisions import Act, Offer
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.money import MAX_MINOR_UNITS, format_amount
-from sse_auction.wire.requests import NewAuction
+from sse_auction.auction.terms import NewAuction
 
 AFTER_THE_HAMMER = ("reopen", "second_offer", "unpaid", "paid", "archive", "unarchive")
 REOPENS_MS = 24 * 3_600_000

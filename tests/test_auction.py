@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.money import MAX_MINOR_UNITS, AmountError
-from sse_auction.auction.state import FIELDS, Record, read_record
+from sse_auction.auction.state import Record
 from sse_auction.auction.terms import Terms, is_guid
 from sse_auction.auction.version import Seen
-from sse_auction.wire.requests import Update
+from sse_auction.delivery.events import Update
+from sse_auction.store.records import FIELDS, read_record
 
 NO_HASH = [None] * len(FIELDS)
 TERMS = Terms("g", "Lot", "CNY", 1000, Increments(((0, 100),)), 100, 200, created_at=50, original_closes_at=200)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sse_auction.lots import COLUMNS, WrongLots, read_lots
+from sse_auction.wire.lots import COLUMNS, WrongLots, read_lots
 from tests.harness import OPERATOR, Server, StoreProcess, now_ms
 from tests.test_cli import refusal, run_command
 

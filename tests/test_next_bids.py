@@ -38,7 +38,7 @@ class Lot:
         """Of a new auction after the same bids."""
         both = self.bench.create(**self.terms)
         self.guid = both.guid
-        state: State = self.bench.do(self.bench.store.state(self.guid))
+        state: State = self.bench.do(self.bench.store.auctions.state(self.guid))
         for number, above in enumerate(self.before):
             if state.next_bid is None:
                 break
@@ -51,7 +51,7 @@ class Lot:
     def bid(self, amount: int, who: str = "the-next", *, confirmed: bool = False) -> Accepted | Refused:
         kind: Any = "max" if self.terms["bidding"] == "proxy" else "price"
         store, currency = self.bench.store, self.terms["currency"]
-        result = self.bench.do(store.bid(self.guid, who, Offer(kind, amount), currency, confirmed=confirmed))
+        result = self.bench.do(store.auctions.bid(self.guid, who, Offer(kind, amount), currency, confirmed=confirmed))
         assert isinstance(result, (Accepted, Refused))
         return result
 

@@ -14,10 +14,11 @@ import pytest
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer
 from sse_auction.auction.state import State
 from sse_auction.store import keys
-from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.outbox import Message, Outbox
-from sse_auction.wire.requests import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.store.parts import Store
+from sse_auction.wire.replies import SoftCloseSeconds
+from sse_auction.wire.requests import BuyNowRequest, CreateRequest, new_auction
 from tests.harness import Server, StoreProcess, create, now_ms, running_server, until
 from tests.links import slow_line
 from tests.receiver import Receiver, hooked
@@ -168,16 +169,16 @@ async def connected(process: StoreProcess, url: str = "") -> Any:
     with process.client() as client:
         client.set(keys.WEBHOOKS, "bids", px=3_600_000)
     store = Store(url or process.url, 10.0, StoreFacts(), "EUR")
-    running = asyncio.create_task(store.run())
-    await store.connected()
-    yield store, Outbox(store)
+    running = asyncio.create_task(store.connection.run())
+    await store.connection.connected()
+    yield store, store.outbox
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
 async def created(store: Store, guid: str, **terms: Any) -> State:
     usual = {"title": "x", "start_price": "10", "closes_at": now_ms() + 3_600_000, "bidding": "proxy"}
-    made = await store.create(new_auction(CreateRequest(**{**usual, **terms}), guid, "EUR"))
+    made = await store.auctions.create(new_auction(CreateRequest(**{**usual, **terms}), guid, "EUR"))
     assert isinstance(made, Created)
     return made.state
 
@@ -194,16 +195,16 @@ def test_the_opening_is_told_before_all_else(
             made = await created(store, guid, **terms)
             if first in ("bid", "buy_now"):
                 offer = Offer("price", 1000) if first == "bid" else Offer("buy_now")
-                result = await store.bid(guid, "ann", offer, "EUR")
+                result = await store.auctions.bid(guid, "ann", offer, "EUR")
                 assert isinstance(result, Accepted)
             elif first == "settling":
                 with own_store.client() as client:
                     client.hset(keys.auction(guid), "closes_at", now_ms() - 5)
             else:
                 kinds: dict[str, Any] = {"early cancel": "cancel"}
-                assert isinstance(await store.act(guid, Act(kinds.get(first, first)), "me", "so"), Done)
-            await store.settle(guid)
-            await store.settle(guid)
+                assert isinstance(await store.auctions.act(guid, Act(kinds.get(first, first)), "me", "so"), Done)
+            await store.settlement.settle(guid)
+            await store.settlement.settle(guid)
             told = [message.told() for message in await outbox.oldest(guid)]
             events = [message["event"] for message in told]
             assert (events[0], events.count("opened")) == ("opened", 1)
@@ -213,7 +214,7 @@ def test_the_opening_is_told_before_all_else(
             }[first]  # fmt: skip
             opened_at_once = 0 if first == "early cancel" else made.rev - 1
             assert told[0]["rev"] == 1 + opened_at_once
-            assert told[-1]["rev"] == (await store.state(guid)).rev
+            assert told[-1]["rev"] == (await store.auctions.state(guid)).rev
 
     run(look())
 
@@ -245,7 +246,7 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
                 assert all(isinstance(told["data"][name], int | None) for name in numbers)
 
             async def do(kind: Any, **details: Any) -> None:
-                done = await store.act(guid, Act(kind, **details), "me", "so")
+                done = await store.auctions.act(guid, Act(kind, **details), "me", "so")
                 assert isinstance(done, Done)
                 await compare(done.state)
 
@@ -253,10 +254,10 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
             await do("edit", title="Vase")
             with own_store.client() as client:
                 client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
-            await store.settle(guid)
-            await compare(await store.state(guid))
+            await store.settlement.settle(guid)
+            await compare(await store.auctions.state(guid))
             for bidder, amount in (("ann", 5000), ("bob", 3000), ("bob", 9000)):
-                accepted = await store.bid(guid, bidder, Offer("max", amount), "EUR")
+                accepted = await store.auctions.bid(guid, bidder, Offer("max", amount), "EUR")
                 assert isinstance(accepted, Accepted)
                 await compare(accepted.state)
             await do("pause")
@@ -280,10 +281,10 @@ def test_what_has_become_due_while_it_was_settled_stays_so(
         line = slow_line(directory, own_store, back=0.3, after=b"from here on")
         async with line as url, connected(own_store, url) as (store, _):
             await created(store, guid, opens_at=now_ms() + 1_000_000)
-            await store.link().call("PING", "from here on")
+            await store.connection.link().call("PING", "from here on")
             with own_store.client() as client:
                 client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
-                settling = asyncio.create_task(store.settle(guid))
+                settling = asyncio.create_task(store.settlement.settle(guid))
                 await asyncio.to_thread(
                     until, lambda: client.hget(keys.auction(guid), "announced"), "its script is run"
                 )
@@ -291,7 +292,7 @@ def test_what_has_become_due_while_it_was_settled_stays_so(
                 client.zadd(keys.DUE, {guid: since})
                 await settling
                 assert client.zscore(keys.DUE, guid) == since
-                await store.settle(guid)
+                await store.settlement.settle(guid)
                 assert client.zscore(keys.DUE, guid) > since, "the next look is again when time does something"
 
     run(look())

@@ -13,10 +13,11 @@ import redis
 
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
 from sse_auction.store import keys
-from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.creating import claim, create_once, request_of
-from sse_auction.wire.requests import CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.store.parts import Store
+from sse_auction.wire.replies import SoftCloseSeconds
+from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.harness import (
     OPERATOR,
     TOKENS,
@@ -61,8 +62,8 @@ def house(quiet: StoreProcess, loop: asyncio.AbstractEventLoop) -> Iterator[Stor
     with quiet.client() as client:
         client.set(keys.WEBHOOKS, "events")
     made = Store(quiet.url, 10.0, StoreFacts(), "USD")
-    running = loop.create_task(made.run())
-    loop.run_until_complete(made.connected())
+    running = loop.create_task(made.connection.run())
+    loop.run_until_complete(made.connection.connected())
     yield made
     running.cancel()
     loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
@@ -77,20 +78,20 @@ def test_a_replay_changes_nothing_anywhere(
     quiet: StoreProcess, house: Store, loop: asyncio.AbstractEventLoop, guid: str
 ) -> None:
     async def look() -> None:
-        made = await house.create(new(guid, soft_close=SoftCloseSeconds(7200, 7200)))
+        made = await house.auctions.create(new(guid, soft_close=SoftCloseSeconds(7200, 7200)))
         assert isinstance(made, Created)
 
         async def again(key: str, amount: int = 1000) -> Accepted | Refused:
-            result = await house.bid(guid, "ann", Offer("price", amount), "USD", idempotency_key=key)
-            await house.link().call("PING")  # so that what was sent along with it has been done
+            result = await house.auctions.bid(guid, "ann", Offer("price", amount), "USD", idempotency_key=key)
+            await house.connection.link().call("PING")  # so that what was sent along with it has been done
             return result
 
         first, low = await again("k"), await again("low", 5)
         assert isinstance(first, Accepted)
         assert isinstance(low, Refused)
         later = (first.state.closes_at or 0) + FAR
-        assert isinstance(await house.act(guid, Act("extend", closes_at=later), "me", "because"), Done)
-        await house.link().call("SREM", keys.OUTBOXES, guid)  # all has been told
+        assert isinstance(await house.auctions.act(guid, Act("extend", closes_at=later), "me", "because"), Done)
+        await house.connection.link().call("SREM", keys.OUTBOXES, guid)  # all has been told
         before = everything(quiet)
         replayed, refused = await again("k"), await again("low", 5)
         assert everything(quiet) == before
@@ -106,14 +107,14 @@ def test_an_answer_that_an_older_release_remembered_is_still_given(
     quiet: StoreProcess, house: Store, loop: asyncio.AbstractEventLoop, guid: str
 ) -> None:
     async def look() -> None:
-        await house.create(new(guid))
-        first = await house.bid(guid, "ann", Offer("price", 1000), "USD", idempotency_key="k")
+        await house.auctions.create(new(guid))
+        first = await house.auctions.bid(guid, "ann", Offer("price", 1000), "USD", idempotency_key="k")
         key = keys.answer(guid, "ann", "k")
         with quiet.client() as client:
             answer = json.loads(str(client.get(key)))
             answer["reply"].pop()  # what the state is made of has become more since
             client.set(key, json.dumps(answer))
-        again = await house.bid(guid, "ann", Offer("price", 1000), "USD", idempotency_key="k")
+        again = await house.auctions.bid(guid, "ann", Offer("price", 1000), "USD", idempotency_key="k")
         assert isinstance(first, Accepted)
         assert isinstance(again, Accepted)
         assert (again.replayed, again.seq, again.state.price) == (True, 1, first.state.price)
@@ -200,15 +201,15 @@ def test_a_creation_that_was_begun_is_finished_by_its_repetition(
     async def look() -> None:
         first = new(guid)
         request = request_of(first, is_named=False)
-        assert await claim(house, "ann", "k", request, guid) == guid
+        assert await claim(house.auctions, "ann", "k", request, guid) == guid
         with quiet.client() as client:
             assert 0 < client.pttl(keys.claim("ann", "k")) <= DAY
-        made = await create_once(house, replace(first, guid=f"{guid[:20]}-2"), "ann", "k", is_named=False)
+        made = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-2"), "ann", "k", is_named=False)
         assert isinstance(made, Created)
         assert (made.replayed, made.terms.guid) == (False, guid), "under the name that was claimed"
-        await house.link().call("PING")  # so that what was sent along with it has been done
+        await house.connection.link().call("PING")  # so that what was sent along with it has been done
         before = everything(quiet)
-        again = await create_once(house, replace(first, guid=f"{guid[:20]}-3"), "ann", "k", is_named=False)
+        again = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-3"), "ann", "k", is_named=False)
         assert isinstance(again, Created)
         assert (again.replayed, again.state) == (True, made.state)
         assert everything(quiet) == before, "a replay changes nothing anywhere"

@@ -19,10 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
 from sse_auction.auction.money import MAX_MINOR_UNITS
 from sse_auction.auction.state import State
-from sse_auction.store.auctions import Store
-from sse_auction.store.check import AuctionLog
 from sse_auction.store.clock import StoreFacts
-from sse_auction.wire.requests import BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.store.parts import Store
+from sse_auction.wire.replies import SoftCloseSeconds
+from sse_auction.wire.requests import BuyNowRequest, CreateRequest, new_auction
 from tests.harness import StoreProcess
 from tests.rules_model import Model
 
@@ -69,7 +69,7 @@ class Bench:
         }
         wanted = {"closes_at": self.now() + FAR, **usual, **terms}
         new = new_auction(CreateRequest(**wanted), next(GUIDS), CURRENCY)
-        made = self.do(self.store.create(new))
+        made = self.do(self.store.auctions.create(new))
         assert isinstance(made, Created)
         both = Both(self, new.guid, new.currency, Model.of(new, made.state.opens_at or 0))
         both.compare(made.state)
@@ -90,7 +90,7 @@ class Both:
 
     def bid(self, bidder: str, offer: Offer, *, confirmed: bool = True) -> str:
         store = self.bench.store
-        result = self.bench.do(store.bid(self.guid, bidder, offer, self.currency, confirmed=confirmed))
+        result = self.bench.do(store.auctions.bid(self.guid, bidder, offer, self.currency, confirmed=confirmed))
         assert result.state is not None
         verdict = self.model.bid(result.state.now, bidder, offer, confirmed=confirmed)
         real = result.standing if isinstance(result, Accepted) else result.reason
@@ -104,7 +104,7 @@ class Both:
         return self.bid(bidder, Offer("price", amount))
 
     def act(self, act: Act) -> str:
-        result = self.bench.do(self.bench.store.act(self.guid, act, "the-house", "a reason"))
+        result = self.bench.do(self.bench.store.auctions.act(self.guid, act, "the-house", "a reason"))
         assert isinstance(result, (Done, Refused))
         assert result.state is not None
         verdict = self.model.act(result.state.now, act)
@@ -128,7 +128,7 @@ class Both:
 
     def check(self) -> State:
         """The state as it is read, which must be the model's."""
-        state: State = self.bench.do(self.bench.store.state(self.guid))
+        state: State = self.bench.do(self.bench.store.auctions.state(self.guid))
         self.compare(state)
         return state
 
@@ -136,14 +136,14 @@ class Both:
         """What time alone decides is decided: whether it is over must be so before and after, or it is asked again."""
         while True:
             before = self.now()
-            self.bench.do(self.bench.store.settle(self.guid))
+            self.bench.do(self.bench.store.settlement.settle(self.guid))
             if self.model.is_over(before) == self.model.is_over(self.now()):
                 self.model.settle(before)
                 return
 
     def verify(self) -> list[str] | Refused:
         """What the log finds wrong with the store."""
-        found: list[str] | Refused = self.bench.do(AuctionLog(self.bench.store).verify(self.guid))
+        found: list[str] | Refused = self.bench.do(self.bench.store.verification.verify(self.guid))
         return found
 
 
@@ -152,8 +152,8 @@ def running_bench(process: StoreProcess) -> Iterator[Bench]:
     """A bench on a store that runs already."""
     loop = asyncio.new_event_loop()
     store = Store(process.url, 10.0, StoreFacts(), CURRENCY)
-    running = loop.create_task(store.run())
-    loop.run_until_complete(store.connected())
+    running = loop.create_task(store.connection.run())
+    loop.run_until_complete(store.connection.connected())
     try:
         yield Bench(process, loop, store)
     finally:
@@ -372,7 +372,7 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
         def teardown(self) -> None:
             """The log leads to the state, unless a test has moved the times behind its back."""
             if not self.may_move:
-                bench.do(bench.store.settle(self.both.guid))
+                bench.do(bench.store.settlement.settle(self.both.guid))
                 assert self.both.verify() == []
 
     return Auctions

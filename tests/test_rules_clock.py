@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from sse_auction.auction.decisions import Act, Offer
-from sse_auction.wire.requests import BuyNowRequest, SoftCloseSeconds
+from sse_auction.wire.replies import SoftCloseSeconds
+from sse_auction.wire.requests import BuyNowRequest
 from tests.chaos.scenarios.clock import Clock
 from tests.harness import store_process
 from tests.test_rules import AMOUNTS, BIDDERS, FAR, RUNS, STEPS_PER_RUN, Bench, Both, running_bench
@@ -33,7 +34,8 @@ def bench(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     process.start()
     try:
         with running_bench(process) as made:
-            made.store._timeout = 10.0 * HOUR  # no command is too late, though its sender knows nothing of the new time
+            # No command is too late, though its sender knows nothing of the new time.
+            made.store.connection.timeout = 10.0 * HOUR
             yield made
     finally:
         process.stop()

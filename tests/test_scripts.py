@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 import sse_auction
-from sse_auction import refusals
 from sse_auction.auction.decisions import Act, Offer, Refused
 from sse_auction.store import auctions, keys
-from sse_auction.store.auctions import Script, Store, shared_by
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.connection import StoreUnavailable
-from sse_auction.store.deletion import Deletion
-from sse_auction.store.erasure import Erasure
 from sse_auction.store.lease import Lease
-from sse_auction.wire.requests import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, new_auction
+from sse_auction.store.parts import Store
+from sse_auction.store.scripts import Script, shared_by
+from sse_auction.wire import refusals
+from sse_auction.wire.replies import SoftCloseSeconds
+from sse_auction.wire.requests import BandRequest, BuyNowRequest, CreateRequest, new_auction
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(sse_auction.__file__).parent / "store" / "lua"
@@ -108,15 +108,26 @@ class Counted(Script):
         self.sha = "0" * 40  # never known: always sent whole
 
 
+def _place_of(store: Store, name: str) -> tuple[object, str]:
+    """The object that runs a script, and its attribute."""
+    elsewhere: dict[str, tuple[object, str]] = {
+        "settle": (store.settlement, "_script"),
+        "next_due": (store.settlement, "_next_due_script"),
+        "delete": (store.deletion, "script"),
+        "erase": (store.erasure, "script"),
+    }
+    return elsewhere.get(name, (store.auctions, f"_{name}_script"))
+
+
 @pytest.fixture
 def counted(own_store: StoreProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, Store, StoreProcess]]:
     loop = asyncio.new_event_loop()
     made = Store(own_store.url, 10.0, StoreFacts(), "USD")
     for name in NAMES:
-        setattr(made, f"_{name}_script", Counted(name))
-    running = loop.create_task(made.run())
-    loop.run_until_complete(made.connected())
-    made._outbox = "events"
+        setattr(*_place_of(made, name), Counted(name))
+    running = loop.create_task(made.connection.run())
+    loop.run_until_complete(made.connection.connected())
+    made.connection._outbox = "events"
     yield loop, made, own_store
     running.cancel()
     loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
@@ -132,7 +143,7 @@ def test_every_branch_of_every_script_is_executed(
         executed = set(client.hkeys(COUNTER))
     all_of_them: dict[str, str] = {}
     for name in NAMES:
-        all_of_them |= getattr(made, f"_{name}_script").branches
+        all_of_them |= getattr(*_place_of(made, name)).branches
     assert len(all_of_them) > 100
     missing = sorted(all_of_them[branch] for branch in all_of_them.keys() - executed)
     assert missing == []
@@ -145,8 +156,7 @@ class Walk:
         self._store = made
         self._process = process
         self._number = 0
-        self._deletion, self._erasure = Deletion(made), Erasure(made)
-        self._deletion.script, self._erasure.script = made._delete_script, made._erase_script  # type: ignore[attr-defined]  # ours
+        self._deletion, self._erasure = made.deletion, made.erasure
         self._guid = ""
         self._currency = "USD"
 
@@ -158,17 +168,17 @@ class Walk:
         usual = {"title": "x", "start_price": "10", "closes_at": now_ms() + 3_600_000, "currency": "USD"}
         new = new_auction(CreateRequest(**{**usual, **terms}), self._guid, "USD")
         self._currency = new.currency
-        await self._store.create(new, "me", batch=batch, **once)
+        await self._store.auctions.create(new, "me", batch=batch, **once)
         return self._guid
 
     async def bid(self, bidder: str, amount: int | None, kind: Any = "price", **options: Any) -> None:
         options.setdefault("confirmed", True)
         with suppress(StoreUnavailable):  # too late, damaged, another currency: what a script told is an answer
-            await self._store.bid(self._guid, bidder, Offer(kind, amount), self._currency, **options)
+            await self._store.auctions.bid(self._guid, bidder, Offer(kind, amount), self._currency, **options)
 
     async def act(self, kind: Any, **details: Any) -> None:
         with suppress(StoreUnavailable):  # as above
-            await self._store.act(self._guid, Act(kind, **details), "me", "because")
+            await self._store.auctions.act(self._guid, Act(kind, **details), "me", "because")
 
     def poke(self, **fields: str) -> None:
         with self._process.client() as client:
@@ -214,10 +224,10 @@ class Walk:
         self._guid = "nowhere"
         await self.bid("ann", 1000)
         await self.create()
-        self._store._timeout = -10.0
+        self._store.connection.timeout = -10.0
         await self.bid("ann", 1000)
         await self.act("pause")
-        self._store._timeout = 10.0
+        self._store.connection.timeout = 10.0
         self._currency = "EUR"
         await self.bid("ann", 1000)
         self._currency = "USD"
@@ -299,19 +309,19 @@ class Walk:
         await self.act("cancel")
         await self.act("cancel")
         self._guid = "nowhere"
-        self._store._currencies["nowhere"] = "USD"
+        self._store.auctions._currencies["nowhere"] = "USD"
         await self.act("close")
         await self.create()
-        self._store._currencies[self._guid] = "EUR"
+        self._store.auctions._currencies[self._guid] = "EUR"
         await self.act("close")
         await self.create(increments="flat:0.01")
         for number in range(1100):
             await self.bid(f"b{number % 3}", 1000 + number)
-        self._store._outbox = "bids"
+        self._store.connection._outbox = "bids"
         await self.bid("ann", 9000)
-        self._store._outbox = ""
+        self._store.connection._outbox = ""
         await self.bid("bob", 10000)
-        self._store._outbox = "events"
+        self._store.connection._outbox = "events"
         await self.act("void", bidder="b1")
 
     async def correcting(self) -> None:
@@ -319,7 +329,7 @@ class Walk:
         for guid, currency in (("nowhere", "USD"), (await self.create(), "EUR")):
             self._guid = guid
             for act in (Act("archive"), Act("void", paddle=1)):
-                self._store._currencies[guid] = currency
+                self._store.auctions._currencies[guid] = currency
                 await self.act(act.kind, paddle=act.paddle)
         later = {"closes_at": now_ms() + 8_000_000}
         await self.create(bidding="proxy", reserve="15", hard_close_at=now_ms() + 3_600_500)
@@ -382,7 +392,7 @@ class Walk:
         for verdict, details in (
             ("not_closed", marks), ("changed", marks), ("changed", ["3-3 4", " 0", " 0", "100"]),
         ):  # fmt: skip
-            found = await self._store.decide(
+            found = await self._store.auctions.decide(
                 self._erasure.script, guid, "USD", ["me", "because", "ida", "x", "", "[]", *details],
                 keys.dead(guid), *(f"{{AuctionMaxPrice-{guid}}}:copy-{number}" for number in range(3)),
             )  # fmt: skip
@@ -397,9 +407,11 @@ class Walk:
         assert (await self._erasure.erase("dora", "me", "because")).auctions == 1
         await self.create()
         with suppress(StoreUnavailable):
-            await self._store.decide(self._deletion.script, self._guid, "EUR", ["me", "x"], keys.dead(self._guid))
+            await self._store.auctions.decide(
+                self._deletion.script, self._guid, "EUR", ["me", "x"], keys.dead(self._guid)
+            )
         with suppress(StoreUnavailable):
-            await self._store.decide(
+            await self._store.auctions.decide(
                 self._erasure.script, self._guid, "EUR", ["me", "because", "ida", "x", "", "[]", *marks],
                 *(keys.dead(self._guid) for _ in range(4)),
             )  # fmt: skip
@@ -410,23 +422,23 @@ class Walk:
             await self.create(**terms)
             for amount in bids:
                 await self.bid("ann", amount)
-            await self._store.settle(self._guid)
-            await self._store.settle(self._guid)
+            await self._store.settlement.settle(self._guid)
+            await self._store.settlement.settle(self._guid)
             self.poke(closes_at=str(now_ms() - 5))
-            await self._store.settle(self._guid)
-            await self._store.settle(self._guid)
+            await self._store.settlement.settle(self._guid)
+            await self._store.settlement.settle(self._guid)
             await self.act("close")
         since = now_ms()
-        await self._store.link().call("ZADD", keys.DUE, since, self._guid)
-        await self._store._settle_all({self._guid: since - 1})  # it has become due again
-        await self._store.settle(self._guid)
+        await self._store.connection.link().call("ZADD", keys.DUE, since, self._guid)
+        await self._store.settlement._settle_all({self._guid: since - 1})  # it has become due again
+        await self._store.settlement.settle(self._guid)
         await self.create(opens_at=now_ms() + 10**6)
-        await self._store.settle(self._guid)
-        self._store._outbox = ""
+        await self._store.settlement.settle(self._guid)
+        self._store.connection._outbox = ""
         await self.create()
-        await self._store.settle(self._guid)
-        self._store._currencies["gone"] = "USD"
-        await self._store.settle("gone")
+        await self._store.settlement.settle(self._guid)
+        self._store.auctions._currencies["gone"] = "USD"
+        await self._store.settlement.settle("gone")
 
 
 def test_a_lease_is_had_by_one_at_a_time(
@@ -435,7 +447,7 @@ def test_a_lease_is_had_by_one_at_a_time(
     loop, made, process = counted
 
     async def look() -> None:
-        lease = Lease(made, "a-lease")
+        lease = Lease(made.connection, "a-lease")
         assert not await lease.release("ann"), "nobody has it"
         assert await lease.hold("ann", 60)
         assert not await lease.hold("bob", 60)

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sse_auction.store.embedded.append_log import scan
+from sse_auction.store.embedded.log_files import scan
 from tests.harness import Server, bid, create, server_process, until
 from tests.processes import assert_one_sentence, bids_in_log, command, stores_in, the_store_in
 

@@ -9,9 +9,8 @@ import redis
 
 from sse_auction.auction.decisions import Refused
 from sse_auction.store import keys
-from sse_auction.store.auctions import Store
-from sse_auction.store.check import AuctionLog
 from sse_auction.store.clock import StoreFacts
+from sse_auction.store.parts import Store
 from tests.harness import Server, StoreProcess, create, until
 from tests.test_log import an_eventful_auction
 from tests.test_operators import act, done, offer
@@ -22,10 +21,10 @@ def verify(process: StoreProcess, guid: str) -> list[str] | Refused:
 
     async def look() -> list[str] | Refused:
         store = Store(process.url, 10.0, StoreFacts(), "CNY")
-        running = asyncio.create_task(store.run())
+        running = asyncio.create_task(store.connection.run())
         try:
-            await store.connected()
-            return await AuctionLog(store).verify(guid)
+            await store.connection.connected()
+            return await store.verification.verify(guid)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sse_auction.auction.money import WITHDRAWN
-from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
+from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.described import described_client, problem
 from tests.harness import OPERATOR, Server, StoreProcess, bid, now_ms, price_key, running_server
@@ -22,11 +22,11 @@ def recorded(process: StoreProcess, guid: str, currency: str) -> None:
 
     async def write() -> None:
         store = Store(process.url, 10.0, StoreFacts(), "CNY")
-        running = asyncio.create_task(store.run())
+        running = asyncio.create_task(store.connection.run())
         try:
-            await store.connected()
+            await store.connection.connected()
             request = CreateRequest(title="Old", start_price="10.00", closes_at=now_ms() + HOUR, currency=currency)
-            await store.create(new_auction(request, guid, "CNY", was_accepted=True), "an earlier release")
+            await store.auctions.create(new_auction(request, guid, "CNY", was_accepted=True), "an earlier release")
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

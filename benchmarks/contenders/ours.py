@@ -7,7 +7,7 @@ from typing import Any
 
 import sse_auction
 from benchmarks.contenders.base import Contender
-from sse_auction.auth import Tokens
+from sse_auction.web.tokens import Tokens
 
 SECRET = "a secret of at least thirty-two bytes for benchmarks"
 

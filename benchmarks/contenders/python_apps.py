@@ -24,9 +24,9 @@ from benchmarks.contenders.ours import SECRET
 from benchmarks.writer import state
 from sse_auction.auction.decisions import Accepted, Offer, Refused
 from sse_auction.auction.money import parse_amount
-from sse_auction.auth import InvalidToken, Tokens
-from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
+from sse_auction.store.parts import Store
+from sse_auction.web.tokens import InvalidToken, Tokens
 from sse_auction.wire.requests import CreateRequest, new_auction
 
 # --- the usual recipe ------------------------------------------------------------------------------------------
@@ -131,9 +131,9 @@ def evalsha() -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        for script in (store._create_script, store._bid_script):
+        for script in (store.auctions._create_script, store.auctions._bid_script):
             await client.script_load(script.source)
-        store._link = PooledLink(client)  # type: ignore[assignment]  # that is the difference to be measured
+        store.connection._link = PooledLink(client)  # type: ignore[assignment]  # that is the difference to be measured
         yield
         await client.aclose()
 
@@ -144,17 +144,17 @@ def evalsha() -> Starlette:
         except InvalidToken:
             return Response(status_code=401)
         wanted = msgspec.json.decode(await request.body())
-        currency = await store.currency_of(guid)
+        currency = await store.auctions.currency_of(guid)
         if isinstance(currency, Refused):
             return Response(status_code=404)
         offer = Offer("price", parse_amount(wanted["price"], currency))
-        result = await store.bid(guid, identity.subject, offer, currency)
+        result = await store.auctions.bid(guid, identity.subject, offer, currency)
         status = 201 if isinstance(result, Accepted) else 409
         return Response(msgspec.json.encode(result.state), status, media_type="application/json")
 
     async def create(request: Request) -> Response:
         wanted = msgspec.json.decode(await request.body(), type=CreateRequest)
-        await store.create(new_auction(wanted, wanted.guid or "", "CNY"))
+        await store.auctions.create(new_auction(wanted, wanted.guid or "", "CNY"))
         return Response(status_code=201)
 
     routes = [Route("/auctions/{guid}/bids", bid, methods=["POST"]), Route("/auctions", create, methods=["POST"])]

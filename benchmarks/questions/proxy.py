@@ -17,9 +17,9 @@ from benchmarks.contenders.base import Store as StoreProcess
 from benchmarks.processes import end
 from benchmarks.stage import Figures
 from sse_auction.auction.decisions import Accepted, Act, Done, Offer
-from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
 from sse_auction.store.connection import connect
+from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 
 BIDS, BIDDERS = 10_000, 5_000
@@ -62,13 +62,13 @@ def measure(name: str, large: bool) -> Figures:
 
 async def _measure(url: str, large: bool) -> Figures:
     store = Store(url, 10.0, StoreFacts(), "CNY")
-    running = asyncio.create_task(store.run())
-    await store.connected()
+    running = asyncio.create_task(store.connection.run())
+    await store.connection.connected()
     try:
         terms = CreateRequest(
             title="x", start_price="1.00", closes_at=int(time.time() * 1000) + 3_600_000, bidding="proxy"
         )
-        await store.create(new_auction(terms, "g", "CNY"))
+        await store.auctions.create(new_auction(terms, "g", "CNY"))
         await _bid(store, "the-leader", HIGHEST)
         if large:
             for first in range(0, BIDS, AT_ONCE):
@@ -92,7 +92,7 @@ async def _measure(url: str, large: bool) -> Figures:
 
 
 async def _bid(store: Store, bidder: str, amount: int) -> None:
-    result = await store.bid("g", bidder, Offer("max", amount), "CNY", confirmed=True)
+    result = await store.auctions.bid("g", bidder, Offer("max", amount), "CNY", confirmed=True)
     if not isinstance(result, Accepted):
         raise RuntimeError(f"a bid of {amount} was refused: {result}")
 
@@ -111,7 +111,7 @@ async def _void(store: Store, url: str) -> Figures:
     await asyncio.sleep(0.05)
     waits.clear()
     started = time.perf_counter()
-    done = await store.act("g", Act("void", bidder="the-leader"), "bench", "to see what it costs")
+    done = await store.auctions.act("g", Act("void", bidder="the-leader"), "bench", "to see what it costs")
     took = time.perf_counter() - started
     await asyncio.sleep(0.05)
     asking.cancel()

@@ -25,8 +25,8 @@ from benchmarks.contenders.base import wait_until
 from benchmarks.contenders.ours import SECRET
 from benchmarks.processes import cpu_seconds, end, tree
 from benchmarks.stage import Figures
-from sse_auction.store.auctions import Store
 from sse_auction.store.clock import StoreFacts
+from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 
 LOTS = 1000
@@ -151,11 +151,11 @@ def _scene(**settings: str) -> Iterator[Scene]:
 async def _create(url: str) -> int:
     """Create the lots; when they close, in epoch ms."""
     store = Store(url, 10.0, StoreFacts(), "CNY")
-    running = asyncio.create_task(store.run())
-    await store.connected()
+    running = asyncio.create_task(store.connection.run())
+    await store.connection.connected()
     closes_at = int((time.time() + LEAD_SECONDS) * 1000)
     terms = CreateRequest(title="x", start_price="1.00", closes_at=closes_at)
-    await asyncio.gather(*(store.create(new_auction(terms, f"lot-{number}", "CNY")) for number in range(LOTS)))
+    await asyncio.gather(*(store.auctions.create(new_auction(terms, f"lot-{number}", "CNY")) for number in range(LOTS)))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     return closes_at

@@ -10,5 +10,7 @@ The store's scripts decide; what they can answer stands here.
 - `state`      what everybody sees of it at a moment
 - `version`    which of two states is newer
 - `decisions`  what bidders and operators ask for, and what comes of it
-- `replay`     the state that follows from an auction's log
+- `history`    what a bid in the log tells the public
+- `replay`, `contest`   the state that follows from an auction's log, and what its bids come to
+- `texts`      titles, reasons, names and keys, as people write them
 """

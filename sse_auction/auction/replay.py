@@ -5,11 +5,10 @@ entries one by one, so that a log of any length is read in pages. An entry must 
 before it; of the store's clock it only knows what the entries say, and so takes it as it was, set back or forth.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sse_auction.auction.increments import Increments
+from sse_auction.auction.contest import Bid, Contest, names_of
 from sse_auction.auction.money import MAX_MINOR_UNITS, format_amount
 
 Fields = Mapping[str, str]
@@ -25,34 +24,15 @@ class BrokenLog(ValueError):
 
 
 @dataclass
-class _Bid:
-    seq: int
-    bidder: str
-    paddle: str
-    most: int
-    is_raise: bool
-    is_told: bool  # whether the entry says who leads after it; those of older releases do not
-    is_purchase: bool
-
-
-@dataclass
 class Replay:
     """`take` every entry in order, then `expected` and `paddles` are what the store must say."""
 
     created: Fields | None = None
     currency: str = ""
-    priority: list[str] = field(default_factory=list)
-    price: int | None = None
-    leader: str = ""
-    leading: _Bid | None = None  # the leader's own last bid
-    most: int = 0
-    leader_wins_ties: bool = False
-    bids: list[_Bid] = field(default_factory=list)
-    standing: int = 0
+    contest: Contest = field(default_factory=Contest)
     paddles: dict[str, str] = field(default_factory=dict)  # of each bidder
     voided: dict[str, str] = field(default_factory=dict)  # paddle to reason
     public: dict[str, str] = field(default_factory=dict)
-    reserve: int | None = None
     rev: int = 0
     seq: int = 0
     acts: int = 0
@@ -81,23 +61,28 @@ class Replay:
         """Fields of the auction's two hashes, and `price` and `voided`: what they must be."""
         if self.created is None:
             return {}
-        reserve_met = "" if self.reserve is None else str(int((self.price or 0) >= self.reserve))
+        contest = self.contest
         return {
             **self.public,
-            "price": "" if self.price is None else format_amount(self.price, self.currency),
-            "leader": self.leader, "bids": str(self.standing), "seq": str(self.seq), "acts": str(self.acts),
-            "rev": str(self.rev), "reserve_met": reserve_met, "voided": " ".join(sorted(self.voided)),
+            "price": self._shown_price(),
+            "leader": contest.leader, "bids": str(contest.standing), "seq": str(self.seq), "acts": str(self.acts),
+            "rev": str(self.rev), "reserve_met": contest.reserve_met, "voided": " ".join(sorted(self.voided)),
             **{name: self.created[name] for name in _PRIVATE},
-            "reserve": "" if self.reserve is None else str(self.reserve),
+            "reserve": "" if contest.reserve is None else str(contest.reserve),
             **self._expected_maximum(),
         }  # fmt: skip
 
     def _expected_maximum(self) -> dict[str, str]:
         """What is kept of the leader's maximum in a proxy auction; others keep nothing."""
-        if self.public["bidding"] != "proxy" or not self.leader:
+        contest = self.contest
+        if self.public["bidding"] != "proxy" or not contest.leader:
             return {"max": "", "priority_leads": "", "leader_seq": ""}
-        kept = {"max": str(self.most), "priority_leads": "1" if self.leader_wins_ties else ""}
-        return {**kept, "leader_seq": str(self.leading.seq)} if self.leading and self.leading.is_told else kept
+        kept = {"max": str(contest.most), "priority_leads": "1" if contest.leader_wins_ties else ""}
+        last = contest.leading
+        return {**kept, "leader_seq": str(last.seq)} if last and last.is_told else kept
+
+    def _shown_price(self) -> str:
+        return "" if self.contest.price is None else format_amount(self.contest.price, self.currency)
 
     # --- bids ----------------------------------------------------------------------------------------------------
 
@@ -105,26 +90,26 @@ class Replay:
         self._check_moment(int(fields["at"]))
         self._check_bidder(fields)
         bid = self._read(self.seq + 1, fields)
-        self.seq, self.rev, self.standing = self.seq + 1, self.rev + 1, self.standing + 1
+        self.seq, self.rev, self.contest.standing = self.seq + 1, self.rev + 1, self.contest.standing + 1
         if bid.is_purchase:
-            self._buy(bid)
+            self.contest.buy(bid)
             self._end_at(fields["at"])
             self.ending = "bought_now"
         else:
-            self._place(bid)
+            self.contest.place(bid)
             self._extend(int(fields["at"]))
-        shown = format_amount(self.price or 0, self.currency)
+        shown = format_amount(self.contest.price or 0, self.currency)
         _check(shown == fields["price"], f"it made the price {fields['price']}, which must be {shown}")
-        leads = fields.get("leader", self.leader)
-        _check(leads == self.leader, f"paddle {leads} leads after it, which must be {self.leader}")
+        leads = fields.get("leader", self.contest.leader)
+        _check(leads == self.contest.leader, f"paddle {leads} leads after it, which must be {self.contest.leader}")
 
-    def _read(self, seq: int, fields: Fields) -> _Bid:
+    def _read(self, seq: int, fields: Fields) -> Bid:
         is_raise = "kind" in fields
         is_purchase = fields.get("buy_now") == "1"
         most = int(fields["max"])
-        bid = _Bid(seq, fields["bidder"], fields["paddle"], most, is_raise, "leader" in fields, is_purchase)
-        _check(self._is_enough(bid, fields), f"{bid.most} minor units were not enough")
-        self.bids.append(bid)
+        bid = Bid(seq, fields["bidder"], fields["paddle"], most, is_raise, "leader" in fields, is_purchase)
+        _check(self.contest.is_enough(bid), f"{bid.most} minor units were not enough")
+        self.contest.bids.append(bid)
         return bid
 
     def _check_moment(self, at: int) -> None:
@@ -141,46 +126,6 @@ class Replay:
         _check(paddle == due, f"{bidder!r} has paddle {paddle} there, which must be {due}")
         _check(paddle not in self.voided, "its bidder had been voided")
         _check(self.created is not None and bidder != self.created["seller"], "its bidder is the seller")
-
-    def _is_enough(self, bid: _Bid, fields: Fields) -> bool:
-        if fields.get("buy_now") == "1":
-            return self.public["buy_now"] == str(bid.most)
-        is_proxy = self.public["bidding"] == "proxy"
-        base = int(self.public["start_price"]) if self.price is None else self.price
-        step = Increments.load(self.public["increments"]).step(base)
-        if self.public["aligned"] == "1" and (bid.most - base) % step:
-            return False
-        if self.price is not None and bid.paddle == self.leader:
-            return is_proxy and bid.most > self.most
-        return bid.most >= (base if self.price is None else base + step)
-
-    def _buy(self, bid: _Bid) -> None:
-        self.price, self.leader, self.most, self.leading = bid.most, bid.paddle, bid.most, bid
-
-    def _place(self, bid: _Bid) -> None:
-        favoured = bid.bidder in self.priority
-        rules = Increments.load(self.public["increments"])
-        if self.public["bidding"] != "proxy":
-            self._lead(bid, bid.most, favoured)
-        elif self.price is None:
-            self._lead(bid, int(self.public["start_price"]), favoured)
-        elif bid.paddle == self.leader:
-            self.most = max(self.most, bid.most)
-            if not bid.is_raise:
-                self.leading = bid
-        elif bid.most > self.most or (bid.most == self.most and favoured and not self.leader_wins_ties):
-            self._lead(bid, max(self.price, min(bid.most, self.most + rules.step(self.most))), favoured)
-        else:
-            self.price = max(self.price, min(self.most, bid.most + rules.step(bid.most)))
-        self._meet_reserve()
-
-    def _lead(self, bid: _Bid, price: int, favoured: bool) -> None:
-        self.price, self.leader, self.most, self.leader_wins_ties = price, bid.paddle, bid.most, favoured
-        self.leading = bid
-
-    def _meet_reserve(self) -> None:
-        if self.reserve is not None and self.price is not None and self.price < self.reserve <= self.most:
-            self.price = self.reserve
 
     def _extend(self, at: int) -> None:
         window, most, hard = self.public["window_ms"], self.public["max_extensions"], self.public["hard_close_at"]
@@ -207,24 +152,27 @@ class Replay:
     def _create(self, fields: Fields) -> None:
         self.created = fields
         self.currency = fields["currency"]
-        self.priority = _names(fields["priority"])
-        self.reserve = int(fields["reserve"]) if fields["reserve"] else None
         private = ("kind", "at", "actor", *_PRIVATE)
         self.public = {name: value for name, value in fields.items() if name not in private}
         self.public |= {
             "created_at": fields["at"], "original_closes_at": fields["closes_at"], "extensions": "0", "paused_at": "",
             "outcome": "", "settled": "", "passed": "", "hammer_price": "", "undone": "", "unpaid": "", "archived": "",
         }  # fmt: skip
+        self.contest = Contest(
+            terms=self.public,
+            priority=names_of(fields["priority"]),
+            reserve=int(fields["reserve"]) if fields["reserve"] else None,
+        )
         first = max(int(fields["at"]), int(fields["opens_at"]))
         _check(first < int(fields["closes_at"]), "it closes before it is created or opens")
 
     def _raise(self, fields: Fields) -> None:
         self._check_moment(int(fields["at"]))
         self._check_bidder(fields)
-        _check(fields["paddle"] == self.leader, "only the leader's maximum can be raised")
-        price = self.price
-        self._place(self._read(self.seq, fields))
-        _check(self.price == price, "it moves the price, and is no bid")
+        _check(fields["paddle"] == self.contest.leader, "only the leader's maximum can be raised")
+        price = self.contest.price
+        self.contest.place(self._read(self.seq, fields))
+        _check(self.contest.price == price, "it moves the price, and is no bid")
 
     def _settle(self, fields: Fields) -> None:
         at, closes_at = int(fields["at"]), int(self.public["closes_at"])
@@ -233,14 +181,14 @@ class Replay:
         _check(at >= closes_at, f"it was settled at {at}, before the closing at {closes_at}")
         outcome = self.ending or self._outcome()
         told = (fields["outcome"], fields["price"], fields["leader"])
-        due = (outcome, "" if self.price is None else format_amount(self.price, self.currency), self.leader)
+        due = (outcome, self._shown_price(), self.contest.leader)
         _check(told == due, f"it settled {told}, which must be {due}")
         self.public |= {"outcome": outcome, "settled": "1"}
 
     def _outcome(self) -> str:
-        if not self.leader:
+        if not self.contest.leader:
             return "no_bids"
-        return "reserve_not_met" if self.reserve is not None and (self.price or 0) < self.reserve else "sold"
+        return "reserve_not_met" if self.contest.reserve_met == "0" else "sold"
 
     def _end_at(self, at: str) -> None:
         opens_at = str(min(int(self.public["opens_at"]), int(at)))
@@ -288,33 +236,29 @@ class Replay:
         self.public["title"] = fields.get("title", self.public["title"])
         if "reserve" in fields:
             wanted = int(fields["reserve"]) if fields["reserve"] else None
-            is_raised = wanted is not None and (self.reserve is None or wanted > self.reserve)
-            _check(not is_raised or self.price is None, "the reserve is raised after a bid")
-            self.reserve = wanted
-            self._meet_reserve()
+            is_raised = wanted is not None and (self.contest.reserve is None or wanted > self.contest.reserve)
+            _check(not is_raised or self.contest.price is None, "the reserve is raised after a bid")
+            self.contest.reserve = wanted
+            self.contest.meet_reserve()
 
     def _void(self, paddle: str, reason: str) -> None:
         _check(paddle in self.paddles.values() and paddle not in self.voided, f"paddle {paddle} has no bids to void")
         self.voided[paddle] = reason
-        self.standing = sum(bid.paddle not in self.voided and not bid.is_raise for bid in self.bids)
-        if self.public["passed"] and paddle != self.leader:
+        self.contest.standing = sum(bid.paddle not in self.voided and not bid.is_raise for bid in self.contest.bids)
+        if self.public["passed"] and paddle != self.contest.leader:
             return  # a second offer stands
-        leader = self.leader
+        leader = self.contest.leader
         self._recount()
         if self.public["outcome"] not in ("", "cancelled"):
-            bought = any(bid.is_purchase and bid.paddle not in self.voided for bid in self.bids)
+            bought = any(bid.is_purchase and bid.paddle not in self.voided for bid in self.contest.bids)
             self.public["outcome"] = "bought_now" if bought else self._outcome()
-        if self.leader != leader:
+        if self.contest.leader != leader:
             self.public["unpaid"] = ""
 
     def _recount(self) -> None:
         """The contest of all bids that stand; what was offered after the hammer is forgotten."""
         self.public |= {"passed": "", "hammer_price": ""}
-        self.price, self.leader, self.most, self.leader_wins_ties, self.standing = None, "", 0, False, 0
-        for bid in self.bids:
-            if bid.paddle not in self.voided:
-                (self._buy if bid.is_purchase else self._place)(bid)
-                self.standing += not bid.is_raise
+        self.contest.recount(self.voided)
 
     # --- after the hammer ----------------------------------------------------------------------------------------
 
@@ -338,8 +282,8 @@ class Replay:
     def _reopen(self, fields: Fields) -> None:
         at, closes_at, hard = int(fields["at"]), int(fields["closes_at"]), self.public["hard_close_at"]
         _check(closes_at > max(at, int(self.public["closes_at"])), "the closing is not moved to later")
-        purchases = [bid for bid in self.bids if bid.is_purchase]
-        self.bids = [bid for bid in self.bids if not bid.is_purchase]
+        purchases = [bid for bid in self.contest.bids if bid.is_purchase]
+        self.contest.bids = [bid for bid in self.contest.bids if not bid.is_purchase]
         undone = "".join(f"{bid.seq} " for bid in purchases if bid.paddle not in self.voided)
         if undone or self.public["passed"]:
             self._recount()
@@ -352,28 +296,20 @@ class Replay:
 
     def _sell_to(self, paddle: str, fields: Fields) -> None:
         """A second offer."""
-        offers = [bid.most for bid in self.bids if bid.paddle == paddle and paddle not in self.voided]
-        _check(paddle != self.leader and bool(offers), f"paddle {paddle} is no underbidder")
-        hammer_price = int(self.public["hammer_price"] or self.price or 0)
+        offers = [bid.most for bid in self.contest.bids if bid.paddle == paddle and paddle not in self.voided]
+        _check(paddle != self.contest.leader and bool(offers), f"paddle {paddle} is no underbidder")
+        hammer_price = int(self.public["hammer_price"] or self.contest.price or 0)
         price = min(max(offers, default=0), hammer_price)
         shown = format_amount(price, self.currency)
-        _check(price >= (self.reserve or 0), "it is below the reserve")
-        told, due = (fields["passed"], fields["price"]), (self.leader, shown)
+        _check(price >= (self.contest.reserve or 0), "it is below the reserve")
+        told, due = (fields["passed"], fields["price"]), (self.contest.leader, shown)
         _check(told == due, f"it passed and asked {told}, which must be {due}")
         passed = [each for each in self.public["passed"].split() if each != paddle]
         self.public |= {
-            "passed": "".join(f"{each} " for each in [*passed, self.leader]), "hammer_price": str(hammer_price),
+            "passed": "".join(f"{each} " for each in [*passed, self.contest.leader]), "hammer_price": str(hammer_price),
             "outcome": "sold", "unpaid": "",
         }  # fmt: skip
-        self.price, self.leader, self.most, self.leader_wins_ties, self.leading = price, paddle, price, False, None
-
-
-def _names(text: str) -> list[str]:
-    """Read a JSON list of names; `ValueError` if it is anything else."""
-    names = json.loads(text)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{text} is no list of names")
-    return names
+        self.contest.sell(paddle, price)
 
 
 def _check(holds: bool, otherwise: str) -> None:

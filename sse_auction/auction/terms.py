@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sse_auction.auction.increments import Increments
+from sse_auction.auction.money import AmountError, format_amount, parse_amount
 
 BuyNowMode = Literal["until_first_bid", "ceiling"]
 Bidding = Literal["manual", "proxy"]
@@ -51,3 +52,46 @@ class Terms:
     hard_close_at: int | None = None
     max_extensions: int | None = None
     archived: bool = False  # it is over, and in no listing
+
+
+@dataclass(frozen=True, slots=True)
+class NewAuction:
+    """The checked terms of an auction to be created. Amounts in minor units, times in epoch ms."""
+
+    guid: str
+    title: str
+    currency: str
+    start_price: int
+    increments: Increments
+    opens_at: int | None  # None: at once
+    closes_at: int
+    seller: str | None
+    bidding: Bidding
+    aligned: bool
+    reserve: int | None
+    buy_now: int | None
+    buy_now_mode: BuyNowMode
+    soft_close: SoftClose | None
+    hard_close_at: int | None
+    max_extensions: int | None
+    priority: tuple[str, ...]
+
+
+def read_reserve(text: str, buy_now: int | None, currency: str) -> int:
+    """A reserve in minor units, of a new auction or of one that is changed; `AmountError` when it cannot be one."""
+    reserve = positive_amount("reserve", text, currency)
+    if buy_now is not None and reserve > buy_now:
+        shown, limit = format_amount(reserve, currency), format_amount(buy_now, currency)
+        raise AmountError(f"reserve {shown} is above the buy-now price, {limit}")
+    return reserve
+
+
+def positive_amount(name: str, text: str, currency: str) -> int:
+    """An amount above 0 in minor units; `AmountError` names the field `name`."""
+    try:
+        amount = parse_amount(text, currency)
+    except AmountError as error:
+        raise AmountError(f"{name} {error}") from None
+    if amount == 0:
+        raise AmountError(f"{name} must be above 0")
+    return amount

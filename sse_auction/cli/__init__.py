@@ -10,12 +10,12 @@ import sys
 import click
 
 from sse_auction import __version__
-from sse_auction.auth import InvalidToken
+from sse_auction.auction.texts import WrongText
 from sse_auction.cli import auctions, embedded, load, log, operators, serving
-from sse_auction.client.http import ClientError
+from sse_auction.client.interface import ClientError
 from sse_auction.settings import SettingsError
 from sse_auction.store.connection import StoreError
-from sse_auction.texts import WrongText
+from sse_auction.web.tokens import InvalidToken
 
 
 def main() -> None:

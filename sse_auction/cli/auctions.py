@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sse_auction import lots
+from sse_auction.auction.texts import check_key
 from sse_auction.cli.options import (
     AuctionCommand,
     as_option,
@@ -23,11 +23,12 @@ from sse_auction.cli.options import (
     run,
     service_options,
 )
-from sse_auction.client.http import Client, ClientError, CreatedAll, NothingCreated
+from sse_auction.cli.terminal import describe, progress, show_live
+from sse_auction.client.interface import Client, ClientError, CreatedAll, NothingCreated
 from sse_auction.settings import Settings
-from sse_auction.terminal import describe, progress, show_live
-from sse_auction.texts import check_key
-from sse_auction.wire.requests import BidRequest, CreateRequest, encode
+from sse_auction.wire import lots
+from sse_auction.wire.replies import encode
+from sse_auction.wire.requests import BidRequest, CreateRequest
 
 
 def _checked_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sse_auction.client.http import ClientError
+from sse_auction.client.interface import ClientError
 from sse_auction.settings import Settings
 
 

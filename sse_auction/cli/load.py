@@ -9,11 +9,11 @@ from typing import IO, Any
 
 import click
 
-from sse_auction.auth import Tokens, secret_of
+from sse_auction.auction.texts import counted
 from sse_auction.cli.options import auction_guids
 from sse_auction.settings import Settings
-from sse_auction.texts import counted
-from sse_auction.wire.requests import encode
+from sse_auction.web.tokens import Tokens, secret_of
+from sse_auction.wire.replies import encode
 
 
 @click.command()

@@ -9,9 +9,10 @@ from typing import IO, Any
 import click
 
 from sse_auction.cli.options import AuctionCommand, auction_guid, guid_argument, run, token_option, url_option
-from sse_auction.client.http import Client, StoreClient
+from sse_auction.client.interface import Client
+from sse_auction.client.local import LocalClient
 from sse_auction.store.outbox import Message
-from sse_auction.wire.requests import encode
+from sse_auction.wire.replies import encode
 
 
 @click.command(cls=AuctionCommand)
@@ -37,7 +38,7 @@ def verify(guid: str) -> int:
     """Go through the log of auction GUID, in the store, and say what the store has otherwise."""
 
     async def look(client: Client) -> list[str]:
-        assert isinstance(client, StoreClient)
+        assert isinstance(client, LocalClient)
         return await client.verify(guid)
 
     found = run(None, None, look)
@@ -51,7 +52,7 @@ def webhooks(retry: str | None) -> None:
     """List what could not be told by webhook, in the store: a message a line, as JSON, as its receiver would get it."""
 
     async def look(client: Client) -> list[Message]:
-        assert isinstance(client, StoreClient)
+        assert isinstance(client, LocalClient)
         return await client.dead_letters(retry)
 
     for message in run(None, None, look):

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from sse_auction.auction.decisions import ActKind
-from sse_auction.checks import ACT_REQUESTS
 from sse_auction.cli.options import (
     AuctionCommand,
     as_option,
@@ -21,8 +20,9 @@ from sse_auction.cli.options import (
     token_option,
     url_option,
 )
-from sse_auction.terminal import describe
-from sse_auction.wire.requests import EraseRequest, ReasonRequest, encode
+from sse_auction.cli.terminal import describe
+from sse_auction.wire.replies import encode
+from sse_auction.wire.requests import ACT_REQUESTS, EraseRequest, ReasonRequest
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

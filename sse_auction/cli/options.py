@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import click
 
-from sse_auction import lots
 from sse_auction.auction.terms import is_guid
-from sse_auction.client.http import Client, open_client
+from sse_auction.auction.texts import LONGEST_BIDDER, check_text
+from sse_auction.client.interface import Client
+from sse_auction.client.opening import open_client
 from sse_auction.settings import Settings
-from sse_auction.texts import LONGEST_BIDDER, check_text
+from sse_auction.wire import lots
 
 _T = TypeVar("_T")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from sse_auction.auth import Tokens, secret_of
 from sse_auction.cli.options import auction_guids, json_option
-from sse_auction.client.http import ClientError
+from sse_auction.client.interface import ClientError
 from sse_auction.settings import Settings
-from sse_auction.wire.requests import encode
+from sse_auction.web.tokens import Tokens, secret_of
+from sse_auction.wire.replies import encode
 
 
 @click.command()
@@ -24,10 +24,10 @@ from sse_auction.wire.requests import encode
 @click.option("--demo", is_flag=True, help="Seed a few lots with house bidders, and let visitors bid as guests.")
 def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
     """Serve pages, streams, polls and bids until stopped by Ctrl-C or SIGTERM."""
+    from sse_auction.lifecycle import store_url
     from sse_auction.logs import configuration
     from sse_auction.server import serve as run_server
-    from sse_auction.service import store_url
-    from sse_auction.store.auctions import check_store
+    from sse_auction.store.requirements import check_store
 
     overrides = {"PORT": port, "WEB_CONCURRENCY": workers, "SSE_AUCTION_DEMO": "1" if demo else None}
     for variable, value in overrides.items():

@@ -4,8 +4,12 @@ Rule: a viewer gets the newest state of an auction, never a queue of old ones. `
 here knows HTTP.
 
 - `mirror`      reads what has changed in the store, and publishes it to the hub
-- `hub`         all watched auctions of this process, their timers and their ends
+- `hub`         all watched auctions of this process, and the ends of their streams
 - `room`        the subscribers of one auction
+- `batches`     crowds served in batches, so that other work gets its turn in between
+- `wheel`       a timing wheel: many timers at the price of one
+- `drain`       when a stream ends while the process drains
 - `subscriber`  what one viewer has still to get: a slot per auction, the newest wins
 - `direct`      the same, written straight to the connection's transport
+- `events`      the only place that makes the bytes of Server-Sent Events
 """

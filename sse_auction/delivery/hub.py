@@ -15,25 +15,24 @@ its source's business; see the mirror, which paces its reads.
 """
 
 import asyncio
-import logging
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Literal, Protocol, TypeAlias
 
 from sse_auction.auction.state import State
 from sse_auction.auction.version import Seen
+from sse_auction.delivery.batches import Batches
+from sse_auction.delivery.drain import QUIET_BEFORE_CLOSING_SECONDS, drain_moment
+from sse_auction.delivery.events import Update, heartbeat_event, retry_field
 from sse_auction.delivery.room import Room
 from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, QueuedSubscriber, Subscriber
-from sse_auction.metrics import FANOUT_SECONDS, ROOMS, STATES_DELIVERED, STREAMS, STREAMS_ENDED
-from sse_auction.wire.requests import Update, heartbeat_event, retry_field
+from sse_auction.delivery.wheel import TimingWheel
+from sse_auction.metrics import ROOMS, STREAMS, STREAMS_ENDED
 
 BusyReason: TypeAlias = Literal["draining", "too_many_streams", "store_unavailable"]
-
-log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # of the wheel: how late a heartbeat or an end may be
 SHORTEST_LIFE = 0.8  # of the longest; the rest is chance, so that a crowd that came at once does not leave at once
@@ -41,9 +40,6 @@ RECONNECT_MS = (2000, 4000)  # after a line was lost; a crowd that lost it at on
 RECONNECT_AFTER_LIFE_MS = (50, 500)  # one stream's end is no crowd: its viewer should miss as little as can be
 RECONNECT_AFTER_DRAIN_MS = (500, 3000)
 DRAIN_SHARE = 0.8  # of the window; the rest is for those who are slow to take their ending
-CLOSING_MARGIN_SECONDS = 1.0  # after which everybody has been told that an auction is closed
-PORTION = 256  # viewers served in one turn of the loop: 2 to 3 ms
-QUIET_BEFORE_CLOSING_SECONDS = 30.0  # in which no stream ends: every viewer sees the hammer fall
 HEARTBEAT_SPREAD = 0.2  # a crowd that got a price at once does not get its heartbeats at once
 
 
@@ -76,14 +72,11 @@ class Hub:
         self._stall_seconds = stall_seconds
         self._rooms: dict[str, Room] = {}
         self._subscribers: set[Subscriber] = set()
-        self._wheel: dict[int, set[Subscriber]] = {}
-        self._tick = 0  # the slot that was swept last
-        self._crowds: dict[Room, float] = {}  # rooms in which some still wait for the newest state, and since when
-        self._untold: dict[Subscriber, None] = {}  # who still is to hear whether prices are live
+        self._wheel = TimingWheel[Subscriber](TICK_SECONDS)
+        self._batches = Batches(clock, self.heartbeat)
         self._behind: set[Subscriber] = set()  # who has not taken what was sent last, and some who have by now
         self._empty = asyncio.Event()  # told when the last viewer has left
         self._drained_from: int | None = None  # how many viewers there were when it began to drain
-        self._serves_crowds = False
         self._live = False
 
     # --- viewers -----------------------------------------------------------------------------------------------
@@ -144,9 +137,9 @@ class Hub:
         STREAMS.dec()
         STREAMS_ENDED.labels(subscriber.why_ended or "gone").inc()
         if subscriber.request:
-            _log_end(subscriber)
+            subscriber.log_end()
         self._unschedule(subscriber)
-        self._untold.pop(subscriber, None)
+        self._batches.forget(subscriber)
         self._behind.discard(subscriber)
         for room in self._rooms_of(subscriber):
             room.dismiss(subscriber)
@@ -212,59 +205,22 @@ class Hub:
         if room is None or not room.take(Update(state), self._clock(), asked_at):
             return
         room.call_all()
-        if room not in self._crowds:
-            self._serve(room, time.perf_counter())
+        self._batches.queue_room(room)
 
     def set_live(self, live: bool) -> None:
         """Tell every viewer when the prices stop or start again to be live."""
         if live != self._live:
             self._live = live
-            self._untold.update(dict.fromkeys(self._subscribers))
-            self._tell()
-
-    def _serve(self, room: Room, since: float) -> None:
-        """Serve a portion of a room, and the rest in the next turns of the loop."""
-        STATES_DELIVERED.inc(room.serve(PORTION, self._clock()))
-        if room.is_waited_in:
-            self._crowds[room] = since
-            self._go_on_soon()
-        else:
-            FANOUT_SECONDS.observe(time.perf_counter() - since)
-
-    def _tell(self) -> None:
-        """Tell a portion of all viewers whether prices are live."""
-        event = self.heartbeat()
-        for subscriber in list(islice(self._untold, PORTION)):
-            del self._untold[subscriber]
-            subscriber.offer(HEARTBEAT, event)
-        if self._untold:
-            self._go_on_soon()
-
-    def _go_on_soon(self) -> None:
-        if not self._serves_crowds:
-            self._serves_crowds = True
-            asyncio.get_running_loop().call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        """Serve the next portion, of each crowd in turn."""
-        self._serves_crowds = False
-        if self._untold:
-            self._tell()
-        elif self._crowds:
-            room = next(iter(self._crowds))
-            self._serve(room, self._crowds.pop(room))
-        if self._untold or self._crowds:
-            self._go_on_soon()
+            self._batches.queue_liveness(self._subscribers)
 
     # --- the sweep ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Turn the wheel until cancelled."""
-        self._tick = int(time.monotonic() / TICK_SECONDS)
+        self._wheel.start()
         while True:
-            await asyncio.sleep((self._tick + 1) * TICK_SECONDS - time.monotonic())
-            self._tick += 1
-            for subscriber in self._wheel.pop(self._tick, ()):
+            await asyncio.sleep(self._wheel.seconds_to_sweep)
+            for subscriber in self._wheel.sweep():
                 self._look_after(subscriber, time.monotonic())
 
     def _look_after(self, subscriber: Subscriber, now: float) -> None:
@@ -285,8 +241,12 @@ class Hub:
 
     def _closes_soon(self, subscriber: Subscriber) -> bool:
         """Whether an auction that he watches is about to close: nobody's stream ends then for its age."""
-        times = (room.seconds_to_closing(self._clock()) for room in self._rooms_of(subscriber))
-        return any(seconds is not None and seconds < QUIET_BEFORE_CLOSING_SECONDS for seconds in times)
+        return any(seconds < QUIET_BEFORE_CLOSING_SECONDS for seconds in self._closings(subscriber))
+
+    def _closings(self, subscriber: Subscriber) -> list[float]:
+        """In how many seconds the auctions of a viewer close."""
+        times = [room.seconds_to_closing(self._clock()) for room in self._rooms_of(subscriber)]
+        return [seconds for seconds in times if seconds is not None]
 
     def _heard_at(self, subscriber: Subscriber) -> float:
         """When a viewer was last sent anything, in monotonic seconds."""
@@ -305,16 +265,10 @@ class Hub:
         due = min(heard_at + subscriber.heartbeat_seconds, subscriber.ends_at)
         if subscriber.behind_since is not None:
             due = min(due, subscriber.behind_since + self._stall_seconds)
-        # Never in the slot that was swept last: timers wake up to a millisecond early, before its time by this clock.
-        subscriber.tick = max(int(max(due, time.monotonic()) / TICK_SECONDS), self._tick) + 1
-        self._wheel.setdefault(subscriber.tick, set()).add(subscriber)
+        subscriber.tick = self._wheel.add(subscriber, due)
 
     def _unschedule(self, subscriber: Subscriber) -> None:
-        slot = self._wheel.get(subscriber.tick)
-        if slot is not None:
-            slot.discard(subscriber)
-            if not slot:
-                del self._wheel[subscriber.tick]
+        self._wheel.remove(subscriber, subscriber.tick)
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -328,25 +282,10 @@ class Hub:
         window_seconds *= DRAIN_SHARE
         for subscriber in list(self._subscribers):
             self._unschedule(subscriber)
-            subscriber.ends_at = now + self._drain_moment(subscriber, window_seconds)
+            subscriber.ends_at = now + drain_moment(self._closings(subscriber), window_seconds)
             if subscriber.ends_at <= now:
                 self._end(subscriber)
             self._schedule(subscriber)
-
-    def _drain_moment(self, subscriber: Subscriber, window_seconds: float) -> float:
-        """How many seconds from now a viewer's stream is ended."""
-        moment = random.random() * window_seconds
-        for room in self._rooms_of(subscriber):
-            closing = room.seconds_to_closing(self._clock())
-            if closing is None:
-                continue
-            if not moment - CLOSING_MARGIN_SECONDS < closing < moment + QUIET_BEFORE_CLOSING_SECONDS:
-                continue
-            if closing + CLOSING_MARGIN_SECONDS <= window_seconds:
-                moment = random.uniform(closing + CLOSING_MARGIN_SECONDS, window_seconds)
-            elif closing > QUIET_BEFORE_CLOSING_SECONDS:
-                moment = random.random() * (closing - QUIET_BEFORE_CLOSING_SECONDS)
-        return moment
 
     @property
     def drain_progress(self) -> float:
@@ -370,13 +309,3 @@ class Hub:
         self._drained_from = len(self._subscribers)
         for subscriber in list(self._subscribers):
             subscriber.end("failed", RETRY, retry_field(*RECONNECT_AFTER_DRAIN_MS))
-
-
-def _log_end(subscriber: Subscriber) -> None:
-    reason, age = subscriber.why_ended or "gone", round(time.monotonic() - subscriber.opened_at, 3)
-    told = {
-        "request": subscriber.request, "auctions": subscriber.guids, "reason": reason, "age_seconds": age,
-        "events": subscriber.events,
-    }  # fmt: skip
-    names = ", ".join(subscriber.guids[:3])
-    log.info("a stream of %s ended: %s after %g s and %d events", names, reason, age, subscriber.events, extra=told)

@@ -19,20 +19,18 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 import time
-from collections.abc import Awaitable
 from contextlib import aclosing
-from hashlib import blake2s
 from typing import Any
 
-from sse_auction.auction.state import Record, read_record
+from sse_auction.auction.state import Record
 from sse_auction.delivery.hub import Hub
 from sse_auction.metrics import MIRROR_LIVE, MIRROR_POLLING, MIRROR_READ_SECONDS, MIRROR_READS, STORE_ERRORS
 from sse_auction.store import keys
-from sse_auction.store.auctions import read_commands
 from sse_auction.store.clock import StoreFacts
-from sse_auction.store.connection import CommandError, Link, StoreError, StoreNotReady, dial
+from sse_auction.store.connection import CommandError, Link, StoreError, dial
+from sse_auction.store.generation import name_generation
+from sse_auction.store.records import read_commands, read_record
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +158,7 @@ class Mirror:
         """Keep everything watched true over one link; returns by raising `StoreError` when that ends."""
         link.when_lost(self._wake.set)
         await self._start_tracking(link)
-        self._facts.memory = await self._name_memory(link)
+        self._facts.memory = await name_generation(link)
         self._memory_lost = False
         self._mark_all_dirty()
         for _ in range(0, len(self._due), BATCH):
@@ -170,7 +168,7 @@ class Mirror:
             await self._wait_for_work(link)
             if self._memory_lost:
                 self._memory_lost = False
-                self._facts.memory = await self._name_memory(link)
+                self._facts.memory = await name_generation(link)
             await self._read_due(link)
 
     async def _wait_for_work(self, link: Link) -> None:
@@ -302,27 +300,3 @@ class Mirror:
                 self._mark_all_dirty()
             elif (guid := keys.guid_of(key)) and (watched := self._watched.get(guid)):
                 self._mark_dirty(watched)
-
-    async def _name_memory(self, link: Link) -> str:
-        """A name that every worker finds alike, and that is another one when the store lost data or failed over.
-
-        Made of a random word kept in the store (gone when its memory is) and of the server's own run id (another
-        one after a restart or on a replica that took over). Where an ACL forbids either, the other has to do.
-        """
-        word = await _tolerate_refusal(self._memory_word(link), b"")
-        info = await _tolerate_refusal(link.call("INFO", "server"), b"")
-        run_id = next((line for line in info.splitlines() if line.startswith(b"run_id:")), b"")
-        return blake2s(word + run_id, digest_size=8).hexdigest()
-
-    async def _memory_word(self, link: Link) -> bytes:
-        with contextlib.suppress(CommandError, StoreNotReady):  # an ACL or a read-only replica: reading has to do
-            await link.call("SET", keys.MEMORY, secrets.token_hex(8), "NX")
-        return await link.call("GET", keys.MEMORY) or b""
-
-
-async def _tolerate_refusal(call: Awaitable[bytes], otherwise: bytes) -> bytes:
-    try:
-        return bytes(await call)
-    except CommandError as error:
-        log.debug("the store refuses: %s", error)
-        return otherwise

@@ -14,8 +14,8 @@ from itertools import islice
 
 from sse_auction.auction.state import State
 from sse_auction.auction.version import Seen
+from sse_auction.delivery.events import Update
 from sse_auction.delivery.subscriber import Subscriber
-from sse_auction.wire.requests import Update
 
 
 class Room:

@@ -1,11 +1,14 @@
 """A viewer's stream, as the hub sees it, and the queue of one slot in which the newest state waits for a slow one."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from sse_auction.metrics import STATES_CONFLATED
+
+log = logging.getLogger(__name__)
 
 EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"]
 
@@ -85,6 +88,16 @@ class Subscriber:
     def cut(self) -> None:
         """Let him go at once, with nothing more: he takes nothing."""
         raise NotImplementedError
+
+    def log_end(self) -> None:
+        """Log the end of a stream, with its request's id."""
+        reason, age = self.why_ended or "gone", round(time.monotonic() - self.opened_at, 3)
+        fields = {
+            "request": self.request, "auctions": self.guids, "reason": reason, "age_seconds": age,
+            "events": self.events,
+        }  # fmt: skip
+        names = ", ".join(self.guids[:3])
+        log.info("a stream of %s ended: %s after %g s and %d events", names, reason, age, self.events, extra=fields)
 
 
 class QueuedSubscriber(Subscriber):

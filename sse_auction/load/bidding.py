@@ -17,7 +17,8 @@ import httpx
 import msgspec
 
 from sse_auction.load.figures import ANSWER_SECONDS, BidCounts, Ledger, Lot
-from sse_auction.wire.requests import BidReply, BidRequest, ProblemReply, encode
+from sse_auction.wire.replies import BidReply, ProblemReply, encode
+from sse_auction.wire.requests import BidRequest
 
 # Refusals that the service decided well: a race was lost, or the auction ended.
 ANSWERS = ("too_low", "already_leading", "not_open")

@@ -8,15 +8,17 @@ import asyncio
 import resource
 import signal
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
 
-from sse_auction.client.http import ClientError, open_client
+from sse_auction.auction.texts import counted
+from sse_auction.client.interface import ClientError
+from sse_auction.client.opening import open_client
 from sse_auction.load.bidding import Bidders
+from sse_auction.load.burden import Burden
 from sse_auction.load.figures import (
     ANSWER_SECONDS,
     BidCounts,
@@ -24,19 +26,15 @@ from sse_auction.load.figures import (
     Lot,
     StreamCounts,
     View,
-    percentile,
-    samples,
     summary,
 )
-from sse_auction.load.report import Bids, ClientLimits, Phase, Progress, Report, Streams, client_limits
+from sse_auction.load.report import Bids, Phase, Progress, Report, Streams
 from sse_auction.load.viewer import SILENCE_SECONDS, Viewer
 from sse_auction.settings import Settings
-from sse_auction.texts import counted
 from sse_auction.wire.requests import CreateRequest
 
 SPARE_DESCRIPTORS = 64  # the loop's own, files, name look-ups
 MOST_IN_FLIGHT = 1000  # bids; a service that answers none must not eat all descriptors
-LAG_EVERY_SECONDS = 0.02
 CLOSES_AFTER_SECONDS = 600  # after the run: the clocks of client and service may differ by minutes
 SETTLE_SECONDS = 10.0  # two of the longest pauses before a reconnect
 
@@ -83,7 +81,7 @@ class _Run:
         self._ledger = Ledger()
         self._streams = StreamCounts()
         self._bids = BidCounts()
-        self._burden = _Burden()
+        self._burden = Burden()
         self._stopped = asyncio.Event()
         self._interrupted = False
         self._bidders = Bidders(
@@ -234,35 +232,6 @@ class _Run:
             stale_share=round(sum(self._ledger.staleness_ms) / watched_ms, 6) if watched_ms else 0.0,
             client=self._burden.limits(),
         )
-
-
-class _Burden:
-    """How hard this process works: its event loop's lag, and its CPU time, second by second."""
-
-    def __init__(self) -> None:
-        self.lag_ms: array[float] = samples()
-        self._cpu_shares: array[float] = samples()
-        self._cpu_at, self._at = time.process_time(), time.monotonic()
-
-    async def watch_loop(self) -> None:
-        """Sample the lag until cancelled."""
-        while True:
-            due = time.monotonic() + LAG_EVERY_SECONDS
-            await asyncio.sleep(LAG_EVERY_SECONDS)
-            self.lag_ms.append(max(0.0, time.monotonic() - due) * 1000)
-
-    def take_cpu_share(self) -> float:
-        """The share of a core since the last call; counted."""
-        cpu_at, at = time.process_time(), time.monotonic()
-        share = (cpu_at - self._cpu_at) / max(at - self._at, 1e-6)
-        self._cpu_at, self._at = cpu_at, at
-        self._cpu_shares.append(share)
-        return share
-
-    def limits(self) -> ClientLimits:
-        if not self._cpu_shares:  # a run of less than a second
-            self.take_cpu_share()
-        return client_limits(summary(self.lag_ms), percentile(sorted(self._cpu_shares), 0.9))
 
 
 # --- before the run ------------------------------------------------------------------------------------------------

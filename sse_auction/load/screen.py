@@ -10,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sse_auction.auction.texts import counted
 from sse_auction.load.figures import Summary
 from sse_auction.load.report import Progress, Report
-from sse_auction.texts import counted
 
 LINE_EVERY_SECONDS = 10
 

@@ -23,7 +23,8 @@ from typing import Literal, Protocol, Self, TypeAlias, get_args
 from sse_auction.auction.state import Record, State
 from sse_auction.auction.terms import Terms
 from sse_auction.store import keys
-from sse_auction.store.connection import Link, StoreError, StoreUnavailable
+from sse_auction.store.connection import StoreError, StoreUnavailable
+from sse_auction.store.store_connection import StoreConnection
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +79,9 @@ class Page:
     before: int
 
 
-class House(Protocol):
-    """The store, as far as it is needed here."""
+class Records(Protocol):
+    """The auctions, as far as they are needed here."""
 
-    async def connected(self) -> None: ...
-    def link(self) -> Link: ...
     def now(self) -> int: ...
     def state_of(self, record: Record) -> State: ...
     async def read_many(self, guids: Sequence[str]) -> list[Record]: ...
@@ -91,8 +90,9 @@ class House(Protocol):
 class Catalogue:
     """The lists of one store's auctions."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, connection: StoreConnection, auctions: Records) -> None:
+        self._connection = connection
+        self._auctions = auctions
         self._complete = asyncio.Event()
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Catalogue:
                 elif state.status != "unknown":  # a damaged one stays where it is until it is repaired
                     commands.setdefault(("ZREM", each), []).append(_entry(each, terms))
         if commands:
-            await self._house.link().transaction(
+            await self._connection.link().transaction(
                 *((command, keys.listed(each), *rest) for (command, each), rest in commands.items())
             )
 
@@ -122,17 +122,17 @@ class Catalogue:
     def look_at(self, guid: str, after_ms: int = 0) -> None:
         """Make an auction due, so that it is soon settled and filed as it is then. Best effort."""
         with suppress(StoreUnavailable):
-            self._house.link().call("ZADD", keys.DUE, self._house.now() + after_ms, guid)
+            self._connection.link().call("ZADD", keys.DUE, self._auctions.now() + after_ms, guid)
 
     async def unlist(self, terms: Terms) -> None:
         """Take an auction, by the terms that it had, out of the lists of what is over."""
-        await self._house.link().transaction(
+        await self._connection.link().transaction(
             *(("ZREM", keys.listed(each), _entry(each, terms)) for each in _LATEST_FIRST)
         )
 
     async def forget(self, terms: Terms) -> None:
         """Take an auction, which is gone or about to go, out of everything."""
-        link = self._house.link()
+        link = self._connection.link()
         await link.transaction(*(("ZREM", keys.listed(each), _entry(each, terms)) for each in _LISTS))
         await link.call("ZREM", keys.DUE, terms.guid)
         await link.call("ZREM", keys.INDEX, terms.guid)
@@ -157,7 +157,7 @@ class Catalogue:
     async def lacking(self, terms: Terms, state: State) -> list[Listing]:
         """The listings to which an auction belongs and in whose lists it is not."""
         wanted = [each for each in _LISTS if _belongs(terms, state, each)]
-        link = self._house.link()
+        link = self._connection.link()
         scores = await asyncio.gather(*(link.call("ZSCORE", keys.listed(each), _entry(each, terms)) for each in wanted))
         return [each for each, score in zip(wanted, scores, strict=True) if score is None]
 
@@ -169,7 +169,7 @@ class Catalogue:
         found: dict[str, Shown] = {}
         while len(found) <= limit:
             bounds = (f"({start}" if start else first, last)
-            entries = await self._house.link().call("ZRANGE", keys.listed(listing), *bounds, *options)
+            entries = await self._connection.link().call("ZRANGE", keys.listed(listing), *bounds, *options)
             found |= await self._fitting(listing, [entry.decode() for entry in entries])
             if len(entries) <= limit:
                 break
@@ -178,16 +178,16 @@ class Catalogue:
 
     async def _fitting(self, listing: Listing, entries: Sequence[str]) -> dict[str, Shown]:
         """Those of a list's entries whose auctions say the same of themselves."""
-        records = await self._house.read_many([_guid_of(entry) for entry in entries])
+        records = await self._auctions.read_many([_guid_of(entry) for entry in entries])
         found: dict[str, Shown] = {}
         for entry, record in zip(entries, records, strict=True):
             if record.terms is None and record.damage is not None:
                 continue
             if record.terms is None or _entry(listing, record.terms) != entry:
                 # Of an auction that is gone, or of a closing that was not the last: such a moment never comes back.
-                self._house.link().call("ZREM", keys.listed(listing), entry)
+                self._connection.link().call("ZREM", keys.listed(listing), entry)
                 continue
-            state = self._house.state_of(record)
+            state = self._auctions.state_of(record)
             if _belongs(record.terms, state, listing):
                 found[entry] = record.terms, state
             elif record.damage is None:
@@ -199,20 +199,20 @@ class Catalogue:
 
         Time alone has done something to what is due, and the lists may not know yet.
         """
-        link, key = self._house.link(), keys.listed(listing)
+        link, key = self._connection.link(), keys.listed(listing)
         backwards = listing in _LATEST_FIRST
         until_start = (f"[{start}", "+") if backwards else ("-", f"[{start}")
         filed = link.call("ZCARD", key)
         passed = link.call("ZLEXCOUNT", key, *until_start) if start else None
-        soon = self._house.now() + _DUE_AHEAD_MS
+        soon = self._auctions.now() + _DUE_AHEAD_MS
         guids = [guid.decode() for guid in await link.call("ZRANGE", keys.DUE, "-inf", soon, "BYSCORE")]
         total, before = await filed, await passed if passed else 0
-        records = [each for each in await self._house.read_many(guids) if each.terms is not None]
+        records = [each for each in await self._auctions.read_many(guids) if each.terms is not None]
         entries = [_entry(listing, each.terms) for each in records if each.terms is not None]
         scores = await link.call("ZMSCORE", key, *entries) if entries else []
         found: dict[str, Shown] = {}
         for entry, record, score in zip(entries, records, scores, strict=True):
-            state = self._house.state_of(record)
+            state = self._auctions.state_of(record)
             belongs = record.terms is not None and _belongs(record.terms, state, listing)
             if belongs and record.terms is not None:
                 found[entry] = record.terms, state
@@ -234,7 +234,7 @@ class Catalogue:
         """Have every auction in its list, until cancelled."""
         while True:
             try:
-                await self._house.connected()
+                await self._connection.connected()
                 await self._adopt()
                 for listing in _NOT_OVER:
                     await self._look_through(listing)
@@ -246,7 +246,7 @@ class Catalogue:
 
     async def _adopt(self) -> None:
         """File what versions that keep no lists have recorded, and may record as long as such a process runs."""
-        link = self._house.link()
+        link = self._connection.link()
         recorded_ones = await link.call("ZCARD", keys.INDEX)  # before the lists: new ones come here first
         listed = [await link.call("ZCARD", keys.listed(each)) for each in ("all", "archived")]
         is_whole = recorded_ones <= sum(listed)
@@ -255,8 +255,8 @@ class Catalogue:
         cursor, count = b"0", 0
         while not is_whole:
             cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", _AT_ONCE)
-            records = await self._house.read_many([guid.decode() for guid in flat[::2]])
-            recorded = [(each.terms, self._house.state_of(each)) for each in records if each.terms is not None]
+            records = await self._auctions.read_many([guid.decode() for guid in flat[::2]])
+            recorded = [(each.terms, self._auctions.state_of(each)) for each in records if each.terms is not None]
             await self.file(*recorded)
             due = [each.guid for each in records if each.terms is not None and each.outcome is None]
             await self._make_due(due)
@@ -270,7 +270,7 @@ class Catalogue:
 
     async def _look_through(self, listing: Listing) -> None:
         """Go through a list of what is not over: each must belong there, and be due some time."""
-        link, start = self._house.link(), "-"
+        link, start = self._connection.link(), "-"
         while True:
             found = await link.call("ZRANGE", keys.listed(listing), start, "+", "BYLEX", "LIMIT", 0, _AT_ONCE)
             entries = [entry.decode() for entry in found]
@@ -284,8 +284,10 @@ class Catalogue:
     async def _make_due(self, guids: Sequence[str]) -> None:
         """Have auctions that are due at no time looked at now."""
         if guids:
-            now = str(self._house.now())
-            await self._house.link().call("ZADD", keys.DUE, "NX", *(part for guid in guids for part in (now, guid)))
+            now = str(self._auctions.now())
+            await self._connection.link().call(
+                "ZADD", keys.DUE, "NX", *(part for guid in guids for part in (now, guid))
+            )
 
 
 def _belongs(terms: Terms, state: State, listing: Listing) -> bool:

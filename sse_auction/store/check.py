@@ -1,51 +1,25 @@
-"""The log of an auction, as the scripts wrote it: read whole, and held against what the store says."""
+"""The log of an auction, read whole and held against what the store says."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 
 from sse_auction.auction.decisions import Refused
 from sse_auction.auction.replay import BrokenLog, Replay
-from sse_auction.export import Format, lines
 from sse_auction.store import keys
-from sse_auction.store.auctions import Store, text_of
-from sse_auction.store.bid_history import what_is_void
+from sse_auction.store.auctions import Auctions
+from sse_auction.store.bid_log import BidLog
 
-PAGE = 1000  # entries read at once
 _BEING_FILED_MS = 1000  # what is due so soon, or is over, is about to be put into another list
 
 
-class AuctionLog:
-    """The logs of one store's auctions."""
+class Verification:
+    """Holds the logs of one store's auctions against the auctions."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def entries(self, guid: str, until: str = "+") -> AsyncGenerator[tuple[str, dict[str, str]], None]:
-        """Every entry of an auction's log up to the id `until`, in order; read in pages."""
-        start = "-"
-        while True:
-            page = await self._store.link().call("XRANGE", keys.bids(guid), start, until, "COUNT", PAGE)
-            for entry_id, flat in page:
-                yield entry_id.decode(), text_of(flat)
-            if len(page) < PAGE:
-                return
-            start = f"({page[-1][0].decode()}"
-
-    async def export(self, guid: str, form: Format, currency: str, *, everything: bool) -> AsyncGenerator[bytes, None]:
-        """The log as lines of a file, with `everything` also what only operators may see."""
-        voided = await self.voided(guid)
-        async with aclosing(self.entries(guid)) as entries:
-            async for line in lines(entries, form, currency=currency, voided=voided, everything=everything):
-                yield line
-
-    async def voided(self, guid: str) -> frozenset[str]:
-        """The paddles whose bids are void, and the entries of purchases that a reopening has undone."""
-        link = self._store.link()
-        paddles, undone = await asyncio.gather(
-            link.call("SMEMBERS", keys.voided(guid)), link.call("HGET", keys.auction(guid), "undone")
-        )
-        return what_is_void(paddles, undone)
+    def __init__(self, auctions: Auctions, bid_log: BidLog) -> None:
+        self._auctions = auctions
+        self._connection = auctions.connection
+        self._log = bid_log
 
     async def verify(self, guid: str) -> list[str] | Refused:
         """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
@@ -58,7 +32,7 @@ class AuctionLog:
             ("HGETALL", keys.paddles(guid)),
             ("XREVRANGE", keys.bids(guid), "+", "-", "COUNT", 1),
         )
-        replies = await self._store.link().transaction(*commands)
+        replies = await self._connection.link().transaction(*commands)
         refused = [(command[1], reply) for command, reply in zip(commands, replies, strict=True) if _is_refused(reply)]
         if refused:
             return [f"{key} cannot be read: {reply}" for key, reply in refused]
@@ -69,7 +43,7 @@ class AuctionLog:
             return ["there is no log"]
         replay = Replay()
         try:
-            async with aclosing(self.entries(guid, newest[0][0].decode())) as entries:
+            async with aclosing(self._log.entries(guid, newest[0][0].decode())) as entries:
                 async for entry_id, fields in entries:
                     replay.take(entry_id, fields)
         except BrokenLog as error:
@@ -84,15 +58,17 @@ class AuctionLog:
 
     async def _unlisted(self, guid: str) -> tuple[list[str], bool]:
         """Of the lists of all auctions, those in which this one is not, in words; and whether it is due some time."""
-        store = self._store
-        indexed, due = await asyncio.gather(*(store.link().call("ZSCORE", key, guid) for key in (keys.INDEX, keys.DUE)))
+        auctions = self._auctions
+        indexed, due = await asyncio.gather(
+            *(self._connection.link().call("ZSCORE", key, guid) for key in (keys.INDEX, keys.DUE))
+        )
         wrong = [] if indexed is not None else ["it is not in the index of all auctions"]
         try:
-            record = await store.read(guid)
+            record = await auctions.read(guid)
         except ValueError:  # a field that cannot be read: what it must be, the log says
             return wrong, due is not None
-        if record.terms is not None and (due is None or due > store.now() + _BEING_FILED_MS):
-            lacking = await store.catalogue.lacking(record.terms, store.state_of(record))
+        if record.terms is not None and (due is None or due > auctions.now() + _BEING_FILED_MS):
+            lacking = await auctions.catalogue.lacking(record.terms, auctions.state_of(record))
             # What is not over changes its list by time, and under a clock that was set may wait for it there.
             lasting = [each for each in lacking if each == "all" or record.outcome is not None]
             wrong += [f"it is not in the listing {each!r}" for each in lasting]

@@ -9,7 +9,8 @@ import logging
 
 from sse_auction.auction.decisions import Refused
 from sse_auction.store import keys
-from sse_auction.store.auctions import Script, Store
+from sse_auction.store.auctions import Auctions
+from sse_auction.store.scripts import Script
 
 log = logging.getLogger(__name__)
 
@@ -19,28 +20,29 @@ KEYS_PER_STEP = 1000
 class Deletion:
     """Deletes auctions of one store."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, auctions: Auctions) -> None:
+        self._auctions = auctions
+        self._connection = auctions.connection
         self.script = Script("delete", verdicts=[b"deleted"])
 
     async def delete(self, guid: str, actor: str, reason: str) -> Refused | None:
         """Delete an auction; None when that is done."""
-        record = await self._store.read(guid)
+        record = await self._auctions.read(guid)
         if record.terms is None:
-            return Refused("plain", self._store.state_of(record)) if record.exists else Refused("unknown")
-        if self._store.state_of(record).status != "open":  # else it is refused
+            return Refused("plain", self._auctions.state_of(record)) if record.exists else Refused("unknown")
+        if self._auctions.state_of(record).status != "open":  # else it is refused
             await self._forget_requests(guid)
         currency = record.terms.currency
-        done = await self._store.decide(self.script, guid, currency, (actor, reason), keys.dead(guid))
+        done = await self._auctions.decide(self.script, guid, currency, (actor, reason), keys.dead(guid))
         if isinstance(done, Refused):
             return done
         log.info("auction %s was deleted by %s: %s", guid, actor, reason)
-        await self._store.link().call("SREM", keys.DEAD, guid)
-        await self._store.catalogue.forget(record.terms)
+        await self._connection.link().call("SREM", keys.DEAD, guid)
+        await self._auctions.catalogue.forget(record.terms)
         return None
 
     async def _forget_requests(self, guid: str) -> None:
-        link = self._store.link()
+        link = self._connection.link()
         for pattern in keys.answers(guid):
             cursor = b"0"
             while True:

@@ -18,8 +18,9 @@ import msgspec
 from sse_auction.auction.decisions import Refused
 from sse_auction.auction.terms import Terms
 from sse_auction.store import keys
-from sse_auction.store.auctions import Script, Store
+from sse_auction.store.auctions import Auctions
 from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.scripts import Script
 
 AUCTIONS_AT_ONCE = 200
 ENTRIES_AT_ONCE = 500
@@ -65,8 +66,9 @@ class Pseudonym:
 class Erasure:
     """Erases bidders from one store's auctions."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, auctions: Auctions) -> None:
+        self._auctions = auctions
+        self._connection = auctions.connection
         self.script = Script("erase", verdicts=[b"erased", b"changed"])
 
     async def erase(self, bidder: str, actor: str, reason: str) -> Erased:
@@ -88,7 +90,7 @@ class Erasure:
                     yield guid
 
     async def _all_auctions(self) -> AsyncIterator[list[str]]:
-        link, cursor = self._store.link(), b"0"
+        link, cursor = self._connection.link(), b"0"
         while True:
             cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", AUCTIONS_AT_ONCE)
             yield [guid.decode() for guid in flat[::2]]
@@ -100,7 +102,7 @@ class Erasure:
                 yield [guid.decode() for guid in guids[start : start + AUCTIONS_AT_ONCE]]
 
     async def _knows(self, guid: str, bidder: str) -> bool:
-        paddle, (seller, priority), exists = await self._store.link().transaction(
+        paddle, (seller, priority), exists = await self._connection.link().transaction(
             ("HGET", keys.paddles(guid), bidder),
             ("HMGET", keys.private(guid), "seller", "priority"),
             ("EXISTS", keys.auction(guid)),
@@ -120,8 +122,8 @@ class Erasure:
         for _ in range(MOST_TRIES):
             if not await self._knows(guid, bidder):
                 return True  # another erasure was quicker
-            record = await self._store.read(guid)
-            if record.terms is not None and not self._store.state_of(record).is_final:
+            record = await self._auctions.read(guid)
+            if record.terms is not None and not self._auctions.state_of(record).is_final:
                 return False
             verdict = await self._replace(guid, bidder, actor, reason, record.terms)
             if verdict != "changed":
@@ -134,18 +136,18 @@ class Erasure:
         streams = (keys.bids(guid), keys.outbox(guid), keys.dead(guid))
         copies = [keys.copy_of(stream, token) for stream in streams]
         made = [await self._copy(*both, pseudonym) for both in zip(streams, copies, strict=True)]
-        seller, priority = await self._store.link().call("HMGET", keys.private(guid), "seller", "priority")
+        seller, priority = await self._connection.link().call("HMGET", keys.private(guid), "seller", "priority")
         arguments = (
             actor, reason, bidder, pseudonym.name, pseudonym.of_field(b"seller", seller or b"").decode(),
             pseudonym.of_field(_LIST, priority or b"").decode(), *(mark for mark, _ in made),
             "".join("1" if is_copied else "0" for _, is_copied in made),
         )  # fmt: skip
         currency = terms.currency if terms else "USD"  # of one that is gone, any
-        return await self._store.decide(self.script, guid, currency, arguments, keys.dead(guid), *copies)
+        return await self._auctions.decide(self.script, guid, currency, arguments, keys.dead(guid), *copies)
 
     async def _copy(self, stream: str, copy: str, pseudonym: Pseudonym) -> tuple[str, bool]:
         """(mark of what there is of a stream, whether it was copied): it is, when it names the bidder."""
-        link = self._store.link()
+        link = self._connection.link()
         newest, length = await asyncio.gather(
             link.call("XREVRANGE", stream, "+", "-", "COUNT", 1), link.call("XLEN", stream)
         )
@@ -165,6 +167,6 @@ class Erasure:
 
     async def _pages(self, stream: str, until: str) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
         start = "-"
-        while page := await self._store.link().call("XRANGE", stream, start, until, "COUNT", ENTRIES_AT_ONCE):
+        while page := await self._connection.link().call("XRANGE", stream, start, until, "COUNT", ENTRIES_AT_ONCE):
             yield page
             start = f"({page[-1][0].decode()}"

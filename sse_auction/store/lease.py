@@ -1,6 +1,7 @@
 """Leases: of many processes, one has it at a time; who dies loses it when its time is up."""
 
-from sse_auction.store.auctions import Script, Store
+from sse_auction.store.scripts import Script
+from sse_auction.store.store_connection import StoreConnection
 
 
 class Lease:
@@ -8,8 +9,8 @@ class Lease:
 
     _script = Script("lease", decides=False)
 
-    def __init__(self, store: Store, key: str) -> None:
-        self._store = store
+    def __init__(self, connection: StoreConnection, key: str) -> None:
+        self._connection = connection
         self._key = key
 
     async def hold(self, holder: str, life_seconds: float) -> bool:
@@ -21,5 +22,5 @@ class Lease:
         return await self._run(holder, "")
 
     async def _run(self, holder: str, life_ms: str) -> bool:
-        reply: int = await self._script.run(self._store.link(), (self._key,), (holder, life_ms))
+        reply: int = await self._script.run(self._connection.link(), (self._key,), (holder, life_ms))
         return reply == 1

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sse_auction.store import keys
-from sse_auction.store.auctions import Script, Store, Told, text_of
+from sse_auction.store.clock import StoreFacts
 from sse_auction.store.lease import Lease
+from sse_auction.store.records import text_of
+from sse_auction.store.scripts import Script
+from sse_auction.store.store_connection import StoreConnection, Told
 
 PAGE = 100  # messages of an auction read at once
 SEARCHED_AT_ONCE = 500  # auctions
@@ -55,38 +58,39 @@ class Message:
 class Outbox:
     """The outboxes of one store's auctions."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, connection: StoreConnection, clock: StoreFacts) -> None:
+        self._connection = connection
+        self._clock = clock
         self._told = Script("told", decides=False)
         self._cursor = 0  # of the search through all auctions
 
     def now(self) -> int:
         """The store's clock, by which messages are stamped; epoch ms."""
-        return self._store.now()
+        return self._clock.now()
 
     @property
     def is_kept(self) -> bool:
         """Whether the store has it that others are to be told."""
-        return bool(self._store.outbox)
+        return bool(self._connection.outbox)
 
     async def keep(self, told: Told, life_seconds: float, *, anew: bool) -> None:
         """Have all processes write what others are to be told, for so long from now."""
-        await self._store.keep_outbox(told, life_seconds, anew=anew)
+        await self._connection.keep_outbox(told, life_seconds, anew=anew)
 
     def lease(self) -> Lease:
         """The lease of the one process that sends."""
-        return Lease(self._store, keys.SENDER)
+        return Lease(self._connection, keys.SENDER)
 
     async def waiting(self) -> list[str]:
         """Auctions that have something to tell."""
-        return [guid.decode() for guid in await self._store.link().call("SMEMBERS", keys.OUTBOXES)]
+        return [guid.decode() for guid in await self._connection.link().call("SMEMBERS", keys.OUTBOXES)]
 
     async def find(self) -> bool:
         """Look through some of all recorded auctions for such; whether these were the last of them.
 
         A process may have died after it wrote there and before it said so.
         """
-        link = self._store.link()
+        link = self._connection.link()
         cursor, flat = await link.call("ZSCAN", keys.INDEX, self._cursor, "COUNT", SEARCHED_AT_ONCE)
         guids: Sequence[bytes] = flat[::2]
         lengths = await asyncio.gather(*(link.call("XLEN", keys.outbox(guid.decode())) for guid in guids))
@@ -97,7 +101,7 @@ class Outbox:
 
     async def oldest(self, guid: str) -> list[Message]:
         """What is to be told next of an auction, in order; when that is nothing, it no longer waits."""
-        link = self._store.link()
+        link = self._connection.link()
         if not (found := await self._read(guid)):
             await link.call("SREM", keys.OUTBOXES, guid)
             if found := await self._read(guid):
@@ -105,17 +109,17 @@ class Outbox:
         return found
 
     async def _read(self, guid: str) -> list[Message]:
-        page = await self._store.link().call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", PAGE)
+        page = await self._connection.link().call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", PAGE)
         return [Message(guid, entry.decode(), text_of(flat)) for entry, flat in page]
 
     async def drop(self, message: Message) -> None:
         """It has been told."""
         guid = message.guid
-        await self._told.run(self._store.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
+        await self._told.run(self._connection.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
 
     async def give_up(self, message: Message) -> None:
         """It could not be told: keep it apart, as a dead letter, under the id by which receivers know it."""
-        link, guid = self._store.link(), message.guid
+        link, guid = self._connection.link(), message.guid
         kept = {**message.fields, "id": message.fields.get("id", message.entry)}
         flat = [part for field in kept.items() for part in field]
         await link.call("SADD", keys.DEAD, guid)  # before, as a crash would hide it; and after, as `revive` may have
@@ -125,7 +129,7 @@ class Outbox:
 
     async def dead_letters(self) -> list[Message]:
         """All that could not be told."""
-        link = self._store.link()
+        link = self._connection.link()
         guids = sorted(guid.decode() for guid in await link.call("SMEMBERS", keys.DEAD))
         pages = await asyncio.gather(*(link.call("XRANGE", keys.dead(guid), "-", "+") for guid in guids))
         return [
@@ -136,7 +140,7 @@ class Outbox:
 
     async def revive(self, guid: str) -> int:
         """Have an auction's dead letters told again, after what still waits; how many those are."""
-        link = self._store.link()
+        link = self._connection.link()
         await link.call("SREM", keys.DEAD, guid)
         letters = await link.call("XRANGE", keys.dead(guid), "-", "+")
         for entry_id, flat in letters:

@@ -1,1 +1,10 @@
-"""The HTTP side: one module per family of routes, each of which turns requests into calls of hub and store."""
+"""HTTP: one module per subject, each of which turns requests into calls of use cases, hub and store.
+
+Rule: what is refused is a problem document (`problems`). Nothing here decides about an auction.
+
+- `requests`, `problems`   what every handler asks of a request, and how a refusal is sent
+- `tokens`, `rate_limit`, `poll_budget`, `shared_reads`   who asks; what bounds and spares work
+- `auctions`, `batches`, `operators`, `exports`   create, list, bid; files of lots; acts; the log
+- `polling`, `streams`, `standings`   the price, once or as a stream; how a bidder stands
+- `pages`, `operations`, `openapi`, `descriptions`   files, probes and metrics, the description of all routes
+"""

@@ -10,19 +10,14 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction.decisions import NotCreated, Refused
-from sse_auction.auction.money import AmountError
-from sse_auction.auth import Identity
+from sse_auction.auction.texts import WrongText, check_key
 from sse_auction.metrics import BID_SECONDS, BIDS
-from sse_auction.refusals import explain, explain_not_created
 from sse_auction.store.catalogue import LISTINGS, Cursor, WrongCursor
 from sse_auction.store.connection import StoreError
-from sse_auction.store.creating import create_once
-from sse_auction.texts import WrongText, check_key
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import (
-    Service,
     admit,
+    app_state_of,
     body_of,
     checked_guid,
     guid_of,
@@ -32,17 +27,10 @@ from sse_auction.web.requests import (
     service_of,
     whole_number,
 )
-from sse_auction.wire.requests import (
-    AuctionReply,
-    AuctionsReply,
-    BidReply,
-    BidRequest,
-    CreateRequest,
-    RefreshReply,
-    TermsReply,
-    encode,
-    new_auction,
-)
+from sse_auction.web.tokens import Identity
+from sse_auction.wire.refusals import Rejection
+from sse_auction.wire.replies import AuctionReply, AuctionsReply, HistoryReply, RefreshReply, TermsReply, encode
+from sse_auction.wire.requests import BidRequest, CreateRequest
 
 MOST_PER_PAGE = 200
 
@@ -99,31 +87,22 @@ async def _bid(request: Request) -> tuple[Response, str]:
     guid = guid_of(request)
     admit(identity, guid)
     service = service_of(request)
-    _slow_down(service, identity)
+    _slow_down(request, identity)
     wanted = await body_of(request, BidRequest)
     key = idempotency_key(request)
-    currency = await service.store.currency_of(guid)
-    if isinstance(currency, Refused):
-        raise refusal(guid, wanted.shown, currency)
-    try:
-        offer = wanted.offer(currency)
-    except AmountError as error:
-        raise Problem("invalid", str(error)) from None
-    result = await service.store.bid(
-        guid, identity.subject, offer, currency, confirmed=wanted.confirm, idempotency_key=key
-    )
-    if isinstance(result, Refused):
-        raise refusal(guid, wanted.shown, result, {"idempotent-replayed": "true"} if result.replayed else None)
-    reply = BidReply(True, result.seq, result.paddle, result.standing, result.state)
-    if result.replayed:
-        return json_reply(reply, 201, _REPLAYED), "replayed"
-    return json_reply(reply, 201), "accepted"
+    answer = await service.auctioneer.bid(guid, identity.subject, wanted, key)
+    if isinstance(answer, Rejection):
+        raise Problem.of(answer)
+    if answer.replayed:
+        return json_reply(answer.reply, 201, _REPLAYED), "replayed"
+    return json_reply(answer.reply, 201), "accepted"
 
 
-def _slow_down(service: Service, identity: Identity) -> None:
-    wait = service.bid_rate.wait_seconds(identity.subject)
+def _slow_down(request: Request, identity: Identity) -> None:
+    app = app_state_of(request)
+    wait = app.bid_rate.wait_seconds(identity.subject)
     if wait:
-        limit = service.settings.bid_rate
+        limit = app.service.settings.bid_rate
         raise Problem("rate_limited", f"you bid more than {limit:g} times a second; wait", retry_after=math.ceil(wait))
 
 
@@ -139,22 +118,16 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def refusal(guid: str, offer: str, refused: Refused, headers: dict[str, str] | None = None) -> Problem:
-    """The problem of what the store refused."""
-    code, sentence = explain(guid, offer, refused)
-    return Problem(code, sentence, state=refused.state, reason=refused.why, headers=headers)
-
-
 async def history(request: Request) -> Response:
     """The public history of accepted bids."""
     guid = guid_of(request)
     after = whole_number(request, "after", 0, 0, 2**53 - 1)
     limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
     store = service_of(request).store
-    page = await store.history(guid, after, limit)
-    if not page.bids and not (await store.read(guid)).exists:
+    bids, following = await store.bid_log.history(guid, after, limit)
+    if not bids and not (await store.auctions.read(guid)).exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
-    return json_reply(page)
+    return json_reply(HistoryReply(bids, following))
 
 
 # --- auctions ------------------------------------------------------------------------------------------------
@@ -182,7 +155,7 @@ async def read_auction(request: Request) -> Response:
     """One auction's terms and state; for its operators also what the house has noted of it."""
     guid = guid_of(request)
     service = service_of(request)
-    record = await service.store.read(guid)
+    record = await service.store.auctions.read(guid)
     if not record.exists:
         raise Problem("unknown_auction", f"there is no auction {guid!r}")
     terms = TermsReply.of(record.terms) if record.terms else None
@@ -190,7 +163,7 @@ async def read_auction(request: Request) -> Response:
         unpaid = record.unpaid if record.terms and is_for_operator(request, guid) else UNSET
     except Problem:  # a watcher's wrong token takes nothing away from it
         unpaid = UNSET
-    reply = AuctionReply(terms, service.store.state_of(record), unpaid)
+    reply = AuctionReply(terms, service.store.auctions.state_of(record), unpaid)
     return json_reply(reply, headers=[(b"vary", b"authorization")])
 
 
@@ -201,17 +174,13 @@ async def create_auction(request: Request) -> Response:
     service = service_of(request)
     guid = str(uuid.uuid4()) if wanted.guid is None else checked_guid(wanted.guid)
     admit(operator, guid)
-    try:
-        new = new_auction(wanted, guid, service.settings.currency)
-    except AmountError as error:
-        raise Problem("invalid", str(error)) from None
     key = idempotency_key(request)
-    result = await create_once(service.store, new, operator.subject, key, is_named=wanted.guid is not None)
-    if isinstance(result, NotCreated):
-        raise Problem(*explain_not_created(new.guid, new.closes_at, result))
-    location = request.url_for("read_auction", guid=result.terms.guid).path
-    headers = [(b"location", location.encode()), *(_REPLAYED if result.replayed else ())]
-    return json_reply(AuctionReply(TermsReply.of(result.terms), result.state), 201, headers)
+    answer = await service.auctioneer.create(wanted, guid, operator.subject, key, is_named=wanted.guid is not None)
+    if isinstance(answer, Rejection):
+        raise Problem.of(answer)
+    location = request.url_for("read_auction", guid=answer.reply.state.guid).path
+    headers = [(b"location", location.encode()), *(_REPLAYED if answer.replayed else ())]
+    return json_reply(answer.reply, 201, headers)
 
 
 async def refresh(request: Request) -> Response:

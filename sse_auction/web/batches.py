@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction.decisions import Created, NotCreated
-from sse_auction.batches import Batch, OtherBatch, Taken, name_of
-from sse_auction.lots import Lot, WrongEncoding, WrongLots, read_lots, read_text
-from sse_auction.refusals import explain_not_created
 from sse_auction.web.auctions import create_auction, idempotency_key
 from sse_auction.web.exports import Export
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, header_of, operator_of, service_of, whole_body
-from sse_auction.wire.requests import AuctionReply, ProblemReply, TermsReply, encode
+from sse_auction.wire.lots import Lot, WrongEncoding, WrongLots, read_lots, read_text
+from sse_auction.wire.refusals import Rejection
+from sse_auction.wire.replies import AuctionReply, ProblemReply, encode
 
 MEDIA_TYPE = "application/x-ndjson"
 MAX_BATCH_BYTES = 32 * 1024 * 1024  # some 100,000 auctions; an operator's, who can fill the store anyway
@@ -32,37 +31,31 @@ async def create(request: Request) -> Response:
         lots = await asyncio.to_thread(_lots, body, service.settings.currency)  # it may take a second; bids go on
         for lot in lots:
             admit(operator, lot.guid)
-        batch = Batch(name_of(operator.subject, key), lots, operator.subject)
-        replayed, results = await service.batches.create(batch)
     except WrongEncoding as error:
         raise Problem("invalid", f"the body cannot be taken: {error}") from None
     except WrongLots as error:
         raise Problem("invalid", str(error)) from None
-    except Taken as error:
-        raise Problem("exists", str(error)) from None
-    except OtherBatch:
-        raise Problem("invalid", "this Idempotency-Key was used for other auctions; use a new one") from None
+    answer = await service.auctioneer.create_all(lots, operator.subject, operator.subject, key)
+    if isinstance(answer, Rejection):
+        raise Problem.of(answer)
     headers = {"content-type": MEDIA_TYPE, "cache-control": "no-cache"}
-    if replayed:
+    if answer.replayed:
         headers["idempotent-replayed"] = "true"
-    return Export(b"", _lines(results), headers, status=201)
+    return Export(b"", _lines(answer.reply), headers, status=201)
 
 
 def _lots(body: bytes, currency: str) -> list[Lot]:
     return read_lots(read_text(body), is_csv=False, currency=currency)
 
 
-async def _lines(results: AsyncGenerator[Created | NotCreated, None]) -> AsyncGenerator[bytes, None]:
+async def _lines(results: AsyncGenerator[AuctionReply | Rejection, None]) -> AsyncGenerator[bytes, None]:
     """A line of JSON for each auction."""
-    try:
+    async with aclosing(results):
         async for result in results:
             yield encode(_reply(result)) + b"\n"
-    finally:
-        await results.aclose()
 
 
-def _reply(result: Created | NotCreated) -> AuctionReply | ProblemReply:
-    if isinstance(result, Created):
-        return AuctionReply(TermsReply.of(result.terms), result.state)
-    code, sentence = explain_not_created("", 0, result)  # its guid was taken by who writes into the store himself
-    return ProblemReply(status=409, title="Conflict", detail=sentence, code=code)
+def _reply(result: AuctionReply | Rejection) -> AuctionReply | ProblemReply:
+    if isinstance(result, Rejection):
+        return ProblemReply(status=409, title="Conflict", detail=result.detail, code=result.code)
+    return result

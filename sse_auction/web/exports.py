@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.auction.decisions import Refused
-from sse_auction.export import MEDIA_TYPES, Format
 from sse_auction.store.connection import StoreError
-from sse_auction.web.auctions import refusal
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import guid_of, is_for_operator, service_of
+from sse_auction.wire.log_export import MEDIA_TYPES, Format
+from sse_auction.wire.refusals import Rejection
 
 log = logging.getLogger(__name__)
 
@@ -71,18 +70,15 @@ async def export_ndjson(request: Request) -> Response:
 async def _export(request: Request, form: Format) -> Response:
     guid = guid_of(request)
     service = service_of(request)
-    everything = is_for_operator(request, guid)
-    currency = await service.store.currency_of(guid)
-    if isinstance(currency, Refused):
-        raise refusal(guid, "", currency) if currency.reason == "unknown" else Problem(
-            "not_open", f"auction {guid!r} is kept by another system and has no log here", state=currency.state
-        )  # fmt: skip
-    made = service.log.export(guid, form, currency, everything=everything)
+    include_private = is_for_operator(request, guid)
+    made = await service.auctioneer.export(guid, form, include_private=include_private)
+    if isinstance(made, Rejection):
+        raise Problem.of(made)
     first = await anext(made, b"")  # a store that fails is told before the answer has begun
     headers = {
         "content-type": MEDIA_TYPES[form],
         "content-disposition": f'attachment; filename="{guid}-bids.{form}"',
-        "cache-control": "no-store" if everything else "no-cache",
+        "cache-control": "no-store" if include_private else "no-cache",
         "vary": "authorization",
     }
     return Export(first, made, headers)

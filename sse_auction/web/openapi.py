@@ -12,27 +12,29 @@ import msgspec
 
 from sse_auction import __version__
 from sse_auction.auction.state import State
-from sse_auction.export import COLUMNS, PUBLIC_COLUMNS
 from sse_auction.store.catalogue import LISTINGS
 from sse_auction.web.descriptions import DESCRIPTIONS
-from sse_auction.wire.requests import (
+from sse_auction.wire.log_export import COLUMNS, PUBLIC_COLUMNS
+from sse_auction.wire.replies import (
     AuctionReply,
     AuctionsReply,
     BidReply,
-    BidRequest,
-    CreateRequest,
-    EditRequest,
     ErasedReply,
-    EraseRequest,
-    ExtendRequest,
     GuestReply,
     HistoryReply,
     ProblemReply,
-    ReasonRequest,
     RefreshReply,
+    StandingsReply,
+)
+from sse_auction.wire.requests import (
+    BidRequest,
+    CreateRequest,
+    EditRequest,
+    EraseRequest,
+    ExtendRequest,
+    ReasonRequest,
     ReopenRequest,
     SecondOfferRequest,
-    StandingsReply,
     VoidRequest,
 )
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from sse_auction import metrics
 from sse_auction.web.openapi import document
 from sse_auction.web.requests import service_of
-from sse_auction.wire.requests import encode
+from sse_auction.wire.replies import encode
 
 
 def _probe(trouble: str | None, note: str | None = None) -> Response:
@@ -28,7 +28,7 @@ async def readyz(request: Request) -> Response:
     trouble = service.failure
     if service.is_draining:
         trouble = trouble or "the process is draining"
-    if not (service.mirror.is_live and service.store.is_connected):
+    if not (service.mirror.is_live and service.store.connection.is_connected):
         trouble = trouble or service.store_trouble or "the store does not answer"
     return _probe(trouble, service.store_trouble)
 

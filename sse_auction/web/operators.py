@@ -5,33 +5,22 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction.decisions import ActKind, Refused
-from sse_auction.checks import ACT_REQUESTS, WRONG, act_of, path_of
-from sse_auction.refusals import subject_of
-from sse_auction.store.deletion import Deletion
-from sse_auction.store.erasure import Erasure
-from sse_auction.web.auctions import json_reply, refusal
+from sse_auction.auction.decisions import ActKind
+from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, body_of, guid_of, operator_of, service_of
-from sse_auction.wire.requests import AuctionReply, ErasedReply, EraseRequest, ReasonRequest, TermsReply
+from sse_auction.wire.refusals import Rejection
+from sse_auction.wire.requests import ACT_REQUESTS, EraseRequest, ReasonRequest, path_of
 
 
 async def _carry_out(request: Request, kind: ActKind) -> Response:
     operator, guid = operator_of(request), guid_of(request)
     admit(operator, guid)
     wanted = await body_of(request, ACT_REQUESTS[kind])
-    store = service_of(request).store
-    terms = await store.terms_of(guid)
-    if isinstance(terms, Refused):
-        raise refusal(guid, "", terms)
-    try:
-        act = act_of(kind, wanted, terms)
-    except WRONG as error:
-        raise Problem("invalid", str(error)) from None
-    result = await store.act(guid, act, operator.subject, wanted.reason)
-    if isinstance(result, Refused):
-        raise refusal(guid, subject_of(act), result)
-    return json_reply(AuctionReply(TermsReply.of(result.terms), result.state, result.unpaid))
+    result = await service_of(request).auctioneer.act(guid, kind, wanted, operator.subject)
+    if isinstance(result, Rejection):
+        raise Problem.of(result)
+    return json_reply(result)
 
 
 async def delete(request: Request) -> Response:
@@ -39,9 +28,9 @@ async def delete(request: Request) -> Response:
     operator, guid = operator_of(request), guid_of(request)
     admit(operator, guid)
     wanted = await body_of(request, ReasonRequest)
-    refused = await Deletion(service_of(request).store).delete(guid, operator.subject, wanted.reason)
-    if refused is not None:
-        raise refusal(guid, "", refused)
+    rejection = await service_of(request).auctioneer.delete(guid, wanted, operator.subject)
+    if rejection is not None:
+        raise Problem.of(rejection)
     return Response(status_code=204)
 
 
@@ -51,8 +40,7 @@ async def erase(request: Request) -> Response:
     if operator.auctions is not None:
         raise Problem("forbidden", "this needs an operator's token that is good for all auctions")
     wanted = await body_of(request, EraseRequest)
-    done = await Erasure(service_of(request).store).erase(wanted.bidder, operator.subject, wanted.reason)
-    return json_reply(ErasedReply(done.auctions, done.still_open))
+    return json_reply(await service_of(request).auctioneer.erase(wanted, operator.subject))
 
 
 def _handler(kind: ActKind) -> Callable[[Request], Awaitable[Response]]:

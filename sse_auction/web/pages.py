@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from sse_auction.web.requests import service_of
-from sse_auction.wire.requests import GuestReply, encode
+from sse_auction.web.requests import app_state_of
+from sse_auction.wire.replies import GuestReply, encode
 
 GUEST_LIFE_SECONDS = 24 * 3600
 
@@ -55,5 +55,5 @@ async def guest(request: Request) -> Response:
     """A token for a visitor of the demo."""
     bidder = f"guest-{secrets.token_hex(6)}"
     name = f"Guest {bidder[-4:]}"
-    token = service_of(request).tokens.issue(bidder, name=name, life_seconds=GUEST_LIFE_SECONDS)
+    token = app_state_of(request).tokens.issue(bidder, name=name, life_seconds=GUEST_LIFE_SECONDS)
     return Response(encode(GuestReply(token, bidder, name)), 201, {"cache-control": "no-store"}, "application/json")

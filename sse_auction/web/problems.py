@@ -2,7 +2,6 @@
 
 import logging
 from http import HTTPStatus
-from typing import Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,8 +11,10 @@ from starlette.routing import Match, Route
 from sse_auction.auction.state import State
 from sse_auction.logs import current_request
 from sse_auction.metrics import STORE_ERRORS
+from sse_auction.service import Service
 from sse_auction.store.connection import CommandError, StoreError, StoreNotReady, StoreTimeout
-from sse_auction.wire.requests import ProblemReply, encode
+from sse_auction.wire.refusals import Rejection
+from sse_auction.wire.replies import ProblemReply, encode
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,12 @@ class Problem(Exception):
         self.reason = reason
         self.headers = headers or {}
 
+    @classmethod
+    def of(cls, rejection: Rejection) -> "Problem":
+        """The problem of a use case that rejected a request."""
+        headers = {"idempotent-replayed": "true"} if rejection.replayed else None
+        return cls(rejection.code, rejection.detail, state=rejection.state, reason=rejection.reason, headers=headers)
+
     def response(self) -> Response:
         """The problem document."""
         status = STATUS_OF_CODE[self.code]
@@ -93,13 +100,6 @@ class Problem(Exception):
         return Response(encode(document), status, headers, media_type="application/problem+json")
 
 
-class KnowsItsStore(Protocol):
-    """What a service knows of its store's errors."""
-
-    def explained(self, error: StoreError) -> StoreError:
-        """The error with its cause, where that is known; else itself."""
-
-
 async def on_problem(request: Request, exc: Exception) -> Response:
     """Send a raised `Problem`."""
     assert isinstance(exc, Problem)
@@ -109,7 +109,7 @@ async def on_problem(request: Request, exc: Exception) -> Response:
 async def on_store_error(request: Request, exc: Exception) -> Response:
     """The store did not answer, or not well: say so, and when to come back."""
     assert isinstance(exc, StoreError)
-    service: KnowsItsStore = request.scope["state"]["service"]
+    service: Service = request.scope["state"]["app"].service
     explained = service.explained(exc)
     detail = str(explained)
     if explained is not exc:  # logged when it began, and told by the probe

@@ -1,63 +1,61 @@
 """What every handler asks of a request: the service behind it, the guid, the bearer, numbers in the query."""
 
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from sse_auction.auction.terms import RESERVED_GUIDS, is_guid
-from sse_auction.auth import Identity, InvalidToken, Tokens
-from sse_auction.batches import Batches
-from sse_auction.delivery.hub import Hub
-from sse_auction.delivery.mirror import Mirror
-from sse_auction.gate import Gate
-from sse_auction.rate import RateLimit
-from sse_auction.settings import Settings
-from sse_auction.store.auctions import Store
-from sse_auction.store.check import AuctionLog
-from sse_auction.texts import WrongText
+from sse_auction.auction.texts import WrongText
+from sse_auction.service import Service
+from sse_auction.web.poll_budget import PollBudget
 from sse_auction.web.problems import Problem
+from sse_auction.web.rate_limit import RateLimit
+from sse_auction.web.shared_reads import SharedReads
+from sse_auction.web.tokens import Identity, InvalidToken, Tokens, secret_of
 from sse_auction.wire.requests import decode
 
 _T = TypeVar("_T")
 
+POLLS_PER_TURN = 32  # 2 ms of work
+MAX_WAITING_POLLS = 4000  # some KB each
 MAX_BODY_BYTES = 16 * 1024  # a bid has 40 bytes, an auction with a hundred bands 6 KB
 
 
-class Service(Protocol):
-    """What the lifespan hands to every request as `request.state.service`."""
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """What the lifespan hands to every request: the service, and what HTTP needs beside it."""
 
-    settings: Settings
+    service: Service
     tokens: Tokens
-    store: Store
-    log: AuctionLog
-    batches: Batches
-    mirror: Mirror
-    hub: Hub
     bid_rate: RateLimit
-    polls: Gate
+    polls: PollBudget
+    reads: SharedReads
 
-    @property
-    def failure(self) -> str | None:
-        """What has died, or None."""
+    @classmethod
+    def of(cls, service: Service) -> Self:
+        """The state of a process that serves `service` by HTTP."""
+        settings = service.settings
+        return cls(
+            service,
+            Tokens(secret_of(settings), service.now),
+            RateLimit(settings.bid_rate),
+            PollBudget(POLLS_PER_TURN, MAX_WAITING_POLLS),
+            SharedReads(service.store.auctions),
+        )
 
-    @property
-    def store_trouble(self) -> str | None:
-        """Why the embedded store does not take everything now, in a sentence."""
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the process is on its way out."""
-
-    def now(self) -> int:
-        """The store's clock, epoch ms."""
+def app_state_of(request: Request) -> AppState:
+    """What the lifespan has made."""
+    state: AppState = request.scope["state"]["app"]  # not by `request.state`, which makes two objects of it
+    return state
 
 
 def service_of(request: Request) -> Service:
     """The running service."""
-    service: Service = request.scope["state"]["service"]  # not by `request.state`, which makes two objects of it
-    return service
+    return app_state_of(request).service
 
 
 def guid_of(request: Request) -> str:
@@ -88,7 +86,7 @@ def identity_of(request: Request) -> Identity:
     if scheme.lower() != "bearer" or not token:
         raise Problem("unauthorized", "this needs a token: send 'Authorization: Bearer <token>'")
     try:
-        return service_of(request).tokens.read(token.strip())
+        return app_state_of(request).tokens.read(token.strip())
     except InvalidToken as error:
         raise Problem("unauthorized", str(error)) from None
 

@@ -20,12 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction.version import Seen
 from sse_auction.delivery.direct import EXTENSION, DirectStream, ReleasableConnection
+from sse_auction.delivery.events import busy_event, retry_field
 from sse_auction.delivery.hub import RECONNECT_AFTER_DRAIN_MS, BusyReason
 from sse_auction.logs import current_request
 from sse_auction.metrics import STREAMS_REFUSED
+from sse_auction.service import Service
 from sse_auction.web.problems import Problem
-from sse_auction.web.requests import Service, checked_guid, guid_of, query_of, service_of
-from sse_auction.wire.requests import busy_event, retry_field
+from sse_auction.web.requests import checked_guid, guid_of, query_of, service_of
 
 MOST_AUCTIONS_PER_STREAM = 50
 RECONNECT_WHEN_BUSY_MS = (5_000, 15_000)

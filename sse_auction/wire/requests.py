@@ -1,268 +1,37 @@
-"""How states, events and problems look on the wire: JSON, and Server-Sent Events.
+"""The JSON of requests: what clients send, and what the domain makes of it.
 
-Rule: every SSE byte is made here, from JSON (which holds no raw CR, LF or NUL) and from tags (whose characters are
-checked), so that no value can inject a field. A state is encoded once for all its viewers; only the clock at its
-end differs from one delivery to the next.
+Rule: types hold the limits of single values, `__post_init__` those of texts; what needs the auction's terms is checked
+by `new_auction` and `act_of`. `WRONG` is all that they raise, whichever way a request came: by HTTP, on the command
+line, from a file. Nothing here asks a store or knows of HTTP.
 """
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from sse_auction.auction.decisions import Offer
+from sse_auction.auction.decisions import Act, ActKind, Offer
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.money import AmountError, check_current, format_amount, parse_amount
-from sse_auction.auction.state import State
-from sse_auction.auction.terms import SOFT_CLOSE_PRESETS, USUAL_SOFT_CLOSE, Bidding, BuyNowMode, SoftClose, Terms
-from sse_auction.auction.version import Seen
-from sse_auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text, check_title
+from sse_auction.auction.terms import (
+    SOFT_CLOSE_PRESETS,
+    USUAL_SOFT_CLOSE,
+    Bidding,
+    BuyNowMode,
+    NewAuction,
+    SoftClose,
+    Terms,
+    positive_amount,
+    read_reserve,
+)
+from sse_auction.auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text, check_title
+from sse_auction.wire.replies import SoftCloseSeconds, to_builtins
 
-encode = msgspec.json.encode
+WRONG = (WrongText, AmountError, msgspec.ValidationError)  # the message of each is a sentence for the sender
+
 _T = TypeVar("_T")
 
-# --- what is sent --------------------------------------------------------------------------------------------
-
-
-class Update:
-    """One state of one auction, encoded once, when first needed, for any number of viewers."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.guid = state.guid
-        self.is_final = state.is_final
-        self._event = b"event: closed\ndata: " if self.is_final else b"event: price\ndata: "
-
-    @cached_property
-    def seen(self) -> Seen:
-        """What whoever is shown it has seen."""
-        return Seen(self.state.epoch, self.state.rev, Decimal(self.state.price) if self.state.price else None)
-
-    @cached_property
-    def _json(self) -> bytes:
-        return encode(replace(self.state, now=0))[:-2]  # all but `0}`: the clock is put in at each delivery
-
-    def json(self, now: int) -> bytes:
-        """The state as JSON, stamped `now` (epoch ms) as far as it is true then."""
-        return b"%b%d}" % (self._json, self.state.stamp(now))
-
-    @cached_property
-    def _with_id(self) -> bytes:
-        return b"id: %b\n%b%b" % (self.state.tag.encode(), self._event, self._json)
-
-    def event(self, now: int) -> bytes:
-        """The SSE event for a stream of this one auction; its id is the tag, so that a reconnect can resume."""
-        return b"%b%d}\n\n" % (self._with_id, self.state.stamp(now))
-
-    def event_among_many(self, now: int) -> bytes:
-        """The SSE event for a stream of several auctions: no id, for one id cannot resume many."""
-        return b"%b%b%d}\n\n" % (self._event, self._json, self.state.stamp(now))
-
-
-def retry_field(least_ms: int, most_ms: int) -> bytes:
-    """The SSE field that sets a viewer's pause before reconnecting; random, so that a crowd comes back spread out.
-
-    It takes effect as a line; without an empty line after it, no client takes it for an event.
-    """
-    return b"retry: %d\n" % random.randint(least_ms, most_ms)
-
-
-def heartbeat_event(now: int, live: bool) -> bytes:
-    """The SSE event that says that the line works, what time it is, and whether the prices are live."""
-    return b'event: hb\ndata: {"now":%d,"live":%b}\n\n' % (now, b"true" if live else b"false")
-
-
-def busy_event(now: int, reason: str) -> bytes:
-    """The SSE event of a stream that was turned away: come back later."""
-    return b'event: busy\ndata: {"now":%d,"reason":%b}\n\n' % (now, encode(reason))
-
-
-# --- shapes of replies -----------------------------------------------------------------------------------------
-
-
-class Band(msgspec.Struct):
-    """One band of an increment table, as decimal strings."""
-
-    start: Annotated[str, msgspec.Meta(description="the price from which this step holds")] = msgspec.field(name="from")
-    step: str
-
-
-class BuyNow(msgspec.Struct):
-    """The price at which it can be bought: until the first bid, or by any bid at or above it."""
-
-    price: str
-    mode: BuyNowMode
-
-
-class SoftCloseSeconds(msgspec.Struct, forbid_unknown_fields=True):
-    """A bid within the last `window_s` seconds moves the closing to `extend_s` after it."""
-
-    window_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
-    extend_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
-
-
-class TermsReply(msgspec.Struct):
-    """The terms of a recorded auction."""
-
-    guid: str
-    title: str
-    currency: str
-    start_price: str
-    increments: list[Band] | Literal["ten-percent"]
-    opens_at: int
-    closes_at: int
-    created_at: int
-    original_closes_at: int
-    bidding: Bidding
-    aligned: bool
-    buy_now: BuyNow | None
-    soft_close: SoftCloseSeconds | None
-    hard_close_at: int | None
-    max_extensions: int | None
-    archived: bool
-
-    @classmethod
-    def of(cls, terms: Terms) -> "TermsReply":
-        currency, soft = terms.currency, terms.soft_close
-        bands = [
-            Band(format_amount(start, currency), format_amount(step, currency))
-            for start, step in terms.increments.bands
-        ]
-        return cls(
-            guid=terms.guid,
-            title=terms.title,
-            currency=currency,
-            start_price=format_amount(terms.start_price, currency),
-            increments=bands or "ten-percent",
-            opens_at=terms.opens_at,
-            closes_at=terms.closes_at,
-            created_at=terms.created_at,
-            original_closes_at=terms.original_closes_at,
-            bidding=terms.bidding,
-            aligned=terms.aligned,
-            buy_now=None
-            if terms.buy_now is None
-            else BuyNow(format_amount(terms.buy_now, currency), terms.buy_now_mode),
-            soft_close=SoftCloseSeconds(soft.window_ms // 1000, soft.extend_ms // 1000) if soft else None,
-            hard_close_at=terms.hard_close_at,
-            max_extensions=terms.max_extensions,
-            archived=terms.archived,
-        )
-
-
-class AuctionReply(msgspec.Struct):
-    """One auction: its terms (null for a plain auction, which has none) and its state.
-
-    `unpaid` is for operators alone: whether it is noted that the winner has not paid.
-    """
-
-    terms: TermsReply | None
-    state: State
-    unpaid: bool | msgspec.UnsetType = msgspec.UNSET
-
-
-class AuctionsReply(msgspec.Struct):
-    """One page of auctions: the cursor of the page after it, or null; how many there are, and how many come before."""
-
-    auctions: list[AuctionReply]
-    next: str | None
-    total: int
-    before: int
-
-
-class BidReply(msgspec.Struct):
-    """An accepted bid, and the state that it made."""
-
-    accepted: bool
-    seq: int
-    paddle: int
-    standing: Literal["leading", "outbid", "winning"]
-    state: State
-
-
-class HistoryEntry(msgspec.Struct):
-    """A bid, as everybody may see it: `price` is what this paddle is committed to by it, `at` is epoch ms.
-
-    A bid that the leader's maximum answers at once has two entries of the same `seq`: the bid, at its own maximum, and
-    the leader's automatic bid above it.
-    """
-
-    seq: int
-    paddle: int
-    price: str
-    automatic: bool
-    at: int
-    voided: bool
-
-
-class HistoryReply(msgspec.Struct):
-    """One page of the bid history, whole bids only; `next` is the `after` of the page after it, or null."""
-
-    bids: list[HistoryEntry]
-    next: int | None
-
-
-class GuestReply(msgspec.Struct):
-    """A guest of the demo, with the token that lets him bid."""
-
-    token: str
-    bidder: str
-    name: str
-
-
-class ErasedReply(msgspec.Struct):
-    """What an erasure has come to: how many auctions it changed, and those that must be over before they can be."""
-
-    auctions: int
-    still_open: list[str]
-
-
-class RefreshReply(msgspec.Struct):
-    """A refresh that was taken up; the push follows."""
-
-    guid: str
-    refreshing: bool
-
-
-class StandingEvent(msgspec.Struct):
-    """How a bidder stands in an auction; `reason` is why his bids were voided, where it was kept. `now` is epoch ms."""
-
-    guid: str
-    standing: Literal["leading", "outbid", "winning", "lost", "voided"]
-    paddle: int
-    price: str | None
-    next_bid: str | None
-    rev: int
-    now: int
-    reason: str | None = None
-
-
-class StandingsReply(msgspec.Struct):
-    """How the bearer stands in those of the auctions in which he has bid."""
-
-    standings: list[StandingEvent]
-
-
-class ProblemReply(msgspec.Struct, omit_defaults=True):
-    """An error as RFC 9457 has it, with what the client needs to act."""
-
-    status: int
-    title: str
-    detail: str
-    code: str
-    type: str = "about:blank"
-    next_bid: str | None = None
-    state: State | None = None
-    retry_after: int | None = None
-    reason: str | None = None
-
-
-# --- shapes of requests ----------------------------------------------------------------------------------------
-# What a person writes is checked when a request is made of it, by whatever way it came: `WrongText` says what is wrong.
+# --- shapes --------------------------------------------------------------------------------------------------------
 
 
 def _text(most: int, description: str | None = None) -> msgspec.Meta:
@@ -418,27 +187,55 @@ class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
             check_text("priority", bidder, LONGEST_BIDDER)
 
 
-@dataclass(frozen=True, slots=True)
-class NewAuction:
-    """A checked `CreateRequest`: what the store is asked to record. Amounts in minor units, times in epoch ms."""
+# --- what is made of them ------------------------------------------------------------------------------------------
 
-    guid: str
-    title: str
-    currency: str
-    start_price: int
-    increments: Increments
-    opens_at: int | None  # None: at once
-    closes_at: int
-    seller: str | None
-    bidding: Bidding
-    aligned: bool
-    reserve: int | None
-    buy_now: int | None
-    buy_now_mode: BuyNowMode
-    soft_close: SoftClose | None
-    hard_close_at: int | None
-    max_extensions: int | None
-    priority: tuple[str, ...]
+ACT_REQUESTS: dict[ActKind, type[ReasonRequest]] = {
+    "cancel": ReasonRequest,
+    "close": ReasonRequest,
+    "extend": ExtendRequest,
+    "pause": ReasonRequest,
+    "resume": ReasonRequest,
+    "void": VoidRequest,
+    "edit": EditRequest,
+    "reopen": ReopenRequest,
+    "second_offer": SecondOfferRequest,
+    "unpaid": ReasonRequest,
+    "paid": ReasonRequest,
+    "archive": ReasonRequest,
+    "unarchive": ReasonRequest,
+}
+
+
+def path_of(kind: ActKind) -> str:
+    """What an act is called in a path."""
+    return kind.replace("_", "-")
+
+
+def checked(request: _T) -> _T:
+    """`request`, which was not decoded from JSON, if it keeps the limits that decoding would have held; or `WRONG`."""
+    return msgspec.convert(to_builtins(request), type(request))
+
+
+def act_of(kind: ActKind, wanted: ReasonRequest, terms: Terms) -> Act:
+    """The act that a request asks for in an auction with these terms; `WRONG` when they do not allow it."""
+    match wanted:
+        case ExtendRequest():
+            return Act("extend", closes_at=wanted.closes_at)
+        case ReopenRequest():
+            return Act("reopen", closes_at=wanted.closes_at)
+        case SecondOfferRequest():
+            return Act("second_offer", paddle=wanted.paddle)
+        case VoidRequest():
+            return Act("void", bidder=wanted.bidder, paddle=wanted.paddle)
+        case EditRequest(reserve=str(text)):
+            reserve = read_reserve(text, terms.buy_now, terms.currency)
+            return Act("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=reserve)
+        case EditRequest(reserve=None):
+            return Act("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=None)
+        case EditRequest():
+            return Act("edit", closes_at=wanted.closes_at, title=wanted.title)
+        case _:
+            return Act(kind)
 
 
 def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was_accepted: bool = False) -> NewAuction:
@@ -449,12 +246,12 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was
     currency = request.currency or default_currency
     if not was_accepted:
         check_current(currency)
-    start_price = _positive("start_price", request.start_price, currency)
+    start_price = positive_amount("start_price", request.start_price, currency)
     if request.opens_at is not None and request.closes_at <= request.opens_at:
         raise AmountError(f"closes_at {request.closes_at} is not after opens_at {request.opens_at}")
     if request.hard_close_at is not None and request.hard_close_at < request.closes_at:
         raise AmountError(f"hard_close_at {request.hard_close_at} is before closes_at {request.closes_at}")
-    buy_now = None if request.buy_now is None else _positive("buy_now.price", request.buy_now.price, currency)
+    buy_now = None if request.buy_now is None else positive_amount("buy_now.price", request.buy_now.price, currency)
     if buy_now is not None and buy_now < start_price:
         raise AmountError(f"buy_now.price {format_amount(buy_now, currency)} is below the start price")
     return NewAuction(
@@ -478,25 +275,6 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was
     )
 
 
-def read_reserve(text: str, buy_now: int | None, currency: str) -> int:
-    """A reserve in minor units, of a new auction or of one that is changed; `AmountError` when it cannot be one."""
-    reserve = _positive("reserve", text, currency)
-    if buy_now is not None and reserve > buy_now:
-        shown, limit = format_amount(reserve, currency), format_amount(buy_now, currency)
-        raise AmountError(f"reserve {shown} is above the buy-now price, {limit}")
-    return reserve
-
-
-def _positive(name: str, text: str, currency: str) -> int:
-    try:
-        amount = parse_amount(text, currency)
-    except AmountError as error:
-        raise AmountError(f"{name} {error}") from None
-    if amount == 0:
-        raise AmountError(f"{name} must be above 0")
-    return amount
-
-
 def _soft_close(given: str | SoftCloseSeconds | None) -> SoftClose | None:
     if isinstance(given, SoftCloseSeconds):
         return SoftClose(given.window_s * 1000, given.extend_s * 1000)
@@ -512,8 +290,3 @@ def _increments(given: str | Sequence[BandRequest], currency: str) -> Increments
 def decode(body: bytes, shape: type[_T]) -> _T:
     """A request's JSON body as `shape`; `msgspec.DecodeError` or `ValidationError` names what is wrong."""
     return msgspec.json.decode(body, type=shape)
-
-
-def to_builtins(value: Any) -> Any:
-    """Any reply as plain dicts and lists."""
-    return msgspec.to_builtins(value)

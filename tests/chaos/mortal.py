@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sse_auction import service
 from sse_auction.cli import main
 from sse_auction.delivery.hub import Hub
 from sse_auction.delivery.mirror import Mirror
+from sse_auction.store.settlement import Settlement
 
 
 class PlantedBug(Exception):
@@ -39,7 +39,7 @@ def plant(part: str) -> None:
         case "hub":
             Hub.run = mortal(Hub.run)  # type: ignore[method-assign]  # as above
         case "settling":
-            service.settle_always = mortal(service.settle_always)
+            Settlement.run = mortal(Settlement.run)  # type: ignore[method-assign]  # as above
         case _:
             raise ValueError(f"there is no part {part!r}")
 

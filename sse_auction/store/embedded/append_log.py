@@ -13,10 +13,7 @@ A directory without a mark is of an older version: all of its log is read that w
 """
 
 import logging
-import mmap
-import os
 import time
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ import msgspec
 
 from sse_auction.store.connection import StoreUnavailable
 from sse_auction.store.embedded.files import aside, try_lock, write_in_place
+from sse_auction.store.embedded.log_files import Manifest, Part, crc32_of, goes_on, scan, truncate
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +31,6 @@ FOLDER, MANIFEST, MARK = "appendonlydir", "appendonly.aof.manifest", "log.mark"
 LOCK = "looking.lock"  # held by whoever writes the mark
 REFRESH_SECONDS = 0.2  # so much of what was answered may go without being missed
 SYNC_SECONDS = 5.0  # the mark itself: each sync costs a bid's time, and only a power loss asks for it
-_PIECE_BYTES = 1 << 20
-_HEAD_BYTES = 32  # of a command or an argument: a sign, a number, a line's end
 _WAYS_ON = (
     "`sse-auction repair` keeps what can be read of it, `sse-auction restore FILE --replace` puts a backup in its "
     "place, and `sse-auction restore --empty --replace` begins anew; each keeps the present files aside"
@@ -48,40 +44,6 @@ class DamagedLog(StoreUnavailable):
         super().__init__(
             f"the embedded store in {data_dir} was not started, as its log is damaged: {found}; {_WAYS_ON}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One of the files that the log consists of: the base, or what was appended since."""
-
-    name: str
-    number: int
-    is_base: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The server's own list of the log's files, in order; the last is the one that is appended to."""
-
-    text: str
-    parts: tuple[Part, ...]
-
-    @classmethod
-    def read(cls, text: str) -> "Manifest":
-        """What the text says; ValueError when it says no such thing."""
-        parts = []
-        for line in text.splitlines():
-            words = line.split()
-            fields = dict(zip(words[::2], words[1::2], strict=True))
-            if fields.get("type") in ("b", "i"):
-                parts.append(Part(fields["file"], int(fields["seq"]), fields["type"] == "b"))
-        if not parts or parts[-1].is_base:
-            raise ValueError("it names no file to append to")
-        return cls(text, tuple(parts))
-
-    @property
-    def base_number(self) -> int:
-        return max((part.number for part in self.parts if part.is_base), default=0)
 
 
 class Extent(msgspec.Struct, frozen=True, array_like=True):
@@ -186,7 +148,7 @@ class AppendLog:
             length = path.stat().st_size
             if length < extent.length:
                 raise DamagedLog(self.data_dir, f"{path} has {length} of at least {extent.length} bytes")
-            if not part.is_base and _crc32(path, 0, extent.length) != extent.crc32:
+            if not part.is_base and crc32_of(path, 0, extent.length) != extent.crc32:
                 raise DamagedLog(self.data_dir, f"{path} holds other bytes than were written")
 
     def _cut_torn_end(self, mark: Mark | None, last: Part) -> None:
@@ -196,7 +158,7 @@ class AppendLog:
         length = path.stat().st_size
         if sound == length:
             return
-        if mark is None and _goes_on(path, broken_at):
+        if mark is None and goes_on(path, broken_at):
             raise DamagedLog(self.data_dir, f"{path} cannot be read at byte {broken_at} of {length}")
         with suppress(OSError), path.open("rb") as file:  # such as a disk without room for it
             file.seek(sound)
@@ -250,7 +212,7 @@ class AppendLog:
                 extent = Extent(end)
             elif extent.length != end:
                 extent = extent if extent.length < end else Extent(0)
-                extent = Extent(end, _crc32(self.folder / part.name, extent.length, end, extent.crc32))
+                extent = Extent(end, crc32_of(self.folder / part.name, extent.length, end, extent.crc32))
             extents[part.name] = extent
         mark = Mark(manifest.text, extents)
         if mark != before:
@@ -263,64 +225,3 @@ class AppendLog:
     def is_damage(words: str) -> bool:
         """Whether the server's last words are about what it should have loaded."""
         return any(word in words for word in ("AOF", "RDB", "append only", "manifest"))
-
-
-def scan(path: Path, start: int = 0) -> tuple[int, int]:
-    """(where the last whole command or transaction ends, where reading ended) of a log, from the command at `start`."""
-    size = path.stat().st_size
-    if start >= size:
-        return size, size
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        whole = at = start
-        is_open = False  # in the middle of a transaction
-        while (end := _end_of_command(data, at)) is not None:
-            if data[at : at + 15] == b"*1\r\n$5\r\nMULTI\r\n":
-                is_open = True
-            elif is_open and data[at : at + 14] == b"*1\r\n$4\r\nEXEC\r\n":
-                is_open = False
-            at = end
-            if not is_open:
-                whole = at
-        return whole, at
-
-
-def _end_of_command(data: mmap.mmap, at: int) -> int | None:
-    """Where the command at `at` ends; None when it is not whole."""
-    size = len(data)
-    try:
-        head_end = data.find(b"\r\n", at, at + _HEAD_BYTES)
-        if head_end < 0 or data[at] != ord("*"):
-            return None
-        count, at = int(data[at + 1 : head_end]), head_end + 2
-        for _ in range(count):
-            head_end = data.find(b"\r\n", at, at + _HEAD_BYTES)
-            if head_end < 0 or data[at] != ord("$"):
-                return None
-            at = head_end + 4 + int(data[at + 1 : head_end])
-            if at > size or data[at - 2 : at] != b"\r\n":
-                return None
-    except (ValueError, IndexError):  # no number, or the end
-        return None
-    return at
-
-
-def _goes_on(path: Path, broken_at: int) -> bool:
-    """Whether other commands follow what cannot be read: a write that was torn off is the last."""
-    rest = path.read_bytes()[broken_at + 1 :]
-    return any(b"\r\n*%d\r\n$" % count in rest for count in range(1, 100))
-
-
-def _crc32(path: Path, start: int, end: int, crc32: int = 0) -> int:
-    with path.open("rb") as file:
-        file.seek(start)
-        while start < end and (piece := file.read(min(_PIECE_BYTES, end - start))):
-            crc32 = zlib.crc32(piece, crc32)
-            start += len(piece)
-    return crc32
-
-
-def truncate(path: Path, length: int) -> None:
-    """Cut a file for good."""
-    with path.open("r+b") as file:
-        file.truncate(length)
-        os.fsync(file.fileno())

@@ -17,8 +17,9 @@ from pathlib import Path
 from sse_auction.store import keys
 from sse_auction.store.connection import StoreUnavailable
 from sse_auction.store.embedded import embedded_store, server_of
-from sse_auction.store.embedded.append_log import FOLDER, MANIFEST, MARK, AppendLog, Manifest, scan, truncate
+from sse_auction.store.embedded.append_log import FOLDER, MANIFEST, MARK, AppendLog
 from sse_auction.store.embedded.files import aside, try_lock, write_whole, written_whole
+from sse_auction.store.embedded.log_files import Manifest, scan, truncate
 from sse_auction.store.embedded.server import START_TIMEOUT_SECONDS, Control, Server
 
 _PIECE_BYTES = 1 << 18

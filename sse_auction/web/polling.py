@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sse_auction.auction.version import Seen
+from sse_auction.delivery.events import Update
 from sse_auction.web.auctions import JSONReply
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
-from sse_auction.web.requests import Service, guid_of, header_of, service_of, whole_number
-from sse_auction.wire.requests import Update
+from sse_auction.web.requests import AppState, app_state_of, guid_of, header_of, service_of, whole_number
 
 LONGEST_WAIT_SECONDS = 30
 WAIT_WHEN_BUSY_SECONDS = 2.0
@@ -73,11 +73,12 @@ async def price(request: Request) -> Response:
     """The state, or 304; with `wait`, held until there is one that is newer than what `If-None-Match` names."""
     guid = guid_of(request)
     wait = whole_number(request, "wait", 0, 0, LONGEST_WAIT_SECONDS)
-    service = service_of(request)
+    app = app_state_of(request)
+    service = app.service
     known = Known.of(request)
-    if not await service.polls.enter():
+    if not await app.polls.acquire():
         raise Problem("overloaded", "too many poll at once; wait", retry_after=RETRY_AFTER_SECONDS)
-    update = await _current(service, guid, known)
+    update = await _current(app, guid, known)
     newer: Update | None = update
     if known is not None and not known.lacks(update):
         newer = await _next(request, guid, known.and_this(update), update, wait) if wait else None
@@ -88,11 +89,11 @@ async def price(request: Request) -> Response:
     return JSONReply(newer.json(service.now()), headers=[(b"etag", b'"%b"' % newer.state.tag.encode())])
 
 
-async def _current(service: Service, guid: str, known: Known | None = None) -> Update:
+async def _current(app: AppState, guid: str, known: Known | None = None) -> Update:
     """The state as of now: what is watched here, where it is surely no less than what is known; else the store's."""
-    update = service.hub.state_of(guid)
+    update = app.service.hub.state_of(guid)
     if update is None or (known is not None and not known.has(update) and not known.is_superseded_by(update)):
-        update = await service.store.update(guid)
+        update = await app.reads.update(guid)
     return update
 
 
@@ -101,13 +102,14 @@ async def _next(request: Request, guid: str, known: Known, update: Update, wait:
 
     Refused as soon as the store is lost: nobody could say then that nothing has changed.
     """
-    service = service_of(request)
+    app = app_state_of(request)
+    service = app.service
     if update.is_final:
         return None
     if service.hub.busy_reason is not None:
         longest = WAIT_WHEN_LEAVING_SECONDS if service.is_draining else WAIT_WHEN_BUSY_SECONDS
         await asyncio.sleep(min(wait, longest))  # else the poller would be back in a millisecond
-        newer: Update | None = await _current(service, guid, known)
+        newer: Update | None = await _current(app, guid, known)
     else:
         newer = await _watch(request, guid, known, update.seen, wait)
     return newer if newer is not None and known.lacks(newer) else None

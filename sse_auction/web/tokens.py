@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias
 import jwt
 import msgspec
 
+from sse_auction.auction.texts import LONGEST_BIDDER, WrongText, check_text
 from sse_auction.settings import Settings, SettingsError
-from sse_auction.texts import LONGEST_BIDDER, WrongText, check_text
 
 Role: TypeAlias = Literal["bidder", "operator"]
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sse_auction.auction.state import State
-from sse_auction.texts import counted
+from sse_auction.auction.texts import counted
 
 HISTORY_ROWS = 8
 

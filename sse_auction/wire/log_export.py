@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from sse_auction.auction.history import entries_of
 from sse_auction.auction.money import format_amount
-from sse_auction.store.bid_history import entries_of
 
 Format: TypeAlias = Literal["csv", "ndjson"]
 MEDIA_TYPES: Mapping[Format, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}

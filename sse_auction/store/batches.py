@@ -10,20 +10,18 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
-
-import msgspec
+from itertools import count
 
 from sse_auction.auction.decisions import Created, NotCreated
-from sse_auction.lots import Lot
-from sse_auction.refusals import explain_not_created
+from sse_auction.auction.terms import NewAuction
 from sse_auction.store import keys
-from sse_auction.store.auctions import Script, Store
+from sse_auction.store.auctions import Auctions
 from sse_auction.store.connection import StoreError
 from sse_auction.store.lease import Lease
-from sse_auction.wire.requests import CreateRequest, encode, new_auction
+from sse_auction.store.scripts import Script
 
 log = logging.getLogger(__name__)
 
@@ -36,37 +34,33 @@ AT_ONCE = 200  # auctions
 
 
 class Taken(Exception):
-    """Auctions of a batch that cannot be created, so none was; the message has a line for each."""
+    """Auctions of a batch that cannot be created, so none was: `refused` has their places in the batch, and why."""
+
+    def __init__(self, refused: Sequence[tuple[int, NotCreated]]) -> None:
+        super().__init__(f"{len(refused)} auctions cannot be created")
+        self.refused = refused
 
 
 class OtherBatch(Exception):
     """The key of a batch was used for other auctions."""
 
 
-class _Entry(msgspec.Struct):
-    """One auction as it is written down."""
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One auction of a batch. `line` says all that is needed to create it; only its writer reads it."""
 
     guid: str
-    currency: str
-    actor: str
-    request: CreateRequest
+    closes_at: int
+    line: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is to be created, under a name that is the same when it is sent again."""
+    """What is to be created, under a name that is the same when it is sent again; `content` is a hash of it."""
 
     name: str
-    lots: Sequence[Lot]
-    actor: str
-
-    @property
-    def content(self) -> str:
-        """A hash of what is wanted but for its moments: `+2h` is another one each time it is read."""
-        digest = blake2s(digest_size=16)
-        for lot in self.lots:
-            digest.update(encode(msgspec.structs.replace(lot.request, opens_at=None, closes_at=0, hard_close_at=None)))
-        return digest.hexdigest()
+    items: Sequence[Item]
+    content: str
 
 
 def name_of(who: str, key: str | None) -> str:
@@ -79,9 +73,10 @@ class Batches:
 
     _decide = Script("decide", decides=False)
 
-    def __init__(self, store: Store, currency: str) -> None:
-        self._store = store
-        self._currency = currency  # of auctions that name none
+    def __init__(self, auctions: Auctions, read_line: Callable[[bytes], tuple[NewAuction, str]]) -> None:
+        self._auctions = auctions
+        self._connection = auctions.connection
+        self._read_line = read_line  # an item's line as the auction, and who creates it
 
     async def run(self) -> None:
         """Carry out what others have left, until cancelled."""
@@ -94,8 +89,8 @@ class Batches:
 
     async def resume(self) -> None:
         """Carry out what was decided and is not done, unless somebody is at it."""
-        link = self._store.link()
-        oldest = self._store.now() - STAGED_LIFE_MS
+        link = self._connection.link()
+        oldest = self._auctions.now() - STAGED_LIFE_MS
         for each in await link.call("ZRANGE", keys.BATCHES, 0, -1):
             name, me = each.decode(), secrets.token_hex(8)
             if not await link.call("EXISTS", keys.decided(name)):
@@ -110,16 +105,16 @@ class Batches:
         Raises: `Taken` when none of it is created, `OtherBatch`, `StoreError`. From the return on all of it is created,
         sooner or later, also if nobody goes through what came of it.
         """
-        link = self._store.link()
+        link = self._connection.link()
         me = secrets.token_hex(8)
         decided: bytes | None = await link.call("GET", keys.decided(batch.name))
         if decided is None:
             await self._stage(batch, me)
             await self._hold(batch)
-            await link.call("ZADD", keys.BATCHES, self._store.now(), batch.name)  # for whoever must go on
+            await link.call("ZADD", keys.BATCHES, self._auctions.now(), batch.name)  # for whoever must go on
             await self._lease(batch.name).hold(me, LEASE_SECONDS)
             script_keys = (keys.decided(batch.name), keys.staged(batch.name, me))
-            arguments = (f"{me} {batch.content}", str(len(batch.lots)))
+            arguments = (f"{me} {batch.content}", str(len(batch.items)))
             decided = await self._decide.run(link, script_keys, arguments)
             if not decided:
                 raise StoreError("the store has lost what it was given; nothing was created, send it again")
@@ -133,7 +128,7 @@ class Batches:
 
         While another process is at it, that one is waited for; should it die, its lease ends.
         """
-        link, lease = self._store.link(), self._lease(name)
+        link, lease = self._connection.link(), self._lease(name)
         while True:
             if await lease.hold(me, LEASE_SECONDS) or not await link.call("ZSCORE", keys.BATCHES, name):
                 break
@@ -152,38 +147,35 @@ class Batches:
         await lease.release(me)
 
     def _lease(self, name: str) -> Lease:
-        return Lease(self._store, keys.batch_lease(name))
+        return Lease(self._connection, keys.batch_lease(name))
 
     async def _create(self, name: str, line: bytes) -> Created | NotCreated:
-        entry = msgspec.json.decode(line, type=_Entry)
-        new = new_auction(entry.request, entry.guid, entry.currency, was_accepted=True)
-        return await self._store.create(new, entry.actor, batch=name)
+        new, actor = self._read_line(line)
+        return await self._auctions.create(new, actor, batch=name)
 
     async def _stage(self, batch: Batch, attempt: str) -> None:
         """Write down what is to be created."""
-        link, key = self._store.link(), keys.staged(batch.name, attempt)
-        for lots in _portions(batch.lots):
-            lines = [encode(_Entry(lot.guid, self._currency, batch.actor, lot.request)) for lot in lots]
-            await link.transaction(("RPUSH", key, *lines), ("PEXPIRE", key, STAGED_LIFE_MS))
+        link, key = self._connection.link(), keys.staged(batch.name, attempt)
+        for items in _portions(batch.items):
+            await link.transaction(("RPUSH", key, *(item.line for item in items)), ("PEXPIRE", key, STAGED_LIFE_MS))
 
     async def _hold(self, batch: Batch) -> None:
         """Hold every guid, or none: `Taken` names those that cannot be created."""
-        link, now = self._store.link(), self._store.now()
+        link, now = self._connection.link(), self._auctions.now()
         held: list[str] = []
-        taken: list[str] = []
+        taken: list[tuple[int, NotCreated]] = []
         try:
-            for lots in _portions(batch.lots):
-                replies = await asyncio.gather(*(link.transaction(*_hold(lot.guid, batch.name)) for lot in lots))
-                for lot, (was_free, holder, exists) in zip(lots, replies, strict=True):
+            for start, items in zip(count(0, AT_ONCE), _portions(batch.items), strict=False):
+                replies = await asyncio.gather(*(link.transaction(*_hold(item.guid, batch.name)) for item in items))
+                for place, item, (was_free, holder, exists) in zip(count(start), items, replies, strict=False):
                     is_ours = holder == batch.name.encode()
-                    held += [lot.guid] * is_ours
+                    held += [item.guid] * is_ours
                     if is_ours and not was_free:  # held by an earlier try of the same
-                        link.call("PEXPIRE", keys.held(lot.guid), HELD_LIFE_MS)
-                    if refused := _refused(lot, bool(exists), is_ours, now):
-                        said = explain_not_created(lot.guid, lot.request.closes_at, refused)[1]
-                        taken.append(f"line {lot.line}: {said}")
+                        link.call("PEXPIRE", keys.held(item.guid), HELD_LIFE_MS)
+                    if refused := _refused(item, bool(exists), is_ours, now):
+                        taken.append((place, refused))
             if taken:
-                raise Taken("\n".join(taken))
+                raise Taken(taken)
         except BaseException:  # also when the one who asked has left; what cannot be given back expires
             for guid in held:
                 link.call("DEL", keys.held(guid))
@@ -197,13 +189,13 @@ def _hold(guid: str, name: str) -> tuple[tuple[str | int, ...], ...]:
     )  # fmt: skip
 
 
-def _refused(lot: Lot, exists: bool, is_ours: bool, now: int) -> NotCreated | None:
+def _refused(item: Item, exists: bool, is_ours: bool, now: int) -> NotCreated | None:
     if exists:
         return NotCreated("exists", now)
     if not is_ours:
         return NotCreated("held", now)
-    return NotCreated("past", now) if lot.request.closes_at <= now else None
+    return NotCreated("past", now) if item.closes_at <= now else None
 
 
-def _portions(lots: Sequence[Lot]) -> Iterator[Sequence[Lot]]:
-    return (lots[start : start + AT_ONCE] for start in range(0, len(lots), AT_ONCE))
+def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from sse_auction.gate import Gate
+from sse_auction.web.poll_budget import PollBudget
 
 pytestmark = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)
 
 
 def test_a_turn_takes_so_many_in_the_order_in_which_they_came(run: Callable[..., Any]) -> None:
     async def look() -> None:
-        gate, entered, turn = Gate(3, 100), [], 0
+        budget, entered, turn = PollBudget(3, 100), [], 0
 
         async def enter(number: int) -> None:
-            assert await gate.enter()
+            assert await budget.acquire()
             entered.append((turn, number))
 
         tasks = [asyncio.create_task(enter(number)) for number in range(10)]
@@ -33,18 +33,18 @@ def test_a_turn_takes_so_many_in_the_order_in_which_they_came(run: Callable[...,
 
 def test_who_finds_too_long_a_line_is_turned_away(run: Callable[..., Any]) -> None:
     async def look() -> None:
-        gate = Gate(1, 2)
-        answers = await asyncio.gather(*(gate.enter() for _ in range(6)))
+        budget = PollBudget(1, 2)
+        answers = await asyncio.gather(*(budget.acquire() for _ in range(6)))
         assert answers == [True, True, True, False, False, False]
-        assert await gate.enter(), "it is open again"
+        assert await budget.acquire(), "it is open again"
 
     run(look())
 
 
 def test_one_who_gives_up_takes_nobodys_turn(run: Callable[..., Any]) -> None:
     async def look() -> None:
-        gate = Gate(1, 100)
-        tasks = [asyncio.create_task(gate.enter()) for _ in range(5)]
+        budget = PollBudget(1, 100)
+        tasks = [asyncio.create_task(budget.acquire()) for _ in range(5)]
         await asyncio.sleep(0)
         for task in tasks[1:4]:
             task.cancel()

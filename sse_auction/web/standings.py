@@ -18,13 +18,13 @@ from starlette.types import Receive, Scope, Send
 from sse_auction.auction.state import State
 from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, Item, QueuedSubscriber
 from sse_auction.logs import current_request
-from sse_auction.store.auctions import Participant
+from sse_auction.store.bid_log import Participant
 from sse_auction.store.connection import StoreError
 from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
-from sse_auction.web.requests import Service, admit, checked_guid, identity_of, service_of
+from sse_auction.web.requests import AppState, admit, app_state_of, checked_guid, identity_of, service_of
 from sse_auction.web.streams import HEADERS, MOST_AUCTIONS_PER_STREAM, busy_response
-from sse_auction.wire.requests import StandingEvent, StandingsReply, encode
+from sse_auction.wire.replies import StandingEvent, StandingsReply, encode
 
 ASK_AGAIN_SECONDS = 0.5  # after the store did not say how he stands
 
@@ -33,10 +33,11 @@ async def standings(request: Request) -> Response:
     """The bearer's standing in up to 50 auctions, as of now."""
     bidder, guids = _asked(request)
     store = service_of(request).store
+    auctions = store.auctions
 
     async def standing(guid: str) -> StandingEvent | None:
-        participant = await store.participant(guid, bidder)
-        return None if participant is None else _standing(await store.state(guid), participant, store.now())
+        participant = await store.bid_log.participant(guid, bidder)
+        return None if participant is None else _standing(await auctions.state(guid), participant, auctions.now())
 
     found = await asyncio.gather(*map(standing, guids))
     return json_reply(StandingsReply([each for each in found if each is not None]))
@@ -45,10 +46,11 @@ async def standings(request: Request) -> Response:
 async def stream(request: Request) -> Response:
     """The stream of the bearer's standing in up to 50 auctions."""
     bidder, guids = _asked(request)
-    service = service_of(request)
+    app = app_state_of(request)
+    service = app.service
     if service.hub.busy_reason is not None:
         return busy_response(service, service.hub.busy_reason)
-    return StandingsResponse(service, bidder, guids)
+    return StandingsResponse(app, bidder, guids)
 
 
 def _asked(request: Request) -> tuple[str, list[str]]:
@@ -65,8 +67,9 @@ def _asked(request: Request) -> tuple[str, list[str]]:
 class StandingsResponse(Response):
     """Watches auctions as long as it is sent, and sends what they mean to one bidder, when that changes."""
 
-    def __init__(self, service: Service, bidder: str, guids: list[str]) -> None:
-        self._service = service
+    def __init__(self, app: AppState, bidder: str, guids: list[str]) -> None:
+        self._service = app.service
+        self._reads = app.reads
         self._bidder = bidder
         self._guids = guids
         self._participants: dict[str, tuple[tuple[str, int], Participant]] = {}  # by guid, each as of a moment
@@ -117,9 +120,9 @@ class StandingsResponse(Response):
         known = self._participants.get(guid)
         if known is None or known[0] != moment:
             try:
-                participant = await self._service.store.participant(guid, self._bidder)
+                participant = await self._service.store.bid_log.participant(guid, self._bidder)
                 if participant is not None and known is None:
-                    update = await self._service.store.update(guid)  # the hub's may be of before his bid
+                    update = await self._reads.update(guid)  # the hub's may be of before his bid
             except StoreError:
                 self._store_failed = True
                 return b""

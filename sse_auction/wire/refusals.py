@@ -1,6 +1,25 @@
 """Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
 
+from dataclasses import dataclass
+
 from sse_auction.auction.decisions import Act, NotCreated, Refused
+from sse_auction.auction.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A request that changed nothing, for the client: a code, a sentence, and the state that made it so.
+
+    `reason` is why a bidder's bids are void, for that bidder alone; `replayed` when this is the first answer given
+    again.
+    """
+
+    code: str
+    detail: str
+    state: State | None = None
+    reason: str | None = None
+    replayed: bool = False
+
 
 _TEXTS = {
     "unknown": ("unknown_auction", "there is no auction {guid!r}"),
@@ -43,10 +62,10 @@ _NOT_CREATED = {
 }
 
 
-def explain_not_created(guid: str, closes_at: int, refused: NotCreated) -> tuple[str, str]:
-    """(code, sentence) for an auction that was not recorded."""
+def explain_not_created(guid: str, closes_at: int, refused: NotCreated) -> Rejection:
+    """Why an auction was not recorded."""
     code, text = _NOT_CREATED[refused.reason]
-    return code, text.format(guid=guid, closes_at=closes_at, now=refused.now)
+    return Rejection(code, text.format(guid=guid, closes_at=closes_at, now=refused.now))
 
 
 def subject_of(act: Act) -> str:
@@ -58,12 +77,12 @@ def subject_of(act: Act) -> str:
     return f"closes_at {act.closes_at}"
 
 
-def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:
-    """(code, sentence) for what was refused in auction `guid`; `offer` is the amount, moment or bidder in question."""
+def explain(guid: str, offer: str, refused: Refused) -> Rejection:
+    """Why something was refused in auction `guid`; `offer` is the amount, moment or bidder in question."""
     state = refused.state
     at_top = refused.reason == "too_low" and state is not None and state.next_bid is None
     code, text = _TEXTS["nothing_higher" if at_top else refused.reason]
-    return code, text.format(
+    detail = text.format(
         guid=guid,
         offer=offer,
         status=state.status if state else "unknown",
@@ -74,3 +93,4 @@ def explain(guid: str, offer: str, refused: Refused) -> tuple[str, str]:
         because=f": {refused.why}" if refused.why else "",
         outcome=state.outcome if state else None,
     )
+    return Rejection(code, detail, state, refused.why, refused.replayed)

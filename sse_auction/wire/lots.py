@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from sse_auction.auction.terms import is_guid
-from sse_auction.checks import WRONG
-from sse_auction.texts import counted
-from sse_auction.wire.requests import BandRequest, BuyNowRequest, CreateRequest, SoftCloseSeconds, decode, new_auction
+from sse_auction.auction.texts import counted
+from sse_auction.wire.replies import SoftCloseSeconds
+from sse_auction.wire.requests import WRONG, BandRequest, BuyNowRequest, CreateRequest, decode, new_auction
 
 _DURATION = re.compile(r"\+([0-9]+)(s|m|h|d)")
 _OTHER_MARKS = (

@@ -5,9 +5,25 @@ is nobody's business; that of a bid which was outbid at once is what its bidder 
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from sse_auction.auction.money import format_amount, parse_amount
-from sse_auction.wire.requests import HistoryEntry
+
+
+@dataclass(slots=True)
+class HistoryEntry:
+    """A bid, as everybody may see it: `price` is what this paddle is committed to by it, `at` is epoch ms.
+
+    A bid that the leader's maximum answers at once has two entries of the same `seq`: the bid, at its own maximum, and
+    the leader's automatic bid above it.
+    """
+
+    seq: int
+    paddle: int
+    price: str
+    automatic: bool
+    at: int
+    voided: bool
 
 
 def what_is_void(paddles: Iterable[bytes], undone: bytes | None) -> frozenset[str]:

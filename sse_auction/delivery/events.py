@@ -1,0 +1,68 @@
+"""The Server-Sent Events of streams: the only place that makes their bytes.
+
+Rule: an event is made from JSON (which holds no raw CR, LF or NUL) and from tags (with checked characters), so that no
+value can inject a field. A state is encoded once for all its viewers; only the clock at its end differs from one
+delivery to the next.
+"""
+
+import random
+from dataclasses import replace
+from decimal import Decimal
+from functools import cached_property
+
+from sse_auction.auction.state import State
+from sse_auction.auction.version import Seen
+from sse_auction.wire.replies import encode
+
+
+class Update:
+    """One state of one auction, encoded once, when first needed, for any number of viewers."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.guid = state.guid
+        self.is_final = state.is_final
+        self._event = b"event: closed\ndata: " if self.is_final else b"event: price\ndata: "
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What whoever is shown it has seen."""
+        return Seen(self.state.epoch, self.state.rev, Decimal(self.state.price) if self.state.price else None)
+
+    @cached_property
+    def _json(self) -> bytes:
+        return encode(replace(self.state, now=0))[:-2]  # all but `0}`: the clock is put in at each delivery
+
+    def json(self, now: int) -> bytes:
+        """The state as JSON, stamped `now` (epoch ms) as far as it is true then."""
+        return b"%b%d}" % (self._json, self.state.stamp(now))
+
+    @cached_property
+    def _with_id(self) -> bytes:
+        return b"id: %b\n%b%b" % (self.state.tag.encode(), self._event, self._json)
+
+    def event(self, now: int) -> bytes:
+        """The SSE event for a stream of this one auction; its id is the tag, so that a reconnect can resume."""
+        return b"%b%d}\n\n" % (self._with_id, self.state.stamp(now))
+
+    def event_among_many(self, now: int) -> bytes:
+        """The SSE event for a stream of several auctions: no id, for one id cannot resume many."""
+        return b"%b%b%d}\n\n" % (self._event, self._json, self.state.stamp(now))
+
+
+def retry_field(least_ms: int, most_ms: int) -> bytes:
+    """The SSE field that sets a viewer's pause before reconnecting; random, so that a crowd comes back spread out.
+
+    It takes effect as a line; without an empty line after it, no client takes it for an event.
+    """
+    return b"retry: %d\n" % random.randint(least_ms, most_ms)
+
+
+def heartbeat_event(now: int, live: bool) -> bytes:
+    """The SSE event that says that the line works, what time it is, and whether the prices are live."""
+    return b'event: hb\ndata: {"now":%d,"live":%b}\n\n' % (now, b"true" if live else b"false")
+
+
+def busy_event(now: int, reason: str) -> bytes:
+    """The SSE event of a stream that was turned away: come back later."""
+    return b'event: busy\ndata: {"now":%d,"reason":%b}\n\n' % (now, encode(reason))

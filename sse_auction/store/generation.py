@@ -1,0 +1,38 @@
+"""The store's generation: which unbroken memory it has. Revisions can be compared within one."""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable
+from hashlib import blake2s
+
+from sse_auction.store import keys
+from sse_auction.store.connection import CommandError, Link, StoreNotReady
+
+log = logging.getLogger(__name__)
+
+
+async def name_generation(link: Link) -> str:
+    """The name of the store's unbroken memory: every worker finds the same one, and another one after a loss of data.
+
+    Made of a random word kept in the store (gone when its memory is) and of the server's own run id (another
+    one after a restart or on a replica that took over). Where an ACL forbids either, the other has to do.
+    """
+    word = await _tolerate_refusal(_word(link), b"")
+    info = await _tolerate_refusal(link.call("INFO", "server"), b"")
+    run_id = next((line for line in info.splitlines() if line.startswith(b"run_id:")), b"")
+    return blake2s(word + run_id, digest_size=8).hexdigest()
+
+
+async def _word(link: Link) -> bytes:
+    with contextlib.suppress(CommandError, StoreNotReady):  # an ACL or a read-only replica: reading has to do
+        await link.call("SET", keys.MEMORY, secrets.token_hex(8), "NX")
+    return await link.call("GET", keys.MEMORY) or b""
+
+
+async def _tolerate_refusal(call: Awaitable[bytes], otherwise: bytes) -> bytes:
+    try:
+        return bytes(await call)
+    except CommandError as error:
+        log.debug("the store refuses: %s", error)
+        return otherwise
