@@ -59,9 +59,9 @@ def test_each_foreign_package_has_its_place() -> None:
     assert {each for each in users("click") if not each.startswith("cli.")} == {"cli"}
     assert users("rich") == {"cli.terminal", "load.screen"}
     assert users("httpx") == {
-        "client.http", "client.opening", "load.bidding", "load.drive", "load.viewer", "webhooks",
+        "client.http", "client.opening", "client.stream", "load.bidding", "load.drive", "load.viewer", "webhooks",
     }  # fmt: skip
-    assert users("httpx_sse") == {"client.http", "load.viewer"}
+    assert users("httpx_sse") == {"client.stream"}
     assert users("jwt") == {"web.tokens"}
     assert users("iso4217") == {"auction.money"}
     assert users("standardwebhooks") == {"webhooks"}

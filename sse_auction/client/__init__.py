@@ -2,6 +2,7 @@
 
 - `interface`: what both offer, and their errors.
 - `http`: a service elsewhere.
+- `stream`: an auction's Server-Sent Events, resumed over as many connections as it takes.
 - `local`: the store itself, by a service of this process.
 - `opening`: which of the two it is.
 """

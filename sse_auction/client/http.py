@@ -1,7 +1,6 @@
 """A service elsewhere, over HTTP."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -9,12 +8,12 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
-from httpx_sse import SSEError, aconnect_sse
 
 from sse_auction.auction.decisions import ActKind
 from sse_auction.auction.state import State
 from sse_auction.auction.version import Seen
 from sse_auction.client.interface import SEND_AGAIN, ClientError, CreatedAll, NothingCreated
+from sse_auction.client.stream import AuctionStream, StreamRefused
 from sse_auction.wire.log_export import Format
 from sse_auction.wire.lots import Lot
 from sse_auction.wire.replies import AuctionReply, BidReply, ErasedReply, ProblemReply, encode, to_builtins
@@ -22,8 +21,6 @@ from sse_auction.wire.requests import BidRequest, CreateRequest, EraseRequest, R
 
 _T = TypeVar("_T")
 
-_SILENCE_SECONDS = 45.0  # three heartbeats: then the line is dead
-_RECONNECT_SECONDS = 3.0
 _BATCH_SECONDS = 120.0  # of a hundred thousand auctions
 
 
@@ -108,39 +105,32 @@ class HttpClient:
 
     async def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
         seen: Seen | None = None
-        tag = ""
+        stream = AuctionStream(self._http, guid)
         while True:
             try:
-                async with aclosing(self._stream(guid, tag)) as states:
-                    async for state in states:
+                async with aclosing(stream.connect()) as events:
+                    async for kind, state in events:
                         if state is not None:
                             newer = Seen.of_tag(state.tag)
                             if newer is None or (seen is not None and not seen.is_superseded_by(newer)):
                                 continue
-                            seen, tag = newer, state.tag
-                        yield state
-                        if state is not None and state.is_final:
-                            return
-            except (httpx.HTTPError, SSEError, msgspec.DecodeError) as error:
+                            seen = newer
+                            yield state
+                            if state.is_final:
+                                return
+                        elif kind in ("busy", "not_live"):
+                            yield None
+            except StreamRefused as refused:
+                if refused.status < 500:  # else a proxy's word for a service that is being restarted
+                    raise ClientError(_refusal(refused.status, refused.body)) from None
+                if seen is None:
+                    raise ClientError(f"{self._http.base_url} does not answer: {refused}") from None
+                yield None
+            except (httpx.HTTPError, msgspec.DecodeError) as error:
                 if seen is None:  # a wrong address, rather than a service that went away
                     raise ClientError(self._no_answer(error)) from None
                 yield None
-            await asyncio.sleep(_RECONNECT_SECONDS * random.uniform(0.7, 1.3))
-
-    async def _stream(self, guid: str, tag: str) -> AsyncGenerator[State | None, None]:
-        headers = {"Last-Event-ID": tag} if tag else {}
-        timeout = httpx.Timeout(10.0, read=_SILENCE_SECONDS)
-        path = f"/auctions/{guid}/stream"
-        async with aconnect_sse(self._http, "GET", path, headers=headers, timeout=timeout) as source:
-            if source.response.is_server_error:  # a proxy's word for a service that is being restarted
-                source.response.raise_for_status()
-            if source.response.status_code != 200:
-                raise ClientError(_refusal(source.response.status_code, await source.response.aread()))
-            async for event in source.aiter_sse():
-                if event.event in ("price", "closed"):
-                    yield msgspec.json.decode(event.data, type=State)
-                elif event.event == "busy" or (event.event == "hb" and '"live":false' in event.data):
-                    yield None
+            await asyncio.sleep(stream.retry_seconds)
 
 
 def _key_header(key: str | None) -> dict[str, str]:

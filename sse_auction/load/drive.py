@@ -17,6 +17,7 @@ import httpx
 from sse_auction.auction.texts import counted
 from sse_auction.client.interface import ClientError
 from sse_auction.client.opening import open_client
+from sse_auction.client.stream import SILENCE_SECONDS
 from sse_auction.load.bidding import Bidders
 from sse_auction.load.burden import Burden
 from sse_auction.load.figures import (
@@ -29,7 +30,7 @@ from sse_auction.load.figures import (
     summary,
 )
 from sse_auction.load.report import Bids, Phase, Progress, Report, Streams
-from sse_auction.load.viewer import SILENCE_SECONDS, Viewer
+from sse_auction.load.viewer import Viewer
 from sse_auction.settings import Settings
 from sse_auction.wire.requests import CreateRequest
 

@@ -7,17 +7,14 @@ that is not 200 ends the stream for good. It judges nothing.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Literal, TypeAlias
 
 import httpx
 import msgspec
-from httpx_sse import ServerSentEvent, SSEError, aconnect_sse
 
-from sse_auction.auction.state import State
+from sse_auction.client.stream import AuctionStream, StreamEvent, StreamRefused
 from sse_auction.load.figures import Ledger, StreamCounts, View
-
-SILENCE_SECONDS = 45.0  # three heartbeats: then the line is dead
-RECONNECT_SECONDS = 3.0  # until the server says otherwise
 
 End: TypeAlias = Literal["closed", "ended", "lost", "silent", "busy", "refused", "not connected"]
 
@@ -32,40 +29,36 @@ class Viewer:
         self._view = view
         self._ledger = ledger
         self._counts = counts
-        self._last_event_id = ""
-        self._retry_seconds = RECONNECT_SECONDS
         self._was_open = False
 
     async def run(self) -> None:
         """Watch until the auction ends, the service refuses, or the task is cancelled."""
         async with self._open_http() as http:
+            stream = AuctionStream(http, self._view.lot.guid, http.timeout)
             while True:
-                end = await self._follow(http)
+                end = await self._follow(stream)
                 self._counts.ends[end] += 1
                 if end in ("closed", "refused"):
                     return
-                await asyncio.sleep(self._retry_seconds)
+                await asyncio.sleep(stream.retry_seconds)
 
-    async def _follow(self, http: httpx.AsyncClient) -> End:
+    async def _follow(self, stream: AuctionStream) -> End:
         """One connection, from its opening to its end."""
-        headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
         is_open = False
         began = time.monotonic()
         try:
-            path = f"/auctions/{self._view.lot.guid}/stream"
-            async with aconnect_sse(http, "GET", path, headers=headers) as source:
-                if source.response.status_code != 200:
-                    return "closed" if source.response.status_code == 204 else "refused"
-                is_open = True
-                self._opened((time.monotonic() - began) * 1000)
-                async for event in source.aiter_sse():
-                    if end := self._take(event):
+            async with aclosing(stream.connect()) as events:
+                async for event in events:
+                    if event.kind == "open":
+                        is_open = True
+                        self._opened((time.monotonic() - began) * 1000)
+                    elif end := self._take(event):
                         return end
                 return "ended"
+        except StreamRefused as refused:
+            return "closed" if refused.status == 204 else "refused"
         except httpx.ReadTimeout:
             return "silent" if is_open else "not connected"
-        except SSEError:
-            return "refused"
         except (httpx.HTTPError, msgspec.DecodeError):
             return "lost" if is_open else "not connected"
         finally:
@@ -80,20 +73,12 @@ class Viewer:
             self._counts.opened += 1
         self._was_open = True
 
-    def _take(self, event: ServerSentEvent) -> End | None:
-        at = time.monotonic()
-        if event.retry is not None:
-            self._retry_seconds = event.retry / 1000
-        if event.id:
-            self._last_event_id = event.id
-        match event.event:
-            case "price" | "closed":
-                state = msgspec.json.decode(event.data, type=State)
-                self._ledger.shown(self._view, state, at)
-                return "closed" if state.is_final else None
-            case "busy":
-                self._counts.busy += 1
-                return "busy"
-            case "hb" if '"live":false' in event.data:
-                self._counts.not_live += 1
+    def _take(self, event: StreamEvent) -> End | None:
+        if event.state is not None:
+            self._ledger.shown(self._view, event.state, time.monotonic())
+            return "closed" if event.state.is_final else None
+        if event.kind == "busy":
+            self._counts.busy += 1
+            return "busy"
+        self._counts.not_live += event.kind == "not_live"
         return None
