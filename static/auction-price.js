@@ -8,9 +8,9 @@
 // Events, bubbling: `auction-state` (detail: the state), `auction-connection` (detail: 'live' |
 // 'polling' | 'offline').
 
-import { Feed, MAX_GUIDS_PER_STREAM } from './feed.js';
-import { formatPrice } from './money.js';
-import { text, viewerLocale } from './strings.js';
+import { formatPrice } from './page/money.js';
+import { text, viewerLocale } from './page/strings.js';
+import { Feed, MAX_GUIDS_PER_STREAM } from './transport/feed.js';
 
 // A page that adds a table of prices row by row should open one connection, not one per row.
 const REGROUP_DEBOUNCE_MS = 50;

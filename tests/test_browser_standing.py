@@ -288,7 +288,7 @@ def test_a_paddle_of_an_auction_that_is_no_more_is_forgotten(open_page: OpenPage
     ann = open_for(open_page, house, guid, "ann")
     ann.evaluate(
         """async (guid) => {
-          const { keepPaddle } = await import('/static/session.js');
+          const { keepPaddle } = await import('/static/transport/session.js');
           keepPaddle(guid, 1);
         }""",
         guid,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { ServerClock } from '../../static/clock.js';
+import { ServerClock } from '../../static/transport/clock.js';
 
 let here = 0; // what the monotonic clock shows
 Object.defineProperty(globalThis, 'performance', { value: { now: () => here }, configurable: true });

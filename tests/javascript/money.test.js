@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { formatAmount, formatPrice, fractionDigits, isLower, parseAmount } from '../../static/money.js';
+import { formatAmount, formatPrice, fractionDigits, isLower, parseAmount } from '../../static/page/money.js';
 
 const plainSpaces = (text) => text.replace(/\s/gu, ' ');
 

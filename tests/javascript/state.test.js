@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { actsOf, epochOf, isFinal, isNews, isPlain, isSameMoment, standingOf } from '../../static/state.js';
+import { actsOf, epochOf, isFinal, isNews, isPlain, isSameMoment, standingOf } from '../../static/transport/state.js';
 
 const OPEN = { guid: 'a', status: 'open', price: '10.00', rev: 4, bids: 3, tag: 'e1-4', leader: 2 };
 

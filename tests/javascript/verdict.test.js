@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 
-import { Verdict } from '../../static/verdict.js';
+import { Verdict } from '../../static/transport/verdict.js';
 
 let said, verdict;
 beforeEach(() => {

@@ -3,9 +3,9 @@ import './environment.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { bidsText, priceLabel, priceText } from '../../static/price.js';
-import { auctionUrl, serviceUrl } from '../../static/service.js';
-import { text, viewerLocale, wordsLanguage } from '../../static/strings.js';
+import { bidsText, priceLabel, priceText } from '../../static/page/price.js';
+import { text, viewerLocale, wordsLanguage } from '../../static/page/strings.js';
+import { auctionUrl, serviceUrl } from '../../static/transport/service.js';
 
 const OPEN = { guid: 'a', status: 'open', price: '10.00', rev: 4, tag: 'e1-4', next_bid: '11.00' };
 
@@ -20,7 +20,7 @@ for (const [languages, language, words] of [
 ]) {
   test(`a viewer of ${languages} reads ${language}`, async () => {
     Object.defineProperty(globalThis, 'navigator', { value: { languages }, configurable: true });
-    const loadedAnew = await import(`../../static/strings.js?${languages}`);
+    const loadedAnew = await import(`../../static/page/strings.js?${languages}`);
     assert.equal(loadedAnew.wordsLanguage, language);
     assert.equal(loadedAnew.text.placeBid, words);
     assert.equal(loadedAnew.viewerLocale, languages[0]);

@@ -3,7 +3,7 @@
 //
 // Rule: every address is made here, so that the pages work under any path, and the embed on any site.
 
-const ROOT = new URL('../', import.meta.url);
+const ROOT = new URL('../../', import.meta.url);
 
 /**
  * The URL of a path below the service's root.

@@ -4,12 +4,12 @@
 // there are and is asked now and then; the feed says what they cost. A lot that closes stays, shown
 // as closed. Which page it is, and by which it was reached, is in the browser's history.
 
+import { Feed, MAX_GUIDS_PER_STREAM } from '../transport/feed.js';
+import { auctionUrl, serviceUrl } from '../transport/service.js';
+import { isFinal } from '../transport/state.js';
 import { showCountdown, startTicking } from './countdown.js';
-import { Feed, MAX_GUIDS_PER_STREAM } from './feed.js';
 import { flash, followConnection, localise, openPage, setText, showConnection } from './page.js';
 import { bidsText, priceLabel, showPrice } from './price.js';
-import { auctionUrl, serviceUrl } from './service.js';
-import { isFinal } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
 const REFRESH_MS = 30_000;

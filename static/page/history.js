@@ -5,9 +5,9 @@
 // are void, and what is shown is fetched anew. A bid that the leader's maximum answers at once is
 // two items of one seq, the bid and the automatic one above it: pages never part them, nor do we.
 
+import { auctionUrl } from '../transport/service.js';
 import { setHidden, setText } from './page.js';
 import { priceText } from './price.js';
-import { auctionUrl } from './service.js';
 import { text, viewerLocale } from './strings.js';
 
 const SHOWN_AT_FIRST = 20;

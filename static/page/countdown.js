@@ -15,7 +15,7 @@ const LAST_MS = 30_000;
 
 /**
  * The phase of an auction's countdown at `now` (epoch ms), and how long it lasts.
- * @param {import('./state.js').State} state
+ * @param {import('../transport/state.js').State} state
  * @param {number} now
  * @returns {{phase: Phase, leftMs: number}}
  */
@@ -45,7 +45,7 @@ export function spellDuration(ms) {
 /**
  * Writes an auction's countdown into an element and its phase and urgency into the dataset.
  * @param {HTMLElement} element
- * @param {import('./state.js').State} state
+ * @param {import('../transport/state.js').State} state
  * @param {number} now
  */
 export function showCountdown(element, state, now) {

@@ -4,13 +4,13 @@
 // written on the button, as understood, before it is done; an amount that was offered is sent as the
 // server wrote it; and what came of it is said in words. No element that has the focus is taken away.
 
-import { newBid, sendBid } from './bidding.js';
+import { newBid, sendBid } from '../transport/bidding.js';
+import { bidderName, keepPaddle, keepPendingBid, paddleOf, pendingBid } from '../transport/session.js';
+import { isSameMoment } from '../transport/state.js';
 import { Message } from './message.js';
 import { formatAmount, fractionDigits, isLower, parseAmount } from './money.js';
 import { setHidden, setText } from './page.js';
 import { priceText } from './price.js';
-import { bidderName, keepPaddle, keepPendingBid, paddleOf, pendingBid } from './session.js';
-import { isSameMoment } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
 export class BidForm extends EventTarget {

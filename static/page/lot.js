@@ -3,16 +3,16 @@
 // Rule: this only shows. The feed brings states; the form, the history and the countdown each look
 // after themselves; what is true comes from the server.
 
+import { Feed } from '../transport/feed.js';
+import { auctionUrl } from '../transport/service.js';
+import { paddleOf, takeTokenFromAddress } from '../transport/session.js';
+import { Standing } from '../transport/standing.js';
+import { epochOf, isFinal, isPlain, standingOf } from '../transport/state.js';
 import { BidForm } from './bid-form.js';
 import { showCountdown, startTicking } from './countdown.js';
-import { Feed } from './feed.js';
 import { History } from './history.js';
 import { flash, followConnection, openPage, setText } from './page.js';
 import { bidsText, priceLabel, priceText, showPrice } from './price.js';
-import { auctionUrl } from './service.js';
-import { paddleOf, takeTokenFromAddress } from './session.js';
-import { Standing } from './standing.js';
-import { epochOf, isFinal, isPlain, standingOf } from './state.js';
 import { text, viewerLocale } from './strings.js';
 
 // A screen reader that speaks every bid of a heated auction says nothing that can be understood.
