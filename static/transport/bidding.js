@@ -1,8 +1,11 @@
+// @ts-check
 // Sending one bid, exactly once.
 //
 // Rule: a bid has one Idempotency-Key for its whole life. Where no answer came, or the store was
 // away, the same key and body are sent again: the server then gives the first answer, if there was
 // one. Only a refusal or an acceptance ends a bid; silence never does.
+
+/** @import { State } from './state.js' */
 
 import { auctionUrl } from './service.js';
 import { dropToken, tokenForBidding } from './session.js';
@@ -11,30 +14,81 @@ const ANSWER_TIMEOUT_MS = 8_000;
 const PAUSES_BEFORE_RETRY_MS = [1_000, 2_000, 4_000];
 const LONGEST_RETRY_AFTER_MS = 10_000;
 
-/** A bid of `price`; `kind` says as what: 'price', 'max' (a secret maximum) or 'buy_now' (at that price). */
+/**
+ * One bid for its whole life: its amount, and the key by which the service recognises it.
+ * @typedef {object} Bid
+ * @property {string} price a decimal string
+ * @property {'price' | 'max' | 'buy_now'} kind as what the amount is bid: a price, a secret maximum, the buy-now price
+ * @property {boolean} confirm the viewer has confirmed an amount far above the next bid
+ * @property {string} key the Idempotency-Key
+ */
+
+/**
+ * The service's answer to a bid that it accepted.
+ * @typedef {object} BidReply
+ * @property {number} paddle
+ * @property {'leading' | 'outbid' | 'winning'} standing
+ * @property {State} state
+ */
+
+/**
+ * A problem document: why the service refused a request.
+ * @typedef {object} Problem
+ * @property {string} code
+ * @property {string} detail
+ * @property {string} [title]
+ * @property {State | null} [state]
+ * @property {number | null} [retry_after] seconds
+ * @property {string | null} [reason]
+ */
+
+/**
+ * What came of a bid. 'unknown': no answer came, so that it may have arrived or not.
+ * @typedef {{outcome: 'accepted', reply: BidReply, replayed: boolean}
+ *   | {outcome: 'refused', problem: Problem}
+ *   | {outcome: 'no_token'}
+ *   | {outcome: 'unknown', retryAfterMs: number}} BidResult
+ */
+
+/**
+ * Makes a bid, with a key of its own.
+ * @param {string} price
+ * @param {{kind?: Bid['kind'], confirm?: boolean}} options
+ * @returns {Bid}
+ */
 export function newBid(price, { kind = 'price', confirm = false } = {}) {
   return { price, kind, confirm, key: randomKey() };
 }
 
+/** @param {Bid} bid */
 function bodyOf({ price, kind, confirm }) {
   const offer = kind === 'buy_now' ? { buy_now: true } : { [kind ?? 'price']: price };
   return confirm ? { ...offer, confirm: true } : offer;
 }
 
 /**
- * Sends a bid until it is answered or the retries are used up; calls unsure() at each retry.
- * Returns {outcome: 'accepted', reply, replayed} | {outcome: 'refused', problem} |
- * {outcome: 'no_token'} | {outcome: 'unknown'}.
+ * Sends a bid until it is answered or the retries are used up.
+ * @param {string} guid
+ * @param {Bid} bid
+ * @param {() => void} unsure called before each retry
  */
 export async function sendBid(guid, bid, unsure) {
-  for (const pauseMs of [...PAUSES_BEFORE_RETRY_MS, null]) {
+  for (const pauseMs of PAUSES_BEFORE_RETRY_MS) {
     const result = await sendOnce(guid, bid);
-    if (result.outcome !== 'unknown' || pauseMs === null) return result;
+    if (result.outcome !== 'unknown') return result;
+    const retryAfterMs = Math.max(pauseMs, result.retryAfterMs);
     unsure();
-    await new Promise((resolve) => setTimeout(resolve, Math.max(pauseMs, result.retryAfterMs)));
+    await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
   }
+  return sendOnce(guid, bid);
 }
 
+/**
+ * @param {string} guid
+ * @param {Bid} bid
+ * @param {number} guestsLeft how many more times a new guest may try
+ * @returns {Promise<BidResult>}
+ */
 async function sendOnce(guid, bid, guestsLeft = 1) {
   try {
     const token = await tokenForBidding();
@@ -48,6 +102,11 @@ async function sendOnce(guid, bid, guestsLeft = 1) {
   }
 }
 
+/**
+ * @param {string} guid
+ * @param {Bid} bid
+ * @param {string} token
+ */
 async function post(guid, bid, token) {
   const attempt = new AbortController();
   const timer = setTimeout(() => attempt.abort(), ANSWER_TIMEOUT_MS);
@@ -63,6 +122,10 @@ async function post(guid, bid, token) {
   }
 }
 
+/**
+ * @param {Response} response
+ * @returns {Promise<BidResult>}
+ */
 async function readAnswer(response) {
   if (response.ok) {
     const replayed = response.headers.get('Idempotent-Replayed') === 'true';

@@ -1,10 +1,14 @@
+// @ts-check
 // The feed: the newest state of one or more auctions, by the best way there is.
 //
 // Rule: trust the browser's own EventSource reconnect first; poll only while the stream does not
 // deliver; go back to the stream as soon as it does. Knows nothing of the DOM of a page.
 //
-// Events: `state` (detail: a state), `connection` (detail: 'live' | 'polling' | 'offline'),
-// `clock` (detail: the ServerClock). Call open() once listeners are attached, close() at the end.
+// Events: see FeedEvents. Call open() once listeners are attached, close() at the end.
+
+/** @import { State } from './state.js' */
+/** @import { ServiceEvent } from './stream.js' */
+/** @import { Connection } from './verdict.js' */
 
 import { ServerClock } from './clock.js';
 import { Poller } from './poller.js';
@@ -20,12 +24,26 @@ const POLL_IF_NOT_RECONNECTED_MS = 8_000;
 const PROBE_STREAM_AGAIN_MS = 30_000;
 export const MAX_GUIDS_PER_STREAM = 50;
 
+/**
+ * The events of a feed, with what each brings.
+ * @typedef {object} FeedEvents
+ * @property {State} state
+ * @property {Connection} connection
+ */
+
 export class Feed extends EventTarget {
-  #guids; #latest = new Map();
-  #stream = null; #poller = null; #pollSoon = 0; #probe = 0;
-  #verdict; #stopPresence = null;
+  /** @type {Map<string, State>} */
+  #latest = new Map();
+  /** @type {Stream | null} */
+  #stream = null;
+  /** @type {Poller | null} */
+  #poller = null;
+  /** @type {(() => void) | null} */
+  #stopPresence = null;
+  #guids; #verdict; #pollSoon = 0; #probe = 0;
   #watched = false; #finished = false; #pathProven = false; #storeLive = true;
 
+  /** @param {string[]} guids */
   constructor(guids = []) {
     super();
     this.#guids = [...guids];
@@ -35,7 +53,19 @@ export class Feed extends EventTarget {
 
   get connection() { return this.#verdict.current; }
   get guids() { return this.#guids; }
+
+  /** @param {string} guid */
   latest(guid) { return this.#latest.get(guid) ?? null; }
+
+  /**
+   * Calls `react` with what each event of this type brings.
+   * @template {keyof FeedEvents} T
+   * @param {T} type
+   * @param {(detail: FeedEvents[T]) => void} react
+   */
+  on(type, react) {
+    this.addEventListener(type, (event) => react(/** @type {CustomEvent<FeedEvents[T]>} */ (event).detail));
+  }
 
   open() {
     this.#stopPresence ??= followPresence({
@@ -53,7 +83,10 @@ export class Feed extends EventTarget {
     this.#verdict.forget();
   }
 
-  /** Watches these auctions instead; states already known stay known. */
+  /**
+   * Watches these auctions instead; states already known stay known.
+   * @param {string[]} guids
+   */
   watch(guids) {
     const wanted = new Set(guids);
     if (wanted.size === this.#guids.length && this.#guids.every((guid) => wanted.has(guid))) return;
@@ -67,9 +100,12 @@ export class Feed extends EventTarget {
     if (polling) this.#startPolling();
   }
 
-  /** Takes a state from anywhere (a bid's reply, a list); older ones than shown are ignored. */
+  /**
+   * Takes a state from anywhere (a bid's reply, a list); older ones than shown are ignored.
+   * @param {State} state
+   */
   accept(state) {
-    if (!this.#guids.includes(state?.guid)) return;
+    if (!this.#guids.includes(state.guid)) return;
     const shown = this.#latest.get(state.guid);
     if (!isNews(state, shown)) return;
     this.#latest.set(state.guid, state);
@@ -77,10 +113,13 @@ export class Feed extends EventTarget {
     if (this.#guids.length === 1 && isFinal(state)) this.#finish();
   }
 
+  /**
+   * Takes one reading of the server's clock, if there is one.
+   * @param {number | undefined} serverNow epoch ms
+   * @param {number} roundTripMs of the request that this answers
+   */
   observeClock(serverNow, roundTripMs = 0) {
-    if (!Number.isFinite(serverNow)) return;
-    this.clock.observe(serverNow, roundTripMs);
-    this.#emit('clock', this.clock);
+    if (typeof serverNow === 'number') this.clock.observe(serverNow, roundTripMs);
   }
 
   // -- watched, unwatched, done ----------------------------------------------------------------
@@ -133,7 +172,7 @@ export class Feed extends EventTarget {
     this.#stream = new Stream(streamUrl(this.#guids, tag), {
       mayStaySilent: tag !== '',
       opened: () => this.#opened(),
-      heard: (type, payload) => this.#heard(type, payload),
+      heard: (event) => this.#heard(event),
       interrupted: () => this.#interrupted(),
       failed: (reason) => this.#failed(reason),
     });
@@ -154,7 +193,8 @@ export class Feed extends EventTarget {
     }
   }
 
-  #heard(type, payload) {
+  /** @param {ServiceEvent} event */
+  #heard({ type, payload }) {
     this.observeClock(payload.now);
     if (type === 'busy') return this.#busy(payload.reason);
     this.#pathProven = true;
@@ -164,6 +204,7 @@ export class Feed extends EventTarget {
     if (type !== 'hb') this.accept(payload);
   }
 
+  /** @param {string} reason */
   #busy(reason) {
     // The browser comes back after the long `retry:` it was given; until then, poll.
     if (reason === 'store_unavailable') this.#verdict.bad(); else this.#verdict.doubt();
@@ -175,6 +216,7 @@ export class Feed extends EventTarget {
     if (!this.#poller) this.#pollUnlessHeard(POLL_IF_NOT_RECONNECTED_MS);
   }
 
+  /** @param {'swallowed' | 'silent' | 'refused'} reason */
   #failed(reason) {
     this.#stream = null;
     if (reason === 'silent') return this.#connect();
@@ -197,6 +239,7 @@ export class Feed extends EventTarget {
     this.#probe = setTimeout(() => this.#connect({ probing: true }), PROBE_STREAM_AGAIN_MS);
   }
 
+  /** @param {number} delayMs */
   #pollUnlessHeard(delayMs) {
     clearTimeout(this.#pollSoon);
     this.#pollSoon = setTimeout(() => this.#startPolling(), delayMs);
@@ -225,9 +268,18 @@ export class Feed extends EventTarget {
     this.#poller = null;
   }
 
+  /**
+   * @template {keyof FeedEvents} T
+   * @param {T} type
+   * @param {FeedEvents[T]} detail
+   */
   #emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 }
 
+/**
+ * @param {string[]} guids
+ * @param {string} tag where a single auction's stream resumes; empty to begin anew
+ */
 function streamUrl(guids, tag) {
   if (guids.length === 1) return auctionUrl(guids[0], 'stream', tag ? { last_event_id: tag } : {});
   return serviceUrl('auctions/stream', guids.slice(0, MAX_GUIDS_PER_STREAM).map((guid) => ['guid', guid]));

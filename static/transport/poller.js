@@ -5,7 +5,11 @@
 // plainly, two at a time and paced, because a browser opens only six connections to a host.
 // Knows nothing of streams, and decides nothing about freshness: it reports what it got.
 
+/** @import { Problem } from './bidding.js' */
+/** @import { State } from './state.js' */
+
 import { auctionUrl } from './service.js';
+import { unknownState } from './state.js';
 
 const LONG_POLL_SECONDS = 25;
 const LONG_POLL_TIMEOUT_MS = 35_000;
@@ -23,7 +27,7 @@ const ASKED_AT_ONCE = 2;
  * @typedef {object} PollerEvents
  * @property {(guid: string) => string} tagOf
  * @property {(guid: string) => boolean} isFinal
- * @property {(state: import('./state.js').State, roundTripMs: number) => void} heard
+ * @property {(state: State, roundTripMs: number) => void} heard
  * @property {() => void} answered
  * @property {() => void} storeLost
  * @property {() => void} unreachable
@@ -93,7 +97,7 @@ export class Poller {
   /**
    * @param {string} guid
    * @param {Response} response
-   * @param {any} body null for 304
+   * @param {State | Problem | null} body a problem unless the status is 200, null for 304
    * @param {number} roundTripMs
    */
   #take(guid, response, body, roundTripMs) {
@@ -109,10 +113,10 @@ export class Poller {
     this.#answered = true;
     this.#on.answered();
     if (unknown) {
-      this.#on.heard(body?.state ?? { guid, status: 'unknown', price: null, rev: 0, tag: '' }, roundTripMs);
+      this.#on.heard(/** @type {Problem | null} */ (body)?.state ?? unknownState(guid), roundTripMs);
       return response.status === 404 ? UNKNOWN_PACE_MS : LONGEST_PACE_MS;
     }
-    if (body) this.#on.heard(body, roundTripMs);
+    if (body) this.#on.heard(/** @type {State} */ (body), roundTripMs);
     return LONG_POLL_PACE_MS;
   }
 

@@ -24,9 +24,23 @@
  * @property {string | null} [buy_now]
  * @property {boolean | null} [reserve_met]
  * @property {number | null} [extensions]
- * @property {string | null} [outcome]
+ * @property {'sold' | 'reserve_not_met' | 'no_bids' | 'bought_now' | 'cancelled' | null} [outcome]
  * @property {number} [now] the server's clock when the message left
  */
+
+/**
+ * The terms of a managed auction, as far as a client needs them.
+ * @typedef {object} Terms
+ * @property {'manual' | 'proxy'} bidding whether an amount is a price or a secret maximum
+ * @property {{price: string, mode: 'until_first_bid' | 'ceiling'} | null} buy_now
+ */
+
+/**
+ * The state of an auction that the service does not know.
+ * @param {string} guid
+ * @returns {State}
+ */
+export function unknownState(guid) { return { guid, status: 'unknown', price: null, rev: 0, tag: '' }; }
 
 /**
  * The epoch of a tag: its part before the first '-'.
@@ -48,6 +62,7 @@ export function isNews(state, shown) {
 /**
  * True if nothing can change the state by itself any more.
  * @param {State | null | undefined} state
+ * @returns {boolean}
  */
 export function isFinal(state) { return state?.status === 'closed' || state?.status === 'cancelled'; }
 

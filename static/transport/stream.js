@@ -15,14 +15,24 @@ const SILENCE_MS = 40_000;
 // After `busy` the browser waits as long as the server asked for; scripts cannot see how long.
 const SILENCE_AFTER_BUSY_MS = 120_000;
 
+/** @type {ServiceEvent['type'][]} */
 const EVENT_TYPES = ['price', 'closed', 'hb', 'busy'];
+
+/** @import { State } from './state.js' */
+
+/**
+ * An event of the service, as it wrote it. `now` is its clock, in epoch ms.
+ * @typedef {{type: 'price' | 'closed', payload: State}
+ *   | {type: 'hb', payload: {now: number, live?: boolean}}
+ *   | {type: 'busy', payload: {now: number, reason: string}}} ServiceEvent
+ */
 
 /**
  * What a stream reports.
  * @typedef {object} StreamEvents
  * @property {boolean} mayStaySilent the first event may come as late as the first heartbeat
  * @property {() => void} opened
- * @property {(type: string, payload: any) => void} heard the payload is an object, as the server wrote it
+ * @property {(event: ServiceEvent) => void} heard
  * @property {() => void} interrupted the browser reconnects by itself
  * @property {(reason: 'swallowed' | 'silent' | 'refused') => void} failed called once, after the stream has ended
  */
@@ -62,7 +72,7 @@ export class Stream {
   }
 
   /**
-   * @param {string} type
+   * @param {ServiceEvent['type']} type
    * @param {string} text
    */
   #received(type, text) {
@@ -70,7 +80,7 @@ export class Stream {
     if (!this.#on || !payload) return;
     this.#delivered = true;
     this.#expect(type === 'busy' ? SILENCE_AFTER_BUSY_MS : SILENCE_MS);
-    this.#on.heard(type, payload);
+    this.#on.heard(/** @type {ServiceEvent} */ ({ type, payload }));
   }
 
   #erred() {
@@ -96,6 +106,7 @@ export class Stream {
 /**
  * The object in a text of JSON, or null where there is none.
  * @param {string} text
+ * @returns {object | null}
  */
 function parsed(text) {
   try {
