@@ -1,3 +1,4 @@
+// @ts-check
 // <auction-price guid="42"></auction-price>: a live price on any page, with one script tag:
 //   <script type="module" src="https://auction.example/static/auction-price.js"></script>
 //
@@ -7,6 +8,9 @@
 // Attributes: guid, locale (optional). Set by it: data-price, data-status, data-connection, data-note.
 // Events, bubbling: `auction-state` (detail: the state), `auction-connection` (detail: 'live' |
 // 'polling' | 'offline').
+
+/** @import { State } from './transport/state.js' */
+/** @import { Connection } from './transport/verdict.js' */
 
 import { formatPrice } from './page/money.js';
 import { text, viewerLocale } from './page/strings.js';
@@ -21,17 +25,22 @@ const DEFAULT_LOOK = `
   :where(auction-price[data-connection="offline"]) { opacity: .65; }
   :where(auction-price[data-connection="offline"])::after { content: " (" attr(data-note) ")"; font-size: smaller; }`;
 
-const elements = new Map(); // guid -> Set of elements on the page
-const feeds = []; // each watches up to MAX_GUIDS_PER_STREAM guids
+/** @type {Map<string, Set<AuctionPrice>>} by guid: the elements on the page */
+const elements = new Map();
+/** @type {Feed[]} each watches up to MAX_GUIDS_PER_STREAM guids */
+const feeds = [];
 let regrouping = 0;
 
 class AuctionPrice extends HTMLElement {
   static observedAttributes = ['guid', 'locale'];
-  #joined = null; // the guid this element is counted under
+
+  /** @type {string | null} the guid this element is counted under */
+  #joined = null;
 
   connectedCallback() { this.#join(); }
   disconnectedCallback() { this.#leave(); }
 
+  /** @param {string} name */
   attributeChangedCallback(name) {
     if (!this.isConnected) return;
     if (name === 'locale') return this.#repeat();
@@ -39,6 +48,7 @@ class AuctionPrice extends HTMLElement {
     this.#join();
   }
 
+  /** @param {State} state */
   show(state) {
     if (state.price === null) {
       delete this.dataset.price;
@@ -51,6 +61,7 @@ class AuctionPrice extends HTMLElement {
     this.dispatchEvent(new CustomEvent('auction-state', { detail: state, bubbles: true }));
   }
 
+  /** @param {Connection | null | undefined} connection */
   showConnection(connection) {
     if (!connection || this.dataset.connection === connection) return;
     this.dataset.connection = connection;
@@ -62,16 +73,16 @@ class AuctionPrice extends HTMLElement {
     const guid = this.getAttribute('guid');
     if (!guid || this.#joined === guid) return;
     this.#joined = guid;
-    if (!elements.has(guid)) elements.set(guid, new Set());
-    elements.get(guid).add(this);
+    elements.set(guid, (elements.get(guid) ?? new Set()).add(this));
     regroupSoon();
     this.#repeat();
   }
 
   #leave() {
-    const others = elements.get(this.#joined);
+    const guid = this.#joined ?? '';
+    const others = elements.get(guid);
     others?.delete(this);
-    if (others?.size === 0) elements.delete(this.#joined);
+    if (others?.size === 0) elements.delete(guid);
     this.#joined = null;
     delete this.dataset.connection;
     regroupSoon();
@@ -79,8 +90,10 @@ class AuctionPrice extends HTMLElement {
 
   /** A second element of an auction that is watched already shows what is known. */
   #repeat() {
-    const feed = feeds.find((candidate) => candidate.guids.includes(this.#joined));
-    const state = feed?.latest(this.#joined);
+    const guid = this.#joined;
+    if (guid === null) return;
+    const feed = feeds.find((candidate) => candidate.guids.includes(guid));
+    const state = feed?.latest(guid);
     if (state) this.show(state);
     this.showConnection(feed?.connection);
   }
@@ -108,14 +121,15 @@ function regroup() {
   }
 }
 
+/** @param {string[]} guids */
 function openFeed(guids) {
   const feed = new Feed(guids);
-  feed.addEventListener('state', ({ detail }) => {
-    for (const element of [...elements.get(detail.guid) ?? []]) element.show(detail);
+  feed.on('state', (state) => {
+    for (const element of [...elements.get(state.guid) ?? []]) element.show(state);
   });
-  feed.addEventListener('connection', ({ detail }) => {
+  feed.on('connection', (connection) => {
     for (const guid of feed.guids) {
-      for (const element of [...elements.get(guid) ?? []]) element.showConnection(detail);
+      for (const element of [...elements.get(guid) ?? []]) element.showConnection(connection);
     }
   });
   feeds.push(feed);

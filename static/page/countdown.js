@@ -4,6 +4,8 @@
 // Rule: the page never decides that a lot is closed. When the time is up here, it says 'closing…'
 // until the server says so: a late bid may have extended the lot.
 
+/** @import { State } from '../transport/state.js' */
+
 import { setText } from './page.js';
 import { text } from './strings.js';
 
@@ -15,7 +17,7 @@ const LAST_MS = 30_000;
 
 /**
  * The phase of an auction's countdown at `now` (epoch ms), and how long it lasts.
- * @param {import('../transport/state.js').State} state
+ * @param {State} state
  * @param {number} now
  * @returns {{phase: Phase, leftMs: number}}
  */
@@ -45,7 +47,7 @@ export function spellDuration(ms) {
 /**
  * Writes an auction's countdown into an element and its phase and urgency into the dataset.
  * @param {HTMLElement} element
- * @param {import('../transport/state.js').State} state
+ * @param {State} state
  * @param {number} now
  */
 export function showCountdown(element, state, now) {

@@ -1,3 +1,4 @@
+// @ts-check
 // The list of bids, newest first, growing live.
 //
 // Rule: only what is missing is fetched, one request at a time. A bid raises the count of bids and
@@ -6,7 +7,9 @@
 // two items of one seq, the bid and the automatic one above it: pages never part them, nor do we.
 
 import { auctionUrl } from '../transport/service.js';
-import { setHidden, setText } from './page.js';
+/** @import { State } from '../transport/state.js' */
+
+import { find, setHidden, setText } from './page.js';
 import { priceText } from './price.js';
 import { text, viewerLocale } from './strings.js';
 
@@ -18,28 +21,51 @@ const MOST_ITEMS = 400;
 const LEAST_MS_BETWEEN_FETCHES = 400;
 const RETRY_MS = 5_000;
 
+/** @type {('automatic' | 'voided')[]} */
+const MARKS = ['automatic', 'voided'];
 const timeOfDay = new Intl.DateTimeFormat(viewerLocale, { timeStyle: 'medium' });
+
+/**
+ * A bid in the public history. `price` is what the paddle is committed to by it, `at` is epoch ms.
+ * @typedef {{seq: number, paddle: number, price: string, automatic: boolean, at: number, voided: boolean}} HistoryEntry
+ */
+
+/** @typedef {{bids: HistoryEntry[], next: number | null}} HistoryPage whole bids; `next` is the `after` of the next page */
 
 export class History {
   #guid; #list; #template; #earlier; #empty; #heading;
-  #bids = 0; #rev = 0; #counted = -1; #last = 0; #first = 0; #currency = null; #fetching = false; #isOutdated = false; #paddle = null;
+  #bids = 0; #rev = 0; #counted = -1; #last = 0; #first = 0; #fetching = false; #isOutdated = false;
 
+  /** @type {string | null | undefined} */
+  #currency = null;
+
+  /** @type {number | null} the viewer's own */
+  #paddle = null;
+
+  /**
+   * @param {string} guid
+   * @param {HTMLElement} section
+   */
   constructor(guid, section) {
     this.#guid = guid;
-    this.#list = section.querySelector('#history');
-    this.#template = section.querySelector('template');
-    this.#earlier = section.querySelector('.earlier');
-    this.#empty = section.querySelector('.empty');
-    this.#heading = section.querySelector('h2');
+    this.#list = find(section, '#history', HTMLOListElement);
+    this.#template = find(section, 'template', HTMLTemplateElement);
+    this.#earlier = find(section, '.earlier', HTMLElement);
+    this.#empty = find(section, '.empty', HTMLElement);
+    this.#heading = find(section, 'h2', HTMLElement);
     this.#earlier.addEventListener('click', () => this.#showEarlier());
   }
 
-  /** Follows the number of bids and marks the viewer's own. */
+  /**
+   * Follows the number of bids and marks the viewer's own.
+   * @param {State} state
+   * @param {number | null} paddle
+   */
   update(state, paddle) {
     this.#currency = state.currency;
     if (paddle !== this.#paddle) {
       this.#paddle = paddle;
-      for (const item of this.#list.children) this.#markOwn(item);
+      for (const item of this.#items) this.#markOwn(item);
     }
     if (state.bids == null) return; // there is no such auction yet, or another system keeps it
     const { bids } = state;
@@ -75,6 +101,11 @@ export class History {
     this.#offerEarlier();
   }
 
+  /**
+   * @param {number} after
+   * @param {number} limit
+   * @returns {Promise<HistoryPage | null>}
+   */
   async #fetch(after, limit) {
     try {
       const response = await fetch(auctionUrl(this.#guid, 'bids', { after, limit }));
@@ -84,45 +115,48 @@ export class History {
     }
   }
 
+  /** @param {HistoryEntry[]} bids */
   #addNewest(bids) {
     if (!bids.length) return;
     for (const bid of bids) this.#list.prepend(this.#item(bid));
-    this.#last = bids.at(-1).seq;
+    this.#last = bids[bids.length - 1].seq;
     this.#first ||= bids[0].seq;
-    const items = this.#list.children;
-    while (items.length > MOST_ITEMS || this.#oldest < this.#first) {
-      this.#first = this.#oldest + 1;
-      this.#list.lastElementChild.remove();
+    const items = this.#items;
+    while (items.length > MOST_ITEMS || seqOf(items[items.length - 1]) < this.#first) {
+      const oldest = items[items.length - 1];
+      this.#first = seqOf(oldest) + 1;
+      oldest.remove();
     }
     this.#offerEarlier();
   }
 
-  get #oldest() {
-    return Number(this.#list.lastElementChild.dataset.seq);
-  }
+  /** The items on the page, newest first: the list's own, which follows each change. */
+  get #items() { return /** @type {HTMLCollectionOf<HTMLLIElement>} */ (this.#list.children); }
 
   #offerEarlier() { setHidden(this.#earlier, this.#first <= 1, this.#heading); }
 
+  /** @param {HistoryEntry} bid */
   #item(bid) {
-    const item = this.#template.content.firstElementChild.cloneNode(true);
-    item.dataset.seq = bid.seq;
-    item.dataset.paddle = bid.paddle;
+    const item = document.importNode(find(this.#template.content, 'li', HTMLLIElement), true);
+    item.dataset.seq = String(bid.seq);
+    item.dataset.paddle = String(bid.paddle);
     item.classList.toggle('voided', bid.voided === true);
     item.classList.toggle('automatic', bid.automatic === true);
-    setText(item.querySelector('.amount'), priceText(bid.price, this.#currency));
-    const at = item.querySelector('time');
+    setText(find(item, '.amount', HTMLElement), priceText(bid.price, this.#currency));
+    const at = find(item, 'time', HTMLTimeElement);
     at.dateTime = new Date(bid.at).toISOString();
     setText(at, timeOfDay.format(bid.at));
     this.#markOwn(item);
     return item;
   }
 
+  /** @param {HTMLLIElement} item */
   #markOwn(item) {
     const own = item.dataset.paddle === String(this.#paddle);
     item.classList.toggle('own', own);
-    const paddle = text.paddle(item.dataset.paddle);
-    const marks = ['automatic', 'voided'].filter((mark) => item.classList.contains(mark)).map((mark) => text[mark]);
-    setText(item.querySelector('.paddle'), [paddle, own && text.you, ...marks].filter(Boolean).join(' · '));
+    const paddle = text.paddle(item.dataset.paddle ?? '');
+    const marks = MARKS.filter((mark) => item.classList.contains(mark)).map((mark) => text[mark]);
+    setText(find(item, '.paddle', HTMLElement), [paddle, own && text.you, ...marks].filter(Boolean).join(' · '));
   }
 
   #forget() {
@@ -131,3 +165,6 @@ export class History {
     this.#counted = -1;
   }
 }
+
+/** @param {HTMLLIElement} item */
+function seqOf(item) { return Number(item.dataset.seq); }

@@ -1,9 +1,12 @@
+// @ts-check
 // The page of one lot, /lots/<guid>.
 //
 // Rule: this only shows. The feed brings states; the form, the history and the countdown each look
 // after themselves; what is true comes from the server.
 
 import { Feed } from '../transport/feed.js';
+/** @import { State } from '../transport/state.js' */
+
 import { auctionUrl } from '../transport/service.js';
 import { paddleOf, takeTokenFromAddress } from '../transport/session.js';
 import { Standing } from '../transport/standing.js';
@@ -11,36 +14,38 @@ import { epochOf, isFinal, isPlain, standingOf } from '../transport/state.js';
 import { BidForm } from './bid-form.js';
 import { showCountdown, startTicking } from './countdown.js';
 import { History } from './history.js';
-import { flash, followConnection, openPage, setText } from './page.js';
+import { find, flash, followConnection, openPage, setText } from './page.js';
 import { bidsText, priceLabel, priceText, showPrice } from './price.js';
 import { text, viewerLocale } from './strings.js';
 
 // A screen reader that speaks every bid of a heated auction says nothing that can be understood.
 const LEAST_MS_BETWEEN_SPOKEN_PRICES = 8_000;
 
-const guid = decodeURIComponent(location.pathname.split('/').filter(Boolean).at(-1));
-const main = document.querySelector('main');
-const by = (id) => document.getElementById(id);
+const guid = decodeURIComponent(location.pathname.split('/').filter(Boolean).at(-1) ?? '');
+const main = find(document, 'main', HTMLElement);
+const by = (/** @type {string} */ id) => find(document, `#${id}`, HTMLElement);
 const dayAndTime = new Intl.DateTimeFormat(viewerLocale, { dateStyle: 'medium', timeStyle: 'medium' });
 
 openPage();
 takeTokenFromAddress();
 const feed = new Feed([guid]);
-const form = new BidForm(guid, main);
 const standing = new Standing(guid, showAgain);
+const form = new BidForm(guid, main, {
+  answered: (state) => {
+    feed.accept(state);
+    show(feed.latest(guid) ?? state); // the paddle may be new even if the state is not
+  },
+  voided: (reason) => standing.void(reason),
+});
 const history = new History(guid, by('bids'));
-let termsOf = null; // the epoch whose terms are known, or asked for
+/** @type {string | null} the epoch whose terms are known, or asked for */
+let termsOf = null;
 // The form waits for the terms: in them is what an amount means.
 const LEARN_TERMS_AGAIN_MS = 2_000;
 
 setText(by('title'), guid);
 followConnection(feed);
-feed.addEventListener('state', ({ detail }) => show(detail));
-form.addEventListener('answered', ({ detail }) => {
-  feed.accept(detail);
-  show(feed.latest(guid) ?? detail); // the paddle may be new even if the state is not
-});
-form.addEventListener('voided', ({ detail }) => standing.void(detail));
+feed.on('state', show);
 window.addEventListener('hashchange', () => { takeTokenFromAddress(); showAgain(); });
 startTicking(() => tick(feed.latest(guid)));
 feed.open();
@@ -50,6 +55,7 @@ function showAgain() {
   if (state) show(state);
 }
 
+/** @param {State} state */
 function show(state) {
   main.dataset.status = state.status;
   main.dataset.plain = String(isPlain(state));
@@ -70,13 +76,15 @@ function show(state) {
   standing.follow(state);
 }
 
+/** @param {State} state */
 function noteOf(state) {
   if (standing.voided && !isFinal(state)) return text.voidedNote;
   if (state.paused) return text.pausedNote;
-  if (state.status === 'closed') return text.outcome[state.outcome] ?? text.note.closed;
+  if (state.status === 'closed') return state.outcome ? text.outcome[state.outcome] : text.note.closed;
   return text.note[isPlain(state) ? 'plain' : state.status];
 }
 
+/** @param {State} state */
 function showPriceOf(state) {
   if (showPrice(by('price'), state)) flash(by('price'));
   setText(by('price-label'), priceLabel(state));
@@ -85,6 +93,7 @@ function showPriceOf(state) {
   if (state.price !== null) speakPrice();
 }
 
+/** @param {State} state */
 function showFacts(state) {
   const facts = [];
   if (state.bids != null && state.status !== 'upcoming') facts.push(bidsText(state.bids));
@@ -94,6 +103,10 @@ function showFacts(state) {
   setText(by('facts'), facts.join(' · '));
 }
 
+/**
+ * @param {State} state
+ * @param {number | null} paddle
+ */
 function showStanding(state, paddle) {
   if (standing.voided) {
     by('standing').dataset.standing = 'voided';
@@ -108,15 +121,17 @@ function showStanding(state, paddle) {
   setText(by('standing'), leads ? text.standing.leadingClosed : unsold ? '' : lost ? text.standing.lost : text.standing[stands]);
 }
 
+/** @param {State | null} state */
 function tick(state) {
   if (!state) return;
   const phase = showCountdown(by('countdown'), state, feed.clock.now());
   by('clock').hidden = phase === 'none' || phase === 'closed';
   setText(by('clock-label'), phase === 'opens' || phase === 'opening' ? text.opensIn : text.closesIn);
+  /** @type {[number | null | undefined, (when: string) => string]} */
   const [at, words] = state.status === 'upcoming' ? [state.opens_at, text.opensAt]
     : [state.closes_at, state.status === 'open' ? text.closesAt : text.closedAt];
-  const shown = at != null && !state.paused && state.status !== 'unknown' && state.status !== 'cancelled';
-  setText(by('when'), shown ? words(dayAndTime.format(at)) : '');
+  const isShown = !state.paused && state.status !== 'unknown' && state.status !== 'cancelled';
+  setText(by('when'), isShown && at != null ? words(dayAndTime.format(at)) : '');
 }
 
 let spokenAt = -Infinity;
@@ -129,12 +144,15 @@ function speakPrice() {
   speaking = setTimeout(() => {
     speaking = 0;
     spokenAt = performance.now();
-    const { price, currency } = feed.latest(guid);
-    if (price !== null) setText(by('price-spoken'), text.spokenPrice(priceText(price, currency)));
+    const state = feed.latest(guid);
+    if (state && state.price !== null) setText(by('price-spoken'), text.spokenPrice(priceText(state.price, state.currency)));
   }, waitMs);
 }
 
-/** What an amount means here. An auction made anew under the same guid, which has an epoch of its own, may have other terms. */
+/**
+ * What an amount means here. An auction made anew under the same guid, which has an epoch of its own, may have other terms.
+ * @param {string} epoch
+ */
 async function learnTerms(epoch) {
   termsOf = epoch;
   form.setTerms(null);

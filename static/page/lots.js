@@ -1,14 +1,17 @@
+// @ts-check
 // The page of the open lots, /.
 //
 // Rule: one connection for all that are shown, a page of them at a time. The list says which lots
 // there are and is asked now and then; the feed says what they cost. A lot that closes stays, shown
 // as closed. Which page it is, and by which it was reached, is in the browser's history.
 
+/** @import { State } from '../transport/state.js' */
+
 import { Feed, MAX_GUIDS_PER_STREAM } from '../transport/feed.js';
 import { auctionUrl, serviceUrl } from '../transport/service.js';
 import { isFinal } from '../transport/state.js';
 import { showCountdown, startTicking } from './countdown.js';
-import { flash, followConnection, localise, openPage, setText, showConnection } from './page.js';
+import { find, flash, followConnection, localise, openPage, setText, showConnection } from './page.js';
 import { bidsText, priceLabel, showPrice } from './price.js';
 import { text, viewerLocale } from './strings.js';
 
@@ -18,28 +21,36 @@ const REFRESH_EMPTY_MS = 10_000;
 const REFRESH_AFTER_CLOSING_MS = 1_500;
 const RETRY_MS = 5_000;
 
-const main = document.querySelector('main');
-const lots = document.getElementById('lots');
-const cardTemplate = document.getElementById('lot-card');
-const heading = document.querySelector('h1');
-const pages = document.getElementById('pages');
-const earlier = document.getElementById('earlier');
-const more = document.getElementById('more');
+/**
+ * One page of the list. `next` is the cursor of the page after it, `before` how many lots come before.
+ * @typedef {{auctions: {state: State}[], next: string | null, total: number, before: number}} LotsPage
+ */
+
+const main = find(document, 'main', HTMLElement);
+const lots = find(document, '#lots', HTMLElement);
+const cardTemplate = find(document, '#lot-card', HTMLTemplateElement);
+const heading = find(document, 'h1', HTMLElement);
+const pages = find(document, '#pages', HTMLElement);
+const earlier = find(pages, '#earlier', HTMLButtonElement);
+const more = find(pages, '#more', HTMLButtonElement);
 const count = new Intl.NumberFormat(viewerLocale);
-const cards = new Map(); // guid -> element
-const states = new Map(); // guid -> the state shown
+/** @type {Map<string, HTMLElement>} by guid */
+const cards = new Map();
+/** @type {Map<string, State>} by guid: the state shown */
+const states = new Map();
 let cursors = cursorsOf(history.state); // of the pages up to this one; the first has none
-let next = null; // the cursor of the page after this one
+/** @type {string | null} the cursor of the page after this one */
+let next = null;
 let asking = 0; // how often the list was asked for: only the last answer counts
 let refreshTimer = 0;
 
 openPage();
 const feed = new Feed();
 followConnection(feed);
-feed.addEventListener('state', ({ detail }) => show(detail));
-document.getElementById('retry').addEventListener('click', refresh);
+feed.on('state', show);
+find(document, '#retry', HTMLElement).addEventListener('click', refresh);
 earlier.addEventListener('click', () => turnTo(cursors.slice(0, -1)));
-more.addEventListener('click', () => turnTo([...cursors, next]));
+more.addEventListener('click', () => { if (next !== null) turnTo([...cursors, next]); });
 addEventListener('popstate', ({ state }) => showPage(cursorsOf(state)));
 document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
 startTicking(() => { for (const guid of cards.keys()) tick(guid); });
@@ -48,18 +59,28 @@ refresh();
 
 // -- pages -------------------------------------------------------------------------------------------
 
+/**
+ * @param {{cursors?: string[]} | null} state of an entry in the browser's history
+ * @returns {string[]}
+ */
 function cursorsOf(state) {
   const after = new URLSearchParams(location.search).get('after');
   return state?.cursors ?? (after ? ['', after] : ['']);
 }
 
+/**
+ * @param {string[]} wanted
+ * @param {{instead?: boolean}} options whether the browser's history forgets the page before
+ */
 function turnTo(wanted, { instead = false } = {}) {
-  const url = new URL(location);
-  url.search = wanted.at(-1) && new URLSearchParams({ after: wanted.at(-1) });
+  const url = new URL(location.href);
+  const after = wanted.at(-1);
+  url.search = after ? String(new URLSearchParams({ after })) : '';
   if (instead) history.replaceState({ cursors: wanted }, '', url); else history.pushState({ cursors: wanted }, '', url);
   showPage(wanted);
 }
 
+/** @param {string[]} wanted */
 function showPage(wanted) {
   cursors = wanted;
   lots.replaceChildren();
@@ -71,13 +92,14 @@ function showPage(wanted) {
   refresh();
 }
 
+/** @param {LotsPage} page */
 function sayWhich({ before, total, auctions }) {
   const last = before + auctions.length;
   earlier.disabled = cursors.length < 2;
   more.disabled = next === null;
   pages.hidden = earlier.disabled && more.disabled;
-  const numbers = [before + 1, last, Math.max(total, last)].map((number) => count.format(number));
-  setText(pages.querySelector('.which'), auctions.length ? text.whichLots(...numbers) : '');
+  const words = text.whichLots(count.format(before + 1), count.format(last), count.format(Math.max(total, last)));
+  setText(find(pages, '.which', HTMLElement), auctions.length ? words : '');
 }
 
 // -- the list ----------------------------------------------------------------------------------------
@@ -93,6 +115,7 @@ async function refresh() {
     if (asked !== asking) return;
     if (response.status === 422 && after) return turnTo([''], { instead: true }); // an address of another time
     if (!response.ok) throw new Error(`${response.status}`);
+    /** @type {LotsPage} */
     const list = await response.json();
     if (asked !== asking) return;
     // All from here on have closed since: whoever comes now begins anew.
@@ -108,14 +131,16 @@ async function refresh() {
   }
 }
 
+/**
+ * @param {State[]} open
+ * @param {number} roundTripMs
+ */
 function take(open, roundTripMs) {
   const listed = new Set(open.map((state) => state.guid));
   for (const [guid, state] of states) if (!listed.has(guid) && !isFinal(state)) lookAgain(guid);
+  /** @type {HTMLElement | null} */
   let following = null;
-  for (const { guid } of [...open].reverse()) {
-    if (!cards.has(guid)) addCard(guid, following);
-    following = cards.get(guid);
-  }
+  for (const { guid } of [...open].reverse()) following = cards.get(guid) ?? addCard(guid, following);
   feed.watch([...listed]);
   for (const state of open) {
     feed.observeClock(state.now, roundTripMs);
@@ -126,12 +151,16 @@ function take(open, roundTripMs) {
   if (!open.length) refreshIn(REFRESH_EMPTY_MS);
 }
 
-/** Neither listed nor seen to end: its end was missed, or newer lots have moved it to the next page. */
+/**
+ * Neither listed nor seen to end: its end was missed, or newer lots have moved it to the next page.
+ * @param {string} guid
+ */
 async function lookAgain(guid) {
   try {
     const response = await fetch(auctionUrl(guid, 'price'), { cache: 'no-store' });
+    /** @type {State | null} */
     const state = response.ok ? await response.json() : null;
-    if (isFinal(state)) return show(state);
+    if (state && isFinal(state)) return show(state);
     if (state === null && response.status !== 404) return;
     cards.get(guid)?.remove();
     cards.delete(guid);
@@ -141,37 +170,45 @@ async function lookAgain(guid) {
   }
 }
 
+/**
+ * @param {string} guid
+ * @param {HTMLElement | null} following the card that it stands before; null at the end
+ */
 function addCard(guid, following) {
-  const fragment = cardTemplate.content.cloneNode(true);
-  localise(fragment);
-  const card = fragment.querySelector('[data-guid]');
+  const card = document.importNode(find(cardTemplate.content, '[data-guid]', HTMLElement), true);
+  localise(card);
   card.dataset.guid = guid;
-  card.querySelector('a').href = serviceUrl(`lots/${encodeURIComponent(guid)}`);
+  find(card, 'a', HTMLAnchorElement).href = serviceUrl(`lots/${encodeURIComponent(guid)}`).href;
   cards.set(guid, card);
-  lots.insertBefore(fragment, following);
+  lots.insertBefore(card, following);
+  return card;
 }
 
+/** @param {State} state */
 function show(state) {
   const card = cards.get(state.guid);
   if (!card) return;
   const wasFinal = isFinal(states.get(state.guid));
   states.set(state.guid, state);
   card.dataset.status = state.status;
-  setText(card.querySelector('a'), state.title ?? state.guid);
-  setText(card.querySelector('.status'), state.paused ? text.paused : text.status[state.status]);
-  setText(card.querySelector('.label'), priceLabel(state));
-  const price = card.querySelector('.price');
+  setText(find(card, 'a', HTMLElement), state.title ?? state.guid);
+  setText(find(card, '.status', HTMLElement), state.paused ? text.paused : text.status[state.status]);
+  setText(find(card, '.label', HTMLElement), priceLabel(state));
+  const price = find(card, '.price', HTMLElement);
   if (showPrice(price, state)) flash(price);
-  setText(card.querySelector('.bids'), state.bids == null ? '' : bidsText(state.bids));
+  setText(find(card, '.bids', HTMLElement), state.bids == null ? '' : bidsText(state.bids));
   tick(state.guid);
   if (isFinal(state) && !wasFinal) refreshIn(REFRESH_AFTER_CLOSING_MS);
 }
 
+/** @param {string} guid */
 function tick(guid) {
+  const card = cards.get(guid);
   const state = states.get(guid);
-  if (state) showCountdown(cards.get(guid).querySelector('.countdown'), state, feed.clock.now());
+  if (card && state) showCountdown(find(card, '.countdown', HTMLElement), state, feed.clock.now());
 }
 
+/** @param {number} ms */
 function refreshIn(ms) {
   clearTimeout(refreshTimer);
   refreshTimer = setTimeout(() => { if (!document.hidden) refresh(); }, ms);

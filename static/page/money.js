@@ -123,14 +123,19 @@ const MARKS = ['.', ','];
 const EVERYDAY_NAMES = { CNY: ['元', 'rmb'] };
 
 /**
+ * A text read as an amount, or why it is none. 'unclear': it is not in the viewer's own format, or has several readings.
+ * @typedef {{decimal: string, error?: undefined, readings?: undefined}
+ *   | {decimal?: undefined, error: 'unclear', readings: string[]}
+ *   | {decimal?: undefined, error: 'empty' | 'not_a_number' | 'too_precise', readings?: undefined}} ParsedAmount
+ */
+
+/**
  * What somebody typed, as an exact decimal with `digits` decimals, of an amount in `currency`.
- * Returns {decimal}, {error: 'empty' | 'not_a_number' | 'too_precise'}, or where it is not in the
- * viewer's own format or can be read in two ways {error: 'unclear', readings: [decimal, …]}.
  * @param {string} typed
  * @param {number} digits
  * @param {Currency} currency
  * @param {string} locale
- * @returns {{decimal?: string, error?: 'empty' | 'not_a_number' | 'too_precise' | 'unclear', readings?: string[]}}
+ * @returns {ParsedAmount}
  */
 export function parseAmount(typed, digits, currency, locale) {
   if (typed.replace(/[\s\p{Cf}]/gu, '') === '') return { error: 'empty' };

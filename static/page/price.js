@@ -5,6 +5,8 @@
 // apart; the element's text is still exactly the formatted price. Where nobody has bid, the text is
 // what bidding starts at and data-price is empty.
 
+/** @import { State } from '../transport/state.js' */
+
 import { isPlain } from '../transport/state.js';
 import { formatPrice, priceParts } from './money.js';
 import { text, viewerLocale } from './strings.js';
@@ -12,7 +14,7 @@ import { text, viewerLocale } from './strings.js';
 /**
  * Shows a state's price in an element; true if it replaced one shown before.
  * @param {HTMLElement} element
- * @param {import('../transport/state.js').State} state
+ * @param {State} state
  */
 export function showPrice(element, { price, next_bid: nextBid, currency }) {
   const before = element.dataset.price;
@@ -36,7 +38,7 @@ export function priceText(price, currency) { return formatPrice(price, currency,
 
 /**
  * What the number shown is: a bid, what bidding starts at, the hammer price, …
- * @param {import('../transport/state.js').State} state
+ * @param {State} state
  */
 export function priceLabel(state) {
   if (state.status === 'unknown') return '';

@@ -103,12 +103,12 @@ const en = {
   confirmBid: (/** @type {string} */ price) => `Yes, bid ${price}`,
   alreadyLeading: 'You hold the highest bid already.',
   notOpen: 'This lot takes no bids now.',
-  refusal: {
+  refusal: /** @type {Record<string, string | undefined>} */ ({
     unknown_auction: 'There is no such lot.',
     forbidden: 'You may not bid on this lot.',
     unauthorized: 'Your sign-in is no longer valid. Open the link from the auction house again.',
     invalid: 'This amount was refused.',
-  },
+  }),
   voidedStanding: (/** @type {string | null | undefined} */ reason) => (reason ? `Your bids on this lot were declared void: ${reason}` : 'Your bids on this lot were declared void'),
   voidedNote: 'You can bid on this lot no more. The auction house can tell you about it.',
   needsToken: 'To bid you need a personal link from the auction house.',
@@ -255,6 +255,8 @@ const zh = {
 const dictionaries = { en, zh };
 const languages = navigator.languages?.length ? navigator.languages : [navigator.language || 'en'];
 const language = languages.map((tag) => tag.split('-', 1)[0].toLowerCase()).find((tag) => tag in dictionaries) ?? 'en';
+
+/** @typedef {{[K in keyof typeof en]: (typeof en)[K] extends string ? K : never}[keyof typeof en]} WordsKey a key of plain words */
 
 export const text = dictionaries[/** @type {'en' | 'zh'} */ (language)];
 /** For document.lang: the language of the words. */
