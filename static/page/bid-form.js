@@ -12,7 +12,7 @@
 
 import { newBid, sendBid } from '../transport/bidding.js';
 import { bidderName, keepPaddle, keepPendingBid, paddleOf, pendingBid } from '../transport/session.js';
-import { isSameMoment, unknownState } from '../transport/state.js';
+import { isSameRevision, unknownState } from '../transport/state.js';
 import { Message } from './message.js';
 import { formatAmount, fractionDigits, isLower, parseAmount } from './money.js';
 import { find, setHidden, setText } from './page.js';
@@ -275,7 +275,7 @@ export class BidForm {
       actions,
       later: later ?? ((state) => {
         if (state.status !== 'open' || (this.#leads(state) && !led)) return '';
-        return about === null || isSameMoment(state, about) ? true : afterwards;
+        return about === null || isSameRevision(state, about) ? true : afterwards;
       }),
     });
     this.#message.review(this.#state); // which may be a later one than the answer's already

@@ -10,7 +10,7 @@ import { Feed } from '../transport/feed.js';
 import { auctionUrl } from '../transport/service.js';
 import { paddleOf, takeTokenFromAddress } from '../transport/session.js';
 import { Standing } from '../transport/standing.js';
-import { epochOf, isFinal, isPlain, standingOf } from '../transport/state.js';
+import { epochOf, isFinal, isExternal, standingOf } from '../transport/state.js';
 import { BidForm } from './bid-form.js';
 import { showCountdown, startTicking } from './countdown.js';
 import { History } from './history.js';
@@ -58,7 +58,7 @@ function showAgain() {
 /** @param {State} state */
 function show(state) {
   main.dataset.status = state.status;
-  main.dataset.plain = String(isPlain(state));
+  main.dataset.plain = String(isExternal(state));
   const paddle = paddleOf(guid);
   setText(by('title'), state.title ?? guid);
   setText(by('status'), state.paused ? text.paused : text.status[state.status]);
@@ -81,7 +81,7 @@ function noteOf(state) {
   if (standing.voided && !isFinal(state)) return text.voidedNote;
   if (state.paused) return text.pausedNote;
   if (state.status === 'closed') return state.outcome ? text.outcome[state.outcome] : text.note.closed;
-  return text.note[isPlain(state) ? 'plain' : state.status];
+  return text.note[isExternal(state) ? 'plain' : state.status];
 }
 
 /** @param {State} state */

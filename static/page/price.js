@@ -7,7 +7,7 @@
 
 /** @import { State } from '../transport/state.js' */
 
-import { isPlain } from '../transport/state.js';
+import { isExternal } from '../transport/state.js';
 import { formatPrice, priceParts } from './money.js';
 import { text, viewerLocale } from './strings.js';
 
@@ -42,7 +42,7 @@ export function priceText(price, currency) { return formatPrice(price, currency,
  */
 export function priceLabel(state) {
   if (state.status === 'unknown') return '';
-  if (isPlain(state)) return text.maximumPrice;
+  if (isExternal(state)) return text.maximumPrice;
   if (state.price === null) return state.next_bid == null ? text.noBidsYet : text.startingPrice;
   if (state.status === 'cancelled') return text.lastBid;
   if (state.status !== 'closed') return text.currentBid;

@@ -1,9 +1,9 @@
 // @ts-check
 // Sending one bid, exactly once.
 //
-// Rule: a bid has one Idempotency-Key for its whole life. Where no answer came, or the store was
-// away, the same key and body are sent again: the server then gives the first answer, if there was
-// one. Only a refusal or an acceptance ends a bid; silence never does.
+// Rule: a bid has one Idempotency-Key for its whole life. If no answer arrives, or the store is not
+// available, the page sends the same key and body again; if the server has answered this key before,
+// it repeats that answer. Only a refusal or an acceptance ends a bid; silence never does.
 
 /** @import { State } from './state.js' */
 
@@ -12,14 +12,14 @@ import { dropToken, tokenForBidding } from './session.js';
 
 const ANSWER_TIMEOUT_MS = 8_000;
 const PAUSES_BEFORE_RETRY_MS = [1_000, 2_000, 4_000];
-const LONGEST_RETRY_AFTER_MS = 10_000;
+const MAX_RETRY_AFTER_MS = 10_000;
 
 /**
- * One bid for its whole life: its amount, and the key by which the service recognises it.
+ * One bid: its amount, and the key by which the service recognises it when it is sent again.
  * @typedef {object} Bid
  * @property {string} price a decimal string
- * @property {'price' | 'max' | 'buy_now'} kind as what the amount is bid: a price, a secret maximum, the buy-now price
- * @property {boolean} confirm the viewer has confirmed an amount far above the next bid
+ * @property {'price' | 'max' | 'buy_now'} kind what the amount is: a price, a secret maximum, or the buy-now price
+ * @property {boolean} confirm true if the viewer has confirmed an amount far above the next bid
  * @property {string} key the Idempotency-Key
  */
 
@@ -43,7 +43,7 @@ const LONGEST_RETRY_AFTER_MS = 10_000;
  */
 
 /**
- * What came of a bid. 'unknown': no answer came, so that it may have arrived or not.
+ * The outcome of a bid. 'unknown': no answer arrived, so the bid may be accepted or not.
  * @typedef {{outcome: 'accepted', reply: BidReply, replayed: boolean}
  *   | {outcome: 'refused', problem: Problem}
  *   | {outcome: 'no_token'}
@@ -67,7 +67,7 @@ function bodyOf({ price, kind, confirm }) {
 }
 
 /**
- * Sends a bid until it is answered or the retries are used up.
+ * Sends a bid until an answer arrives or no retry is left.
  * @param {string} guid
  * @param {Bid} bid
  * @param {() => void} unsure called before each retry
@@ -86,7 +86,7 @@ export async function sendBid(guid, bid, unsure) {
 /**
  * @param {string} guid
  * @param {Bid} bid
- * @param {number} guestsLeft how many more times a new guest may try
+ * @param {number} guestsLeft how many more guest tokens may be requested
  * @returns {Promise<BidResult>}
  */
 async function sendOnce(guid, bid, guestsLeft = 1) {
@@ -94,11 +94,11 @@ async function sendOnce(guid, bid, guestsLeft = 1) {
     const token = await tokenForBidding();
     if (!token) return { outcome: 'no_token' };
     const response = await post(guid, bid, token);
-    // A 401 took no bid. A demo that restarted knows its old guests no more: come as a new one.
+    // With status 401 no bid was accepted. A restarted demo refuses the tokens of its earlier guests: get a new one.
     if (response.status === 401 && dropToken(token) && guestsLeft) return sendOnce(guid, bid, guestsLeft - 1);
     return await readAnswer(response);
   } catch {
-    return { outcome: 'unknown', retryAfterMs: 0 }; // it may have arrived all the same
+    return { outcome: 'unknown', retryAfterMs: 0 }; // the bid may have arrived
   }
 }
 
@@ -133,14 +133,14 @@ async function readAnswer(response) {
   }
   if (response.status >= 500) {
     const retryAfterMs = Number(response.headers.get('Retry-After')) * 1000 || 0;
-    return { outcome: 'unknown', retryAfterMs: Math.min(retryAfterMs, LONGEST_RETRY_AFTER_MS) };
+    return { outcome: 'unknown', retryAfterMs: Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) };
   }
   const problem = await response.json().catch(() => ({ code: '', detail: '' }));
   return { outcome: 'refused', problem };
 }
 
 function randomKey() {
-  // randomUUID exists on https and localhost only; a demo in a local network is neither.
+  // randomUUID exists only on https and on localhost; a demo in a local network has neither.
   if (crypto.randomUUID) return crypto.randomUUID();
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,12 +1,13 @@
 // @ts-check
-// The server's clock, as well as it can be known from here.
+// An estimate of the server's clock.
 //
-// Rule: a message says what time it was when it left, so that (its time - our time on arrival) is
-// the offset minus the time under way. The largest such difference had the shortest way: it wins.
-// Our side is the monotonic clock, which nobody sets; where it stands still while a laptop sleeps,
-// the next message shows a larger difference and wins at once.
+// Rule: a message carries the server's time when it was sent. Its time minus our time on arrival is
+// the offset of the clocks minus the transit time. The message with the largest difference had the
+// shortest transit, so its difference is the estimate. Our time is the monotonic clock, which nobody
+// sets. While a laptop sleeps that clock may stop; the next message then has a larger difference and
+// becomes the estimate at once.
 
-// Estimates are forgotten after one to two windows, for clocks that drift or step back.
+// An estimate expires after one to two windows, because clocks drift and are set back.
 const WINDOW_MS = 5 * 60_000;
 
 export class ServerClock {
@@ -14,13 +15,13 @@ export class ServerClock {
 
   get known() { return this.#offset > -Infinity; }
 
-  /** Epoch ms by the server; by our own wall clock until the server has spoken. */
+  /** The server's time in epoch ms; before the first message, the time of the viewer's own clock. */
   now() { return this.known ? performance.now() + this.#offset : Date.now(); }
 
   /**
    * Takes one reading of the server's clock.
    * @param {number} serverNow epoch ms
-   * @param {number} roundTripMs of the request that this answers; half of it was the way here
+   * @param {number} roundTripMs duration of the request that brought the reading; half of it counts as transit
    */
   observe(serverNow, roundTripMs = 0) {
     const here = performance.now();

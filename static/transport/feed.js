@@ -1,10 +1,10 @@
 // @ts-check
-// The feed: the newest state of one or more auctions, by the best way there is.
+// The feed: the newest state of one or more auctions, by a stream or by polls.
 //
-// Rule: trust the browser's own EventSource reconnect first; poll only while the stream does not
-// deliver; go back to the stream as soon as it does. Knows nothing of the DOM of a page.
+// Rule: the browser's own EventSource reconnect comes first. The feed polls only while the stream
+// does not deliver, and stops as soon as the stream delivers. It does not use the DOM of a page.
 //
-// Events: see FeedEvents. Call open() once listeners are attached, close() at the end.
+// Events: see FeedEvents. Call open() after the listeners are attached, and close() at the end.
 
 /** @import { State } from './state.js' */
 /** @import { ServiceEvent } from './stream.js' */
@@ -19,13 +19,13 @@ import { Stream } from './stream.js';
 import { Verdict } from './verdict.js';
 
 const POLL_IF_NO_FIRST_EVENT_MS = 5_000;
-// The server asks browsers to retry after 2-4 s: give them that and one round trip.
+// The server asks browsers to retry after 2-4 s; this leaves time for that and one round trip.
 const POLL_IF_NOT_RECONNECTED_MS = 8_000;
 const PROBE_STREAM_AGAIN_MS = 30_000;
 export const MAX_GUIDS_PER_STREAM = 50;
 
 /**
- * The events of a feed, with what each brings.
+ * The events of a feed, each with its detail.
  * @typedef {object} FeedEvents
  * @property {State} state
  * @property {Connection} connection
@@ -40,8 +40,8 @@ export class Feed extends EventTarget {
   #poller = null;
   /** @type {(() => void) | null} */
   #stopPresence = null;
-  #guids; #verdict; #pollSoon = 0; #probe = 0;
-  #watched = false; #finished = false; #pathProven = false; #storeLive = true;
+  #guids; #verdict; #pollTimer = 0; #probeTimer = 0;
+  #isAwake = false; #isFinished = false; #isPathProven = false; #isStoreLive = true;
 
   /** @param {string[]} guids */
   constructor(guids = []) {
@@ -58,7 +58,7 @@ export class Feed extends EventTarget {
   latest(guid) { return this.#latest.get(guid) ?? null; }
 
   /**
-   * Calls `react` with what each event of this type brings.
+   * Calls `react` with the detail of each event of this type.
    * @template {keyof FeedEvents} T
    * @param {T} type
    * @param {(detail: FeedEvents[T]) => void} react
@@ -78,13 +78,13 @@ export class Feed extends EventTarget {
   close() {
     this.#stopPresence?.();
     this.#stopPresence = null;
-    this.#watched = false;
-    this.#rest();
+    this.#isAwake = false;
+    this.#stop();
     this.#verdict.forget();
   }
 
   /**
-   * Watches these auctions instead; states already known stay known.
+   * Watches these auctions instead of the present ones. The states of auctions that stay are kept.
    * @param {string[]} guids
    */
   watch(guids) {
@@ -92,8 +92,8 @@ export class Feed extends EventTarget {
     if (wanted.size === this.#guids.length && this.#guids.every((guid) => wanted.has(guid))) return;
     this.#guids = [...wanted];
     for (const guid of this.#latest.keys()) if (!wanted.has(guid)) this.#latest.delete(guid);
-    this.#finished = false;
-    // Where streams do not get through, other guids change nothing about that: go on polling.
+    this.#isFinished = false;
+    // If streams do not get through, they do not get through for other guids either: keep polling.
     const polling = this.#poller !== null;
     this.#stopPolling();
     this.#connect({ probing: polling });
@@ -101,7 +101,7 @@ export class Feed extends EventTarget {
   }
 
   /**
-   * Takes a state from anywhere (a bid's reply, a list); older ones than shown are ignored.
+   * Accepts a state from any source (a bid's reply, a list); ignores one that is older than the latest.
    * @param {State} state
    */
   accept(state) {
@@ -114,47 +114,47 @@ export class Feed extends EventTarget {
   }
 
   /**
-   * Takes one reading of the server's clock, if there is one.
+   * Passes a reading of the server's clock on; does nothing without one.
    * @param {number | undefined} serverNow epoch ms
-   * @param {number} roundTripMs of the request that this answers
+   * @param {number} roundTripMs duration of the request that brought the reading
    */
   observeClock(serverNow, roundTripMs = 0) {
     if (typeof serverNow === 'number') this.clock.observe(serverNow, roundTripMs);
   }
 
-  // -- watched, unwatched, done ----------------------------------------------------------------
+  // -- awake, asleep, finished -----------------------------------------------------------------
 
   #wake() {
-    if (this.#watched) return;
-    this.#watched = true;
+    if (this.#isAwake) return;
+    this.#isAwake = true;
     this.#connect();
   }
 
   #sleep() {
-    if (!this.#watched) return;
-    this.#watched = false;
-    this.#rest();
-    // Whoever looks again must not take an old price for a live one; a final one stays true.
-    if (!this.#finished) this.#verdict.bad();
+    if (!this.#isAwake) return;
+    this.#isAwake = false;
+    this.#stop();
+    // A viewer who returns must not mistake an old price for a live one. A final price stays true.
+    if (!this.#isFinished) this.#verdict.bad();
   }
 
-  #rest() {
-    this.#hangUp();
+  #stop() {
+    this.#disconnect();
     this.#stopPolling();
   }
 
   #finish() {
-    this.#finished = true;
-    this.#rest();
-    this.#verdict.settle(); // no doubt can arise any more
+    this.#isFinished = true;
+    this.#stop();
+    this.#verdict.settle(); // a final state needs no connection
   }
 
   #networkLeft() {
-    if (this.#watched && !this.#finished) this.#verdict.doubt();
+    if (this.#isAwake && !this.#isFinished) this.#verdict.doubt();
   }
 
   #networkReturned() {
-    if (this.#watched && this.#verdict.current !== 'live') {
+    if (this.#isAwake && this.#verdict.current !== 'live') {
       this.#stopPolling();
       this.#connect();
     }
@@ -163,20 +163,20 @@ export class Feed extends EventTarget {
   // -- the stream ------------------------------------------------------------------------------
 
   #connect({ probing = false } = {}) {
-    this.#hangUp();
-    if (!this.#watched || this.#finished || !this.#guids.length) return;
+    this.#disconnect();
+    if (!this.#isAwake || this.#isFinished || !this.#guids.length) return;
     if (typeof EventSource === 'undefined') return this.#fallBack();
     if (!probing) this.#verdict.doubt();
-    // A probe asks for the state even if it is known: only a delivered event proves the path.
+    // A probe requests the state even if it is known: only a delivered event proves the path.
     const tag = probing ? '' : this.#resumeTag();
     this.#stream = new Stream(streamUrl(this.#guids, tag), {
       mayStaySilent: tag !== '',
       opened: () => this.#opened(),
-      heard: (event) => this.#heard(event),
+      received: (event) => this.#received(event),
       interrupted: () => this.#interrupted(),
       failed: (reason) => this.#failed(reason),
     });
-    this.#pollUnlessHeard(POLL_IF_NO_FIRST_EVENT_MS);
+    this.#pollUnlessDelivered(POLL_IF_NO_FIRST_EVENT_MS);
   }
 
   #resumeTag() {
@@ -184,49 +184,49 @@ export class Feed extends EventTarget {
   }
 
   #opened() {
-    this.#storeLive = true;
-    // A viewer who is up to date may be sent nothing for a while: on a path that has delivered
-    // before, an open stream is a live one (the stream's own watchdog still doubts it).
-    if (this.#pathProven && !this.#poller) {
-      clearTimeout(this.#pollSoon);
+    this.#isStoreLive = true;
+    // The server may have nothing to send to a client that is up to date. On a path that has
+    // delivered before, an open stream therefore counts as live; its watchdog still checks it.
+    if (this.#isPathProven && !this.#poller) {
+      clearTimeout(this.#pollTimer);
       this.#verdict.good('live');
     }
   }
 
   /** @param {ServiceEvent} event */
-  #heard({ type, payload }) {
+  #received({ type, payload }) {
     this.observeClock(payload.now);
     if (type === 'busy') return this.#busy(payload.reason);
-    this.#pathProven = true;
+    this.#isPathProven = true;
     this.#stopPolling();
-    if (type === 'hb') this.#storeLive = payload.live !== false;
-    if (this.#storeLive) this.#verdict.good('live'); else this.#verdict.bad();
+    if (type === 'hb') this.#isStoreLive = payload.live !== false;
+    if (this.#isStoreLive) this.#verdict.good('live'); else this.#verdict.bad();
     if (type !== 'hb') this.accept(payload);
   }
 
   /** @param {string} reason */
   #busy(reason) {
-    // The browser comes back after the long `retry:` it was given; until then, poll.
+    // The browser reconnects after the long `retry:` that the server sent; until then the feed polls.
     if (reason === 'store_unavailable') this.#verdict.bad(); else this.#verdict.doubt();
     this.#startPolling();
   }
 
   #interrupted() {
     if (this.#verdict.current !== 'polling') this.#verdict.doubt();
-    if (!this.#poller) this.#pollUnlessHeard(POLL_IF_NOT_RECONNECTED_MS);
+    if (!this.#poller) this.#pollUnlessDelivered(POLL_IF_NOT_RECONNECTED_MS);
   }
 
   /** @param {'swallowed' | 'silent' | 'refused'} reason */
   #failed(reason) {
     this.#stream = null;
     if (reason === 'silent') return this.#connect();
-    this.#pathProven = false;
+    this.#isPathProven = false;
     this.#fallBack();
   }
 
-  #hangUp() {
-    clearTimeout(this.#pollSoon);
-    clearTimeout(this.#probe);
+  #disconnect() {
+    clearTimeout(this.#pollTimer);
+    clearTimeout(this.#probeTimer);
     this.#stream?.close();
     this.#stream = null;
   }
@@ -235,35 +235,35 @@ export class Feed extends EventTarget {
 
   #fallBack() {
     this.#startPolling();
-    clearTimeout(this.#probe);
-    this.#probe = setTimeout(() => this.#connect({ probing: true }), PROBE_STREAM_AGAIN_MS);
+    clearTimeout(this.#probeTimer);
+    this.#probeTimer = setTimeout(() => this.#connect({ probing: true }), PROBE_STREAM_AGAIN_MS);
   }
 
   /** @param {number} delayMs */
-  #pollUnlessHeard(delayMs) {
-    clearTimeout(this.#pollSoon);
-    this.#pollSoon = setTimeout(() => this.#startPolling(), delayMs);
+  #pollUnlessDelivered(delayMs) {
+    clearTimeout(this.#pollTimer);
+    this.#pollTimer = setTimeout(() => this.#startPolling(), delayMs);
   }
 
   #startPolling() {
-    if (this.#poller || !this.#watched) return;
+    if (this.#poller || !this.#isAwake) return;
     if (this.#verdict.current !== 'offline') this.#verdict.doubt();
     this.#poller = new Poller(this.#guids, {
       tagOf: (guid) => this.latest(guid)?.tag ?? '',
       isFinal: (guid) => isFinal(this.latest(guid)),
       answered: () => this.#verdict.good('polling'),
-      heard: (state, roundTripMs) => {
+      received: (state, roundTripMs) => {
         this.observeClock(state.now, roundTripMs);
         this.accept(state);
       },
-      storeLost: () => this.#verdict.bad(),
+      storeUnavailable: () => this.#verdict.bad(),
       unreachable: () => this.#verdict.doubt(),
     });
     this.#poller.start();
   }
 
   #stopPolling() {
-    clearTimeout(this.#pollSoon);
+    clearTimeout(this.#pollTimer);
     this.#poller?.stop();
     this.#poller = null;
   }
@@ -278,7 +278,7 @@ export class Feed extends EventTarget {
 
 /**
  * @param {string[]} guids
- * @param {string} tag where a single auction's stream resumes; empty to begin anew
+ * @param {string} tag where the stream of a single auction resumes; empty for a new stream
  */
 function streamUrl(guids, tag) {
   if (guids.length === 1) return auctionUrl(guids[0], 'stream', tag ? { last_event_id: tag } : {});

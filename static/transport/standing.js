@@ -1,27 +1,27 @@
 // @ts-check
-// What the viewer's own standing has that no public state tells: their paddle, and that their bids are void.
+// The private part of the viewer's standing: the paddle, and whether the viewer's bids are void.
 //
-// Rule: the service is asked once, and again only after what no bid explains: an operator's act, or
-// another epoch. Without a token there is nobody to ask for.
+// Rule: the page asks the service once, and again only after a change that is not a bid: an
+// operator's action, or another epoch. Without a token it does not ask.
 
 /** @import { State } from './state.js' */
 
 import { serviceUrl } from './service.js';
 import { currentToken, keepPaddle, paddleOf } from './session.js';
-import { actsOf } from './state.js';
+import { operatorActionsOf } from './state.js';
 
 /**
- * How a bidder stands in an auction, as the service says it to that bidder alone.
+ * A bidder's standing in an auction, which the service sends to that bidder alone.
  * @typedef {object} StandingReply
  * @property {'leading' | 'outbid' | 'winning' | 'lost' | 'voided'} standing
  * @property {number} paddle
- * @property {string | null} reason why the bids are void
+ * @property {string | null} reason why the bids are void; null where that is not recorded
  */
 
 export class Standing {
   #guid; #changed;
 
-  /** @type {string | null} what was asked last: a token, and the auction's acts at that time */
+  /** @type {string | null} the last question: a token, and the auction's operator actions at that time */
   #asked = null;
 
   /** @type {{reason: string | null} | null} not null if the viewer's bids are void */
@@ -39,28 +39,28 @@ export class Standing {
   /** @param {State} state */
   async follow(state) {
     const token = currentToken();
-    const question = token && `${token} ${actsOf(state)}`;
+    const question = token && `${token} ${operatorActionsOf(state)}`;
     if (!token || question === this.#asked) return;
     this.#asked = question;
     const before = paddleOf(this.#guid);
     const standing = await ask(this.#guid, token);
-    if (question !== this.#asked) return; // asked anew meanwhile
-    if (standing === undefined) this.#asked = null; // no answer: the next state asks again
-    else if (standing) this.#take(standing.paddle, standing.standing === 'voided' ? { reason: standing.reason } : null);
-    else if (before === paddleOf(this.#guid)) this.#take(null, null); // a paddle of an auction that is no more
+    if (question !== this.#asked) return; // there is a newer question
+    if (standing === undefined) this.#asked = null; // no answer: ask again at the next state
+    else if (standing) this.#update(standing.paddle, standing.standing === 'voided' ? { reason: standing.reason } : null);
+    else if (before === paddleOf(this.#guid)) this.#update(null, null); // it was of an earlier auction
   }
 
   /**
-   * Their bids are void, as the refusal of one has said.
+   * Notes that the viewer's bids are void, as the refusal of a bid says.
    * @param {string | null} reason
    */
-  void(reason) { this.#take(paddleOf(this.#guid), { reason }); }
+  void(reason) { this.#update(paddleOf(this.#guid), { reason }); }
 
   /**
    * @param {number | null} paddle
    * @param {{reason: string | null} | null} voided
    */
-  #take(paddle, voided) {
+  #update(paddle, voided) {
     if (paddle === paddleOf(this.#guid) && voided?.reason === this.voided?.reason && !voided === !this.voided) return;
     if (paddle !== paddleOf(this.#guid)) keepPaddle(this.#guid, paddle);
     this.voided = voided;
@@ -69,7 +69,7 @@ export class Standing {
 }
 
 /**
- * The viewer's standing; null if they have not bid there, undefined without an answer.
+ * The viewer's standing; null if the viewer has no bids there, undefined if no answer arrived.
  * @param {string} guid
  * @param {string} token
  * @returns {Promise<StandingReply | null | undefined>}

@@ -1,18 +1,18 @@
 // @ts-check
-// One EventSource and the doubts one must have about it.
+// One EventSource, and the cases in which it does not deliver.
 //
-// Rule: the browser reconnects by itself; this only says when that is not enough. It ends itself,
-// once, with failed(reason):
-//   'swallowed'  no first event in time: a proxy holds the stream back, or nothing is there
-//   'silent'     it delivered before, then nothing at all, not even a heartbeat: a dead socket
-//   'refused'    the browser gave up for good (any status but 200)
+// Rule: the browser reconnects by itself; this module reports when that is not enough. The stream
+// then ends, once, with failed(reason):
+//   'swallowed'  no first event in time: a proxy holds the stream back, or there is no server
+//   'silent'     it delivered before, then nothing, not even a heartbeat: a dead socket
+//   'refused'    the browser does not reconnect (the status was not 200)
 
 const FIRST_EVENT_MS = 5_000;
-// A resumed viewer who is up to date hears nothing before the first heartbeat, at 15 s.
+// A resumed stream that is up to date receives nothing before the first heartbeat, at 15 s.
 const FIRST_EVENT_WHEN_RESUMED_MS = 20_000;
-// Two heartbeats and a half.
+// Two and a half heartbeats.
 const SILENCE_MS = 40_000;
-// After `busy` the browser waits as long as the server asked for; scripts cannot see how long.
+// After `busy` the browser waits for the time that the server asks for; a script cannot read it.
 const SILENCE_AFTER_BUSY_MS = 120_000;
 
 /** @type {ServiceEvent['type'][]} */
@@ -21,7 +21,7 @@ const EVENT_TYPES = ['price', 'closed', 'hb', 'busy'];
 /** @import { State } from './state.js' */
 
 /**
- * An event of the service, as it wrote it. `now` is its clock, in epoch ms.
+ * An event as the service sent it. `now` is the service's clock, in epoch ms.
  * @typedef {{type: 'price' | 'closed', payload: State}
  *   | {type: 'hb', payload: {now: number, live?: boolean}}
  *   | {type: 'busy', payload: {now: number, reason: string}}} ServiceEvent
@@ -30,15 +30,15 @@ const EVENT_TYPES = ['price', 'closed', 'hb', 'busy'];
 /**
  * What a stream reports.
  * @typedef {object} StreamEvents
- * @property {boolean} mayStaySilent the first event may come as late as the first heartbeat
+ * @property {boolean} mayStaySilent true if the first event may be the first heartbeat
  * @property {() => void} opened
- * @property {(event: ServiceEvent) => void} heard
+ * @property {(event: ServiceEvent) => void} received
  * @property {() => void} interrupted the browser reconnects by itself
  * @property {(reason: 'swallowed' | 'silent' | 'refused') => void} failed called once, after the stream has ended
  */
 
 export class Stream {
-  #source; #watchdog = 0; #delivered = false;
+  #source; #watchdog = 0; #hasDelivered = false;
 
   /** @type {StreamEvents | null} null once it has ended */
   #on;
@@ -50,12 +50,12 @@ export class Stream {
   constructor(url, on) {
     this.#on = on;
     this.#source = new EventSource(url);
-    this.#source.onopen = () => this.#opened();
-    this.#source.onerror = () => this.#erred();
+    this.#source.onopen = () => this.#onOpen();
+    this.#source.onerror = () => this.#onError();
     for (const type of EVENT_TYPES) {
-      this.#source.addEventListener(type, (event) => this.#received(type, event.data));
+      this.#source.addEventListener(type, (event) => this.#onEvent(type, event.data));
     }
-    this.#expect(on.mayStaySilent ? FIRST_EVENT_WHEN_RESUMED_MS : FIRST_EVENT_MS);
+    this.#expectEvent(on.mayStaySilent ? FIRST_EVENT_WHEN_RESUMED_MS : FIRST_EVENT_MS);
   }
 
   close() {
@@ -65,9 +65,9 @@ export class Stream {
     this.#on = null;
   }
 
-  #opened() {
-    // A reconnect by the browser resumes too, so that it may stay silent as long.
-    if (this.#delivered) this.#expect(FIRST_EVENT_WHEN_RESUMED_MS);
+  #onOpen() {
+    // A reconnect by the browser resumes the stream, so it may stay silent as long.
+    if (this.#hasDelivered) this.#expectEvent(FIRST_EVENT_WHEN_RESUMED_MS);
     this.#on?.opened();
   }
 
@@ -75,24 +75,24 @@ export class Stream {
    * @param {ServiceEvent['type']} type
    * @param {string} text
    */
-  #received(type, text) {
+  #onEvent(type, text) {
     const payload = parsed(text);
     if (!this.#on || !payload) return;
-    this.#delivered = true;
-    this.#expect(type === 'busy' ? SILENCE_AFTER_BUSY_MS : SILENCE_MS);
-    this.#on.heard(/** @type {ServiceEvent} */ ({ type, payload }));
+    this.#hasDelivered = true;
+    this.#expectEvent(type === 'busy' ? SILENCE_AFTER_BUSY_MS : SILENCE_MS);
+    this.#on.received(/** @type {ServiceEvent} */ ({ type, payload }));
   }
 
-  #erred() {
+  #onError() {
     if (!this.#on) return;
     if (this.#source.readyState === EventSource.CLOSED) this.#fail('refused');
     else this.#on.interrupted();
   }
 
   /** @param {number} withinMs */
-  #expect(withinMs) {
+  #expectEvent(withinMs) {
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#fail(this.#delivered ? 'silent' : 'swallowed'), withinMs);
+    this.#watchdog = setTimeout(() => this.#fail(this.#hasDelivered ? 'silent' : 'swallowed'), withinMs);
   }
 
   /** @param {'swallowed' | 'silent' | 'refused'} reason */
@@ -113,6 +113,6 @@ function parsed(text) {
     const payload = JSON.parse(text);
     return payload && typeof payload === 'object' ? payload : null;
   } catch {
-    return null; // a proxy's page in the middle of a stream is not news
+    return null; // for example a proxy's page in the middle of a stream
   }
 }
