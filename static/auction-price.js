@@ -2,12 +2,12 @@
 // <auction-price guid="42"></auction-price>: a live price on any page, with one script tag:
 //   <script type="module" src="https://auction.example/static/auction-price.js"></script>
 //
-// Rule: the price is plain text inside the element, so that the page's own CSS styles it; all such
-// elements share as few connections as there can be. The service is where this module came from.
+// Rule: the price is plain text inside the element, so that the page's own CSS styles it. All elements
+// of a page share as few connections as possible. The address of this module is that of the service.
 //
-// Attributes: guid, locale (optional). Set by it: data-price, data-status, data-connection, data-note.
-// Events, bubbling: `auction-state` (detail: the state), `auction-connection` (detail: 'live' |
-// 'polling' | 'offline').
+// Attributes: guid, locale (optional). The element sets data-price, data-status, data-connection and
+// data-note. Its events bubble: `auction-state` (detail: the state) and `auction-connection` (detail:
+// 'live' | 'polling' | 'offline').
 
 /** @import { State } from './transport/state.js' */
 /** @import { Connection } from './transport/verdict.js' */
@@ -16,11 +16,11 @@ import { formatPrice } from './page/money.js';
 import { text, viewerLocale } from './page/strings.js';
 import { Feed, MAX_GUIDS_PER_STREAM } from './transport/feed.js';
 
-// A page that adds a table of prices row by row should open one connection, not one per row.
+// A page that adds prices row by row opens one connection, not one per row.
 const REGROUP_DEBOUNCE_MS = 50;
 
-// No specificity, so that any rule of the host page wins; a constructed sheet needs no CSP exception.
-const DEFAULT_LOOK = `
+// The rules have no specificity, so that any rule of the host page wins. A constructed sheet needs no CSP exception.
+const DEFAULT_STYLE = `
   :where(auction-price) { font-variant-numeric: tabular-nums; }
   :where(auction-price[data-connection="offline"]) { opacity: .65; }
   :where(auction-price[data-connection="offline"])::after { content: " (" attr(data-note) ")"; font-size: smaller; }`;
@@ -29,12 +29,12 @@ const DEFAULT_LOOK = `
 const elements = new Map();
 /** @type {Feed[]} each watches up to MAX_GUIDS_PER_STREAM guids */
 const feeds = [];
-let regrouping = 0;
+let regroupTimer = 0;
 
 class AuctionPrice extends HTMLElement {
   static observedAttributes = ['guid', 'locale'];
 
-  /** @type {string | null} the guid this element is counted under */
+  /** @type {string | null} the guid under which this element is registered */
   #joined = null;
 
   connectedCallback() { this.#join(); }
@@ -43,7 +43,7 @@ class AuctionPrice extends HTMLElement {
   /** @param {string} name */
   attributeChangedCallback(name) {
     if (!this.isConnected) return;
-    if (name === 'locale') return this.#repeat();
+    if (name === 'locale') return this.#showLatest();
     this.#leave();
     this.#join();
   }
@@ -75,7 +75,7 @@ class AuctionPrice extends HTMLElement {
     this.#joined = guid;
     elements.set(guid, (elements.get(guid) ?? new Set()).add(this));
     regroupSoon();
-    this.#repeat();
+    this.#showLatest();
   }
 
   #leave() {
@@ -88,8 +88,8 @@ class AuctionPrice extends HTMLElement {
     regroupSoon();
   }
 
-  /** A second element of an auction that is watched already shows what is known. */
-  #repeat() {
+  /** Shows the latest state, if another element watches the auction already. */
+  #showLatest() {
     const guid = this.#joined;
     if (guid === null) return;
     const feed = feeds.find((candidate) => candidate.guids.includes(guid));
@@ -99,11 +99,11 @@ class AuctionPrice extends HTMLElement {
   }
 }
 
-function regroupSoon() { regrouping ||= setTimeout(regroup, REGROUP_DEBOUNCE_MS); }
+function regroupSoon() { regroupTimer ||= setTimeout(regroup, REGROUP_DEBOUNCE_MS); }
 
-/** Shares the guids out among feeds; a feed whose guids stay the same keeps its connection. */
+/** Distributes the guids over feeds. A feed keeps its connection if its guids do not change. */
 function regroup() {
-  regrouping = 0;
+  regroupTimer = 0;
   const wanted = [...elements.keys()];
   for (const [number, feed] of feeds.entries()) {
     const kept = feed.guids.filter((guid) => elements.has(guid));
@@ -136,10 +136,10 @@ function openFeed(guids) {
   feed.open();
 }
 
-// The same module under two addresses must not break the page.
+// A page may load this module from two addresses; the second must not fail.
 if (!customElements.get('auction-price')) {
-  const look = new CSSStyleSheet();
-  look.replaceSync(DEFAULT_LOOK);
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, look];
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(DEFAULT_STYLE);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
   customElements.define('auction-price', AuctionPrice);
 }

@@ -1,9 +1,9 @@
 // @ts-check
-// The bid form: what is typed or chosen, and what is sent.
+// The bid form: the amount that the viewer types or chooses, and the bid that is sent.
 //
-// Rule: what the viewer typed is theirs: no update ever changes the amount. What a press will do is
-// written on the button, as understood, before it is done; an amount that was offered is sent as the
-// server wrote it; and what came of it is said in words. No element that has the focus is taken away.
+// Rule: no update changes the amount that the viewer has typed. The button says what a press will do,
+// with the amount as the page reads it. An offered amount is sent as the server wrote it. The outcome
+// is said in words. An element that has the focus is not taken away.
 
 /** @import { Bid, BidResult, Problem } from '../transport/bidding.js' */
 /** @import { State, Terms } from '../transport/state.js' */
@@ -22,8 +22,8 @@ import { text, viewerLocale } from './strings.js';
 /**
  * What a bid form reports.
  * @typedef {object} BidFormEvents
- * @property {(state: State) => void} answered the state in the service's answer to a bid
- * @property {(reason: string | null) => void} voided a bid was refused, since the viewer's bids are void
+ * @property {(state: State) => void} answered called with the state in the service's answer to a bid
+ * @property {(reason: string | null) => void} voided called when a bid is refused because the viewer's bids are void
  */
 
 export class BidForm {
@@ -36,7 +36,7 @@ export class BidForm {
   /** @type {Terms | null} */
   #terms = null;
 
-  /** @type {{written: string, decimal: string | null}} the amount that was offered, and how it stands in the field */
+  /** @type {{written: string, decimal: string | null}} the offered amount that was chosen, and its text in the field */
   #chosen = { written: '', decimal: null };
 
   /**
@@ -60,15 +60,16 @@ export class BidForm {
     this.#note = find(root, '#note', HTMLElement);
     this.#quick = [.../** @type {NodeListOf<HTMLButtonElement>} */ (root.querySelectorAll('.quick button'))];
     this.#message = new Message(find(root, '#message', HTMLElement), this.#submit);
-    this.#buyNow.addEventListener('click', () => this.#askToBuy());
-    this.#amount.addEventListener('input', () => { this.#message.clear(); this.#showUnderstood(); });
+    this.#buyNow.addEventListener('click', () => this.#askBeforeBuying());
+    this.#amount.addEventListener('input', () => { this.#message.clear(); this.#showAmount(); });
     for (const button of this.#quick) button.addEventListener('click', () => this.#choose(button.value));
     this.#form.addEventListener('submit', (event) => { event.preventDefault(); this.#place(); });
     this.#showBidder();
   }
 
   /**
-   * What an amount means here: a price or a secret maximum, and whether a high one buys. Until then there is no form.
+   * Sets the terms. They say what an amount means: a price or a secret maximum, and whether a high one buys the lot.
+   * Without terms the form is hidden.
    * @param {Terms | null} terms
    */
   setTerms(terms) {
@@ -79,7 +80,7 @@ export class BidForm {
   }
 
   /**
-   * Takes the form away from somebody who may not bid here any more.
+   * Hides the form from the next update on, for a bidder who may no longer bid on this lot.
    * @param {boolean} isBarred
    */
   bar(isBarred) { this.#isBarred = isBarred; }
@@ -89,56 +90,56 @@ export class BidForm {
     this.#state = state;
     this.#message.review(state);
     if (state.status !== 'unknown') this.#offerPending();
-    const least = leastOf(state);
+    const lowest = lowestBidOf(state);
     const isOpen = state.status === 'open' && !state.paused && !this.#isBarred && this.#terms !== null;
-    const isShown = isOpen && (least ?? state.buy_now) != null;
-    if (isShown) this.#showOffers(state, least);
+    const isShown = isOpen && (lowest ?? state.buy_now) != null;
+    if (isShown) this.#showOffers(state, lowest);
     setHidden(this.#form, !isShown, this.#note);
   }
 
   /**
    * @param {State} state
-   * @param {string | undefined} least
+   * @param {string | undefined} lowest
    */
-  #showOffers(state, least) {
-    if (state.buy_now != null) setText(this.#buyNow, text.buyNow(this.#shown(state.buy_now)));
+  #showOffers(state, lowest) {
+    if (state.buy_now != null) setText(this.#buyNow, text.buyNow(this.#priceText(state.buy_now)));
     setHidden(this.#buyNow, state.buy_now == null, this.#submit);
-    setHidden(this.#field, least === undefined, this.#buyNow); // where every bid would buy, there is one button to buy
-    this.#quick.forEach((button, rung) => {
-      const offered = state.next_bids?.[rung];
+    setHidden(this.#field, lowest === undefined, this.#buyNow); // if every bid would buy the lot, only the buy button stays
+    this.#quick.forEach((button, index) => {
+      const offered = state.next_bids?.[index];
       button.value = offered ?? '';
-      setText(button, offered ? this.#shown(offered) : '');
+      setText(button, offered ? this.#priceText(offered) : '');
       setHidden(button, !offered, this.#submit);
     });
-    setText(this.#hint, least ? text.nextBid(this.#shown(least)) : '');
-    this.#amount.placeholder = least ? this.#written(least) : '';
-    this.#showUnderstood();
+    setText(this.#hint, lowest ? text.nextBid(this.#priceText(lowest)) : '');
+    this.#amount.placeholder = lowest ? this.#amountText(lowest) : '';
+    this.#showAmount();
   }
 
   /** @param {string} decimal */
   #choose(decimal) {
-    this.#chosen = { written: this.#written(decimal), decimal };
+    this.#chosen = { written: this.#amountText(decimal), decimal };
     this.#amount.value = this.#chosen.written;
     this.#message.clear();
-    this.#showUnderstood();
+    this.#showAmount();
     this.#submit.focus();
   }
 
   /** @returns {ParsedAmount} */
-  #understood() {
+  #readAmount() {
     const { written, decimal } = this.#chosen;
     if (decimal !== null && this.#amount.value === written) return { decimal };
     return parseAmount(this.#amount.value, fractionDigits(this.#example), this.#state.currency, viewerLocale);
   }
 
-  /** Says on the button what pressing it would do, and under the field where that stands. */
-  #showUnderstood() {
-    const { decimal, error } = this.#understood();
-    const price = this.#priceToBuyBy(decimal);
-    const raises = this.#isProxy && this.#leads(this.#state); // one's own maximum: only the service knows from where
+  /** Writes on the button what a press will do, and marks an amount that is too low. */
+  #showAmount() {
+    const { decimal, error } = this.#readAmount();
+    const price = this.#buyNowPriceFor(decimal);
+    const raises = this.#isProxy && this.#leads(this.#state); // only the service knows the leader's present maximum
     const low = decimal !== undefined && price === null && !raises && isLower(decimal, this.#example);
-    const label = price !== null ? text.buyNow(this.#shown(price)) : decimal && !low ? text.bidAmount(this.#shown(decimal)) : text.placeBid;
-    setText(this.#submit, label);
+    const bids = decimal && !low ? text.bidAmount(this.#priceText(decimal)) : text.placeBid;
+    setText(this.#submit, price === null ? bids : text.buyNow(this.#priceText(price)));
     this.#hint.dataset.low = String(low);
     this.#amount.setAttribute('aria-invalid', String(low || (error !== undefined && error !== 'empty')));
     for (const button of this.#quick) button.setAttribute('aria-pressed', String(button.value === decimal));
@@ -146,8 +147,8 @@ export class BidForm {
 
   #place() {
     if (this.#sending) return;
-    const { decimal, error, readings } = this.#understood();
-    if (this.#priceToBuyBy(decimal) !== null) return this.#askToBuy();
+    const { decimal, error, readings } = this.#readAmount();
+    if (this.#buyNowPriceFor(decimal) !== null) return this.#askBeforeBuying();
     if (decimal) {
       this.#send(this.#newBid(decimal));
       return;
@@ -155,29 +156,29 @@ export class BidForm {
     this.#amount.focus();
     if (error === 'empty') return this.#say('info', text.typeAnAmount);
     if (error === 'unclear') {
-      return this.#say('error', text.unclear(this.#amount.value.trim(), readings.map((each) => this.#shown(each))),
-        { actions: readings.map((each) => [this.#shown(each), () => this.#choose(each)]) });
+      return this.#say('error', text.unclear(this.#amount.value.trim(), readings.map((each) => this.#priceText(each))),
+        { actions: readings.map((each) => [this.#priceText(each), () => this.#choose(each)]) });
     }
     if (error === 'too_precise') return this.#say('error', text.tooPrecise(fractionDigits(this.#example)));
-    this.#say('error', `${text.notANumber} ${this.#written(this.#example)}`);
+    this.#say('error', `${text.notANumber} ${this.#amountText(this.#example)}`);
   }
 
   /**
-   * The price at which this amount would buy the lot, or null. Such an amount is no bid: buying is asked about, and never
-   * done by the way.
+   * The buy-now price if this amount reaches it, else null. Such an amount is not sent as a bid: the page asks the viewer
+   * first whether to buy.
    * @param {string | undefined} decimal
    */
-  #priceToBuyBy(decimal) {
+  #buyNowPriceFor(decimal) {
     const { buy_now: price } = this.#state;
     const isCeiling = price != null && this.#terms?.buy_now?.mode === 'ceiling';
     return decimal !== undefined && isCeiling && !isLower(decimal, price) ? price : null;
   }
 
-  #askToBuy() {
+  #askBeforeBuying() {
     const price = this.#state.buy_now;
     if (price == null || this.#sending) return;
-    this.#say('info', text.buyNowQuestion(this.#shown(price)), {
-      actions: [[text.buyNowConfirm(this.#shown(price)), () => this.#send(newBid(price, { kind: 'buy_now' }))]],
+    this.#say('info', text.buyNowQuestion(this.#priceText(price)), {
+      actions: [[text.buyNowConfirm(this.#priceText(price)), () => this.#send(newBid(price, { kind: 'buy_now' }))]],
       later: (state) => (state.buy_now === price ? true : ''),
     });
   }
@@ -188,7 +189,8 @@ export class BidForm {
     this.#setSending(true);
     this.#message.say('pending', text.sending);
     keepPendingBid(this.#guid, bid);
-    const result = await sendBid(this.#guid, bid, () => this.#message.say('pending', text.outcomeUnknown(this.#shown(bid.price))));
+    const unsure = () => this.#message.say('pending', text.outcomeUnknown(this.#priceText(bid.price)));
+    const result = await sendBid(this.#guid, bid, unsure);
     this.#setSending(false);
     if (result.outcome !== 'unknown') keepPendingBid(this.#guid, null);
     this.#showBidder();
@@ -200,18 +202,19 @@ export class BidForm {
    * @param {BidResult} result
    */
   #sayOutcome(bid, result) {
-    const price = this.#shown(bid.price);
+    const price = this.#priceText(bid.price);
     if (result.outcome === 'no_token') return this.#say('error', text.needsToken);
     if (result.outcome === 'unknown') return this.#sayUnknown(bid);
     if (result.outcome === 'refused') return this.#sayRefusal(bid, result.problem);
     const { reply, replayed } = result;
     keepPaddle(this.#guid, reply.paddle);
-    // Cleared only if it is still what was sent: the viewer may be typing the next one already.
-    if (this.#understood().decimal === bid.price) this.#amount.value = '';
+    // Clear the field only if it still has the amount that was sent: the viewer may be typing the next one.
+    if (this.#readAmount().decimal === bid.price) this.#amount.value = '';
     this.#on.answered(reply.state);
-    const said = { about: reply.state }; // "You lead" is true only as long as nothing else has been decided
+    const said = { about: reply.state }; // "You lead" is true only until the next decision
     const mine = (/** @type {State} */ state) => (state.leader === reply.paddle ? true : '');
-    if (reply.standing === 'winning') this.#say('success', text.bought(this.#shown(reply.state.price ?? bid.price)), { later: mine });
+    const paid = this.#priceText(reply.state.price ?? bid.price);
+    if (reply.standing === 'winning') this.#say('success', text.bought(paid), { later: mine });
     else if (this.#state.leader !== reply.paddle) this.#say('info', text.acceptedThenOutbid(price));
     else this.#say('success', replayed ? text.acceptedBefore(price) : text.accepted(price), said);
   }
@@ -222,10 +225,10 @@ export class BidForm {
    */
   #sayRefusal(bid, problem) {
     if (problem.state) this.#on.answered(problem.state);
-    const price = this.#shown(bid.price);
+    const price = this.#priceText(bid.price);
     const about = problem.state ?? this.#state;
-    const least = leastOf(about);
-    const next = least ?? about.next_bid; // none where only buying is left
+    const lowest = lowestBidOf(about);
+    const next = lowest ?? about.next_bid; // none if no bid can be higher
     if (this.#leads(about) && !this.#isProxy && ['too_low', 'too_high', 'not_aligned'].includes(problem.code)) {
       return this.#say('info', text.alreadyLeading, { about });
     }
@@ -233,14 +236,15 @@ export class BidForm {
       case 'too_low': {
         if (this.#leads(about)) return this.#say('info', text.notAboveYourMaximum, { about });
         const afterwards = text.wasTooLow(price);
-        const words = next == null ? afterwards : text.tooLow(this.#shown(next));
-        return this.#say('error', words, { about, actions: this.#instead(least), afterwards });
+        const words = next == null ? afterwards : text.tooLow(this.#priceText(next));
+        return this.#say('error', words, { about, actions: this.#alternatives(lowest), afterwards });
       }
       case 'too_high':
         return this.#say('error', text.tooHigh(price), {
           actions: [[text.confirmBid(price), () => this.#send(this.#newBid(bid.price, { confirm: true }))]],
         });
-      case 'not_aligned': return this.#say('error', text.notAligned, { about, actions: this.#instead(least), afterwards: text.notAligned });
+      case 'not_aligned':
+        return this.#say('error', text.notAligned, { about, actions: this.#alternatives(lowest), afterwards: text.notAligned });
       case 'already_leading': return this.#say('info', text.alreadyLeading, { about });
       case 'not_open': return this.#say('error', text.notOpen, { later: (state) => (state.status === 'open' && !state.paused ? '' : true) });
       case 'voided':
@@ -252,36 +256,36 @@ export class BidForm {
   }
 
   /**
-   * What can be done instead of a bid that was refused.
-   * @param {string | undefined} offered the least amount to bid
+   * What the viewer can do instead of a refused bid.
+   * @param {string | undefined} offered the lowest amount that can be bid
    * @returns {Action[]}
    */
-  #instead(offered) {
-    if (offered) return [[text.bidInstead(this.#shown(offered)), () => this.#send(this.#newBid(offered))]];
-    return this.#state.buy_now == null ? [] : [[text.buyNow(this.#shown(this.#state.buy_now)), () => this.#askToBuy()]];
+  #alternatives(offered) {
+    if (offered) return [[text.bidInstead(this.#priceText(offered)), () => this.#send(this.#newBid(offered))]];
+    const { buy_now: price } = this.#state;
+    return price == null ? [] : [[text.buyNow(this.#priceText(price)), () => this.#askBeforeBuying()]];
   }
 
   /**
-   * Says what came of an attempt. It is over when the lot is, or when the viewer has come to lead by
-   * another way; and what was said `about` a state, when that is not the state any more: then
-   * `afterwards` remains true, if anything.
+   * Says the outcome of an attempt. The words end when the lot closes, or when the viewer takes the lead in another
+   * way. Words `about` a state also end at the next decision; `afterwards` then replaces them.
    * @param {Kind} kind
    * @param {string} words
    * @param {{actions?: Action[], about?: State | null, afterwards?: string, later?: Later | null}} options
    */
   #say(kind, words, { actions = [], about = null, afterwards = '', later = null } = {}) {
-    const led = this.#leads(this.#state);
+    const hadLead = this.#leads(this.#state);
     this.#message.say(kind, words, {
       actions,
       later: later ?? ((state) => {
-        if (state.status !== 'open' || (this.#leads(state) && !led)) return '';
+        if (state.status !== 'open' || (this.#leads(state) && !hadLead)) return '';
         return about === null || isSameRevision(state, about) ? true : afterwards;
       }),
     });
-    this.#message.review(this.#state); // which may be a later one than the answer's already
+    this.#message.review(this.#state); // the shown state may be newer than the answer's
   }
 
-  /** Once: a bid sent before this page was loaded anew may still be without an answer. */
+  /** Offers, once, to send a bid again that was left without an answer before a reload of the page. */
   #offerPending() {
     if (this.#pendingOffered) return;
     this.#pendingOffered = true;
@@ -291,13 +295,14 @@ export class BidForm {
 
   /** @param {Bid} bid */
   #sayUnknown(bid) {
-    this.#message.say('error', text.stillUnknown(this.#shown(bid.price)), { actions: [[text.sendAgain, () => this.#send(bid)]] });
+    const words = text.stillUnknown(this.#priceText(bid.price));
+    this.#message.say('error', words, { actions: [[text.sendAgain, () => this.#send(bid)]] });
   }
 
   /** @param {boolean} sending */
   #setSending(sending) {
     this.#sending = sending;
-    this.#submit.setAttribute('aria-disabled', String(sending)); // a button that is disabled loses the focus
+    this.#submit.setAttribute('aria-disabled', String(sending)); // a disabled button would lose the focus
     this.#form.dataset.sending = String(sending);
   }
 
@@ -317,19 +322,22 @@ export class BidForm {
 
   get #isProxy() { return this.#terms?.bidding === 'proxy'; }
 
-  /** An amount with the currency's decimals: the least to bid, while there is one. */
-  get #example() { return leastOf(this.#state) ?? this.#state.next_bid ?? this.#state.buy_now ?? this.#state.price ?? ''; }
+  /** An amount with the decimals of the currency: the lowest bid that is possible, if there is one. */
+  get #example() {
+    const { next_bid: next, buy_now: buyNow, price } = this.#state;
+    return lowestBidOf(this.#state) ?? next ?? buyNow ?? price ?? '';
+  }
 
   /** @param {string} price */
-  #shown(price) { return priceText(price, this.#state.currency); }
+  #priceText(price) { return priceText(price, this.#state.currency); }
 
   /** @param {string} price */
-  #written(price) { return formatAmount(price, this.#state.currency, viewerLocale); }
+  #amountText(price) { return formatAmount(price, this.#state.currency, viewerLocale); }
 }
 
 /**
- * The least amount to bid, if any can be bid.
+ * The lowest amount that can be bid; undefined if no bid is possible.
  * @param {State} state
  * @returns {string | undefined}
  */
-function leastOf(state) { return state.next_bids?.[0]; }
+function lowestBidOf(state) { return state.next_bids?.[0]; }

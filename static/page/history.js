@@ -1,10 +1,11 @@
 // @ts-check
-// The list of bids, newest first, growing live.
+// The list of bids, newest first, which grows live.
 //
-// Rule: only what is missing is fetched, one request at a time. A bid raises the count of bids and
-// the revision by one each; where the two part, something else was decided too, such as that bids
-// are void, and what is shown is fetched anew. A bid that the leader's maximum answers at once is
-// two items of one seq, the bid and the automatic one above it: pages never part them, nor do we.
+// Rule: only missing bids are fetched, with one request at a time. A bid raises both the number of
+// bids and the revision by one. If the two rise by different amounts, there was another decision, such
+// as a void, and the shown bids are fetched again. A bid that the leader's maximum answers at once is
+// two items with one seq, the bid and the automatic bid above it. A page of the service never
+// separates the two, and this list does not either.
 
 import { auctionUrl } from '../transport/service.js';
 /** @import { State } from '../transport/state.js' */
@@ -15,10 +16,10 @@ import { text, viewerLocale } from './strings.js';
 
 const SHOWN_AT_FIRST = 20;
 const PAGE_LIMIT = 200;
-// After a long absence the newest page counts, not a complete list.
-const MOST_ITEMS = 400;
-// A burst of bids is fetched in steps, not one request per bid.
-const LEAST_MS_BETWEEN_FETCHES = 400;
+// After a long absence the newest bids matter, not a complete list.
+const MAX_ITEMS = 400;
+// A burst of bids is fetched in a few requests, not in one per bid.
+const MIN_MS_BETWEEN_FETCHES = 400;
 const RETRY_MS = 5_000;
 
 /** @type {('automatic' | 'voided')[]} */
@@ -26,11 +27,11 @@ const MARKS = ['automatic', 'voided'];
 const timeOfDay = new Intl.DateTimeFormat(viewerLocale, { timeStyle: 'medium' });
 
 /**
- * A bid in the public history. `price` is what the paddle is committed to by it, `at` is epoch ms.
+ * A bid in the public history. `price` is the amount to which it commits the paddle, `at` is epoch ms.
  * @typedef {{seq: number, paddle: number, price: string, automatic: boolean, at: number, voided: boolean}} HistoryEntry
  */
 
-/** @typedef {{bids: HistoryEntry[], next: number | null}} HistoryPage whole bids; `next` is the `after` of the next page */
+/** @typedef {{bids: HistoryEntry[], next: number | null}} HistoryPage `next` is the `after` of the next page */
 
 export class History {
   #guid; #list; #template; #earlier; #empty; #heading;
@@ -57,7 +58,7 @@ export class History {
   }
 
   /**
-   * Follows the number of bids and marks the viewer's own.
+   * Fetches the bids that a state adds, and marks the viewer's own.
    * @param {State} state
    * @param {number | null} paddle
    */
@@ -67,7 +68,7 @@ export class History {
       this.#paddle = paddle;
       for (const item of this.#items) this.#markOwn(item);
     }
-    if (state.bids == null) return; // there is no such auction yet, or another system keeps it
+    if (state.bids == null) return; // the auction does not exist yet, or it is external
     const { bids } = state;
     if (bids - this.#bids !== state.rev - this.#rev) this.#isOutdated = true;
     this.#bids = bids;
@@ -79,16 +80,16 @@ export class History {
     this.#fetching = true;
     while (this.#isOutdated || this.#counted < this.#bids) {
       const counted = this.#bids;
-      const isAnew = this.#isOutdated || counted - this.#counted > MOST_ITEMS;
+      const isRefetch = this.#isOutdated || counted - this.#counted > MAX_ITEMS;
       this.#isOutdated = false;
-      const after = isAnew ? Math.max(0, Math.min(this.#first - 1, this.#last - SHOWN_AT_FIRST), counted - MOST_ITEMS) : this.#last;
+      const after = isRefetch ? Math.max(0, Math.min(this.#first - 1, this.#last - SHOWN_AT_FIRST), counted - MAX_ITEMS) : this.#last;
       const page = await this.#fetch(this.#first ? after : Math.max(0, counted - SHOWN_AT_FIRST), PAGE_LIMIT);
-      if (page && isAnew) this.#forget();
-      if (page) this.#addNewest(page.bids.filter((bid) => bid.seq > this.#last));
+      if (page && isRefetch) this.#clear();
+      if (page) this.#addNewer(page.bids.filter((bid) => bid.seq > this.#last));
       if (page && page.next === null) this.#counted = counted;
-      if (!page && isAnew) this.#isOutdated = true;
+      if (!page && isRefetch) this.#isOutdated = true;
       this.#empty.hidden = this.#list.children.length > 0;
-      await new Promise((resolve) => setTimeout(resolve, page ? LEAST_MS_BETWEEN_FETCHES : RETRY_MS));
+      await new Promise((resolve) => setTimeout(resolve, page ? MIN_MS_BETWEEN_FETCHES : RETRY_MS));
     }
     this.#fetching = false;
   }
@@ -111,18 +112,18 @@ export class History {
       const response = await fetch(auctionUrl(this.#guid, 'bids', { after, limit }));
       return response.ok ? await response.json() : null;
     } catch {
-      return null; // the connection badge says so already
+      return null; // the connection badge shows it already
     }
   }
 
   /** @param {HistoryEntry[]} bids */
-  #addNewest(bids) {
+  #addNewer(bids) {
     if (!bids.length) return;
     for (const bid of bids) this.#list.prepend(this.#item(bid));
     this.#last = bids[bids.length - 1].seq;
     this.#first ||= bids[0].seq;
     const items = this.#items;
-    while (items.length > MOST_ITEMS || seqOf(items[items.length - 1]) < this.#first) {
+    while (items.length > MAX_ITEMS || seqOf(items[items.length - 1]) < this.#first) {
       const oldest = items[items.length - 1];
       this.#first = seqOf(oldest) + 1;
       oldest.remove();
@@ -130,7 +131,7 @@ export class History {
     this.#offerEarlier();
   }
 
-  /** The items on the page, newest first: the list's own, which follows each change. */
+  /** The items on the page, newest first, as a live collection. */
   get #items() { return /** @type {HTMLCollectionOf<HTMLLIElement>} */ (this.#list.children); }
 
   #offerEarlier() { setHidden(this.#earlier, this.#first <= 1, this.#heading); }
@@ -159,7 +160,7 @@ export class History {
     setText(find(item, '.paddle', HTMLElement), [paddle, own && text.you, ...marks].filter(Boolean).join(' · '));
   }
 
-  #forget() {
+  #clear() {
     this.#list.replaceChildren();
     this.#last = this.#first = 0;
     this.#counted = -1;

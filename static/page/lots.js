@@ -1,9 +1,9 @@
 // @ts-check
 // The page of the open lots, /.
 //
-// Rule: one connection for all that are shown, a page of them at a time. The list says which lots
-// there are and is asked now and then; the feed says what they cost. A lot that closes stays, shown
-// as closed. Which page it is, and by which it was reached, is in the browser's history.
+// Rule: one connection serves all lots that are shown, one page of them at a time. The list says
+// which lots are open and is requested from time to time; the feed brings their prices. A lot that
+// closes stays on the page, shown as closed. The browser's history has the cursors of the page.
 
 /** @import { State } from '../transport/state.js' */
 
@@ -16,7 +16,7 @@ import { bidsText, priceLabel, showPrice } from './price.js';
 import { text, viewerLocale } from './strings.js';
 
 const REFRESH_MS = 30_000;
-// With nothing to watch, the next lot should not keep its viewers waiting so long.
+// An empty page looks for the next lot more often.
 const REFRESH_EMPTY_MS = 10_000;
 const REFRESH_AFTER_CLOSING_MS = 1_500;
 const RETRY_MS = 5_000;
@@ -38,10 +38,10 @@ const count = new Intl.NumberFormat(viewerLocale);
 const cards = new Map();
 /** @type {Map<string, State>} by guid: the state shown */
 const states = new Map();
-let cursors = cursorsOf(history.state); // of the pages up to this one; the first has none
+let cursors = cursorsOf(history.state); // of all pages up to this one; the first page's is empty
 /** @type {string | null} the cursor of the page after this one */
 let next = null;
-let asking = 0; // how often the list was asked for: only the last answer counts
+let requests = 0; // for the list; only the answer to the last one counts
 let refreshTimer = 0;
 
 openPage();
@@ -70,13 +70,13 @@ function cursorsOf(state) {
 
 /**
  * @param {string[]} wanted
- * @param {{instead?: boolean}} options whether the browser's history forgets the page before
+ * @param {{replace?: boolean}} options true replaces the present entry in the browser's history
  */
-function turnTo(wanted, { instead = false } = {}) {
+function turnTo(wanted, { replace = false } = {}) {
   const url = new URL(location.href);
   const after = wanted.at(-1);
   url.search = after ? String(new URLSearchParams({ after })) : '';
-  if (instead) history.replaceState({ cursors: wanted }, '', url); else history.pushState({ cursors: wanted }, '', url);
+  if (replace) history.replaceState({ cursors: wanted }, '', url); else history.pushState({ cursors: wanted }, '', url);
   showPage(wanted);
 }
 
@@ -93,7 +93,7 @@ function showPage(wanted) {
 }
 
 /** @param {LotsPage} page */
-function sayWhich({ before, total, auctions }) {
+function showPosition({ before, total, auctions }) {
   const last = before + auctions.length;
   earlier.disabled = cursors.length < 2;
   more.disabled = next === null;
@@ -106,25 +106,26 @@ function sayWhich({ before, total, auctions }) {
 
 async function refresh() {
   refreshIn(REFRESH_MS);
-  const asked = ++asking;
+  const request = ++requests;
   try {
-    const askedAt = performance.now();
+    const began = performance.now();
     const after = cursors.at(-1);
     const url = serviceUrl('auctions', { status: 'open', limit: MAX_GUIDS_PER_STREAM, ...(after && { after }) });
     const response = await fetch(url, { cache: 'no-store' });
-    if (asked !== asking) return;
-    if (response.status === 422 && after) return turnTo([''], { instead: true }); // an address of another time
+    if (request !== requests) return;
+    // The cursor in the address is not valid any more: begin at the first page.
+    if (response.status === 422 && after) return turnTo([''], { replace: true });
     if (!response.ok) throw new Error(`${response.status}`);
     /** @type {LotsPage} */
     const list = await response.json();
-    if (asked !== asking) return;
-    // All from here on have closed since: whoever comes now begins anew.
-    if (!list.auctions.length && !cards.size && after) return turnTo([''], { instead: true });
+    if (request !== requests) return;
+    // All lots from this cursor on have closed: the same.
+    if (!list.auctions.length && !cards.size && after) return turnTo([''], { replace: true });
     next = list.next;
-    take(list.auctions.map((auction) => auction.state), performance.now() - askedAt);
-    sayWhich(list);
+    showLots(list.auctions.map((auction) => auction.state), performance.now() - began);
+    showPosition(list);
   } catch {
-    if (asked !== asking) return;
+    if (request !== requests) return;
     main.dataset.view = cards.size ? 'lots' : 'error';
     if (!cards.size) showConnection('offline');
     refreshIn(RETRY_MS);
@@ -135,27 +136,28 @@ async function refresh() {
  * @param {State[]} open
  * @param {number} roundTripMs
  */
-function take(open, roundTripMs) {
+function showLots(open, roundTripMs) {
   const listed = new Set(open.map((state) => state.guid));
-  for (const [guid, state] of states) if (!listed.has(guid) && !isFinal(state)) lookAgain(guid);
+  for (const [guid, state] of states) if (!listed.has(guid) && !isFinal(state)) checkUnlisted(guid);
   /** @type {HTMLElement | null} */
-  let following = null;
-  for (const { guid } of [...open].reverse()) following = cards.get(guid) ?? addCard(guid, following);
+  let successor = null;
+  for (const { guid } of [...open].reverse()) successor = cards.get(guid) ?? addCard(guid, successor);
   feed.watch([...listed]);
   for (const state of open) {
     feed.observeClock(state.now, roundTripMs);
     feed.accept(state);
   }
   main.dataset.view = cards.size ? 'lots' : 'empty';
-  if (!cards.size) showConnection('polling'); // nothing to stream: the list itself is asked
+  if (!cards.size) showConnection('polling'); // without lots there is no stream: the page polls the list
   if (!open.length) refreshIn(REFRESH_EMPTY_MS);
 }
 
 /**
- * Neither listed nor seen to end: its end was missed, or newer lots have moved it to the next page.
+ * Checks a lot that is shown as open and is not in the list. Either its end was missed: it is shown as closed. Or newer
+ * lots have moved it to the next page: it is removed.
  * @param {string} guid
  */
-async function lookAgain(guid) {
+async function checkUnlisted(guid) {
   try {
     const response = await fetch(auctionUrl(guid, 'price'), { cache: 'no-store' });
     /** @type {State | null} */
@@ -166,21 +168,21 @@ async function lookAgain(guid) {
     cards.delete(guid);
     states.delete(guid);
   } catch {
-    // Asked again with the next list.
+    // The next list repeats the check.
   }
 }
 
 /**
  * @param {string} guid
- * @param {HTMLElement | null} following the card that it stands before; null at the end
+ * @param {HTMLElement | null} successor the card that it stands before; null at the end
  */
-function addCard(guid, following) {
+function addCard(guid, successor) {
   const card = document.importNode(find(cardTemplate.content, '[data-guid]', HTMLElement), true);
   localise(card);
   card.dataset.guid = guid;
   find(card, 'a', HTMLAnchorElement).href = serviceUrl(`lots/${encodeURIComponent(guid)}`).href;
   cards.set(guid, card);
-  lots.insertBefore(card, following);
+  lots.insertBefore(card, successor);
   return card;
 }
 

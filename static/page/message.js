@@ -1,8 +1,8 @@
 // @ts-check
-// The line under the bid form: what came of an attempt, and what can be done about it.
+// The line under the bid form: the outcome of an attempt, and the actions that it leaves.
 //
-// Rule: words belong to an attempt and to the state that they are about. As soon as another state is
-// shown, whoever said them says whether they still hold; so they never contradict what stands above.
+// Rule: the words are about an attempt and about a state. When another state is shown, a function that
+// came with the words says whether they still hold, so that they never contradict the price above.
 
 /** @import { State } from '../transport/state.js' */
 
@@ -12,23 +12,26 @@ import { find, setHidden, setText } from './page.js';
 
 /** @typedef {[label: string, act: () => void]} Action */
 
-/** @typedef {(state: State) => true | string} Later true if the words hold in a later state; else those that do, '' for none */
+/**
+ * Called with each later state: true if the words still hold, otherwise the words that replace them, '' for none.
+ * @typedef {(state: State) => true | string} Later
+ */
 
 export class Message {
-  #line; #words; #buttons; #heir;
+  #line; #words; #buttons; #fallback;
 
   /** @type {Later | null} */
   #later = null;
 
   /**
    * @param {HTMLElement} line
-   * @param {HTMLElement} heir gets the focus of a button that goes
+   * @param {HTMLElement} fallback gets the focus of a button that is hidden
    */
-  constructor(line, heir) {
+  constructor(line, fallback) {
     this.#line = line;
     this.#words = find(line, '.words', HTMLElement);
     this.#buttons = [...line.querySelectorAll('button')];
-    this.#heir = heir;
+    this.#fallback = fallback;
   }
 
   /**
@@ -44,7 +47,7 @@ export class Message {
       const [label, act] = actions[index] ?? ['', null];
       button.onclick = act;
       setText(button, label);
-      setHidden(button, !act, this.#heir);
+      setHidden(button, !act, this.#fallback);
     });
   }
 

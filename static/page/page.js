@@ -1,8 +1,8 @@
 // @ts-check
-// What every page has: its words in the viewer's language, and a badge that says whether it is live.
+// Parts of every page: its words in the viewer's language, and a badge that says whether it is live.
 //
-// Rule: elements carry data-text="key" (or data-label="key" for aria-label) and this fills them in;
-// tests and CSS read the connection from document.documentElement.dataset.connection.
+// Rule: an element names its words by data-text="key" (or data-label="key" for aria-label), and this
+// module writes them. Tests and CSS read document.documentElement.dataset.connection.
 
 /** @import { Feed } from '../transport/feed.js' */
 /** @import { Connection } from '../transport/verdict.js' */
@@ -11,7 +11,7 @@
 import { text, wordsLanguage } from './strings.js';
 
 /**
- * The element that the page is known to have at a selector.
+ * The element at a selector. Throws an error if the page does not have it.
  * @template {Element} T
  * @param {ParentNode} root
  * @param {string} selector
@@ -24,16 +24,18 @@ export function find(root, selector, type) {
 }
 
 /**
- * Fills in the words of a document or of a template's clone.
+ * Writes the words into a document or into the clone of a template.
  * @param {ParentNode} root
  */
 export function localise(root) {
   for (const element of root.querySelectorAll('[data-text]')) element.textContent = wordsAt(element, 'data-text');
-  for (const element of root.querySelectorAll('[data-label]')) element.setAttribute('aria-label', wordsAt(element, 'data-label'));
+  for (const element of root.querySelectorAll('[data-label]')) {
+    element.setAttribute('aria-label', wordsAt(element, 'data-label'));
+  }
 }
 
 /**
- * The words whose key stands in an attribute.
+ * The words for the key in an attribute.
  * @param {Element} element
  * @param {'data-text' | 'data-label'} attribute
  */
@@ -46,7 +48,7 @@ export function openPage() {
 }
 
 /**
- * Makes the badge and the page's state follow a feed.
+ * Shows the connection of a feed in the badge and in the page's state.
  * @param {Feed} feed
  */
 export function followConnection(feed) { feed.on('connection', showConnection); }
@@ -66,7 +68,7 @@ function sayConnection(connection) {
 }
 
 /**
- * Writes only what changed, so that selections and screen readers are left alone.
+ * Writes the text only if it differs, so that it disturbs no selection and no screen reader.
  * @param {Element} element
  * @param {string} words
  */
@@ -74,44 +76,44 @@ export function setText(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
 
-/** @type {{from: HTMLElement, to: HTMLElement, focused: Element | null} | null} what had the focus when it was hidden */
-let lent = null;
+/** @type {{from: HTMLElement, to: HTMLElement, focused: Element | null} | null} the focus that was moved away last */
+let movedFocus = null;
 
 /**
- * Hides or shows an element. Focus within it goes to `heir`, for with its element it would be lost, and
- * with it the keyboard's place on the page; it comes back if the element does before it has moved on.
+ * Hides or shows an element. If the focus is within the element it moves to `fallback`, because otherwise the keyboard
+ * loses its place on the page. When the element is shown again, the focus returns unless it has moved elsewhere.
  * @param {HTMLElement} element
  * @param {boolean} hidden
- * @param {HTMLElement} heir
+ * @param {HTMLElement} fallback
  */
-export function setHidden(element, hidden, heir) {
+export function setHidden(element, hidden, fallback) {
   if (element.hidden === hidden) return;
   const focused = document.activeElement;
   const hadFocus = element.contains(focused);
   element.hidden = hidden;
   if (hidden && hadFocus) {
-    heir.focus({ preventScroll: true });
-    lent = { from: element, to: heir, focused };
-  } else if (!hidden && lent?.from === element) {
-    const isWaiting = focused === lent.to || focused === document.body;
-    if (isWaiting && lent.focused instanceof HTMLElement) lent.focused.focus({ preventScroll: true });
-    lent = null;
+    fallback.focus({ preventScroll: true });
+    movedFocus = { from: element, to: fallback, focused };
+  } else if (!hidden && movedFocus?.from === element) {
+    const isWaiting = focused === movedFocus.to || focused === document.body;
+    if (isWaiting && movedFocus.focused instanceof HTMLElement) movedFocus.focused.focus({ preventScroll: true });
+    movedFocus = null;
   }
 }
 
-// A burst of prices must not strobe: WCAG 2.3.1 allows three flashes a second at most.
-const LEAST_MS_BETWEEN_FLASHES = 400;
+// A burst of prices must not flicker: WCAG 2.3.1 allows at most three flashes a second.
+const MIN_MS_BETWEEN_FLASHES = 400;
 /** @type {WeakMap<HTMLElement, number>} */
 const flashedAt = new WeakMap();
 
 /**
- * Marks an element as just changed; CSS decides how that looks.
+ * Marks an element as just changed, for CSS to show.
  * @param {HTMLElement} element
  */
 export function flash(element) {
   const now = performance.now();
-  if (now - (flashedAt.get(element) ?? -Infinity) < LEAST_MS_BETWEEN_FLASHES) return;
+  if (now - (flashedAt.get(element) ?? -Infinity) < MIN_MS_BETWEEN_FLASHES) return;
   flashedAt.set(element, now);
-  // Two names for one animation: changing the name is what starts it again.
+  // One animation with two names: a change of the name starts it again.
   element.dataset.flash = element.dataset.flash === 'a' ? 'b' : 'a';
 }
