@@ -8,7 +8,7 @@ export default [
   { files: ['static/**/*.js'], languageOptions: { globals: globals.browser } },
   {
     files: ['static/transport/*.js'],
-    rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^[.][.]/', message: 'transport/ knows no page.' }] }] },
+    rules: { 'no-restricted-imports': ['error', { patterns: [{ regex: '^[.][.]/', message: 'transport/ does not know page/.' }] }] },
   },
   { files: ['tests/javascript/*.js'], languageOptions: { globals: globals.node } },
 ];

@@ -37,25 +37,25 @@ test('a closed and a cancelled auction are final, others are not', () => {
   assert.equal(isFinal(null), false);
 });
 
-test('only an open auction without a revision is kept by another system', () => {
+test('only an open auction without a revision is external', () => {
   assert.equal(isExternal({ ...OPEN, rev: 0 }), true);
   assert.equal(isExternal(OPEN), false);
   assert.equal(isExternal({ ...OPEN, rev: 0, status: 'unknown' }), false);
 });
 
-test('two states are of one moment if their epoch and revision are the same', () => {
+test('two states are of one revision if their epoch and rev are the same', () => {
   assert.equal(isSameRevision(OPEN, { ...OPEN, status: 'closed' }), true);
   assert.equal(isSameRevision(OPEN, { ...OPEN, rev: 5 }), false);
   assert.equal(isSameRevision(OPEN, { ...OPEN, tag: 'e2-4' }), false);
 });
 
-test('a bid is no act of an operator; a void and another epoch are', () => {
+test('a bid is no operator’s action; a void and another epoch are', () => {
   assert.equal(operatorActionsOf({ ...OPEN, rev: 5, bids: 4 }), operatorActionsOf(OPEN));
   assert.notEqual(operatorActionsOf({ ...OPEN, rev: 5 }), operatorActionsOf(OPEN));
   assert.notEqual(operatorActionsOf({ ...OPEN, tag: 'e2-4' }), operatorActionsOf(OPEN));
 });
 
-test('opening and closing, each a revision by time, are no acts either', () => {
+test('opening and closing, each a revision by time, are no actions either', () => {
   const upcoming = { ...OPEN, status: 'upcoming', rev: 1, bids: 0 };
   assert.equal(operatorActionsOf({ ...upcoming, status: 'open', rev: 2 }), operatorActionsOf(upcoming));
   assert.equal(operatorActionsOf({ ...OPEN, status: 'closed', rev: 5 }), operatorActionsOf(OPEN));

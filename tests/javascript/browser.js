@@ -1,0 +1,77 @@
+// The parts of a browser that the transport modules use, as far as a test without a page needs them: storage, an address,
+// the answers to requests, and time that a test advances itself.
+
+import { mock } from 'node:test';
+
+const setImmediateForReal = setImmediate;
+
+/** A Storage; it throws like a full one while `isFull`. */
+class Storage {
+  isFull = false;
+  #items = new Map();
+
+  getItem(key) { return this.#items.get(key) ?? null; }
+  removeItem(key) { this.#items.delete(key); }
+  setItem(key, value) {
+    if (this.isFull) throw new Error('QuotaExceededError');
+    this.#items.set(key, String(value));
+  }
+}
+
+/** A new tab: empty storage, at this address. */
+export function openTab(address = 'https://auction.example/lots/42') {
+  const define = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  define('window', { localStorage: new Storage(), sessionStorage: new Storage() });
+  define('location', new URL(address));
+  define('history', { state: null, replaceState(state, title, path) { define('location', new URL(path, globalThis.location)); } });
+}
+
+/** Time stands still until `advance`; the monotonic clock begins at zero. */
+export function stopTime() {
+  let here = 0;
+  Object.defineProperty(globalThis, 'performance', { value: { now: () => here }, configurable: true });
+  mock.timers.reset();
+  mock.timers.enable();
+  return {
+    async advance(ms) {
+      await settled();
+      here += ms;
+      mock.timers.tick(ms);
+      await settled();
+    },
+  };
+}
+
+/** Waits until all that is ready to run has run. */
+export async function settled() {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediateForReal(resolve));
+}
+
+/**
+ * Answers requests in turn by `answers`: a Response, an Error, or a function of the request that returns one or a promise
+ * of one; the last one repeats. Returns the list of requests, which grows.
+ */
+export function answerRequests(...answers) {
+  const requests = [];
+  globalThis.fetch = async (url, { headers = {}, body, method = 'GET', signal } = {}) => {
+    const path = String(url).replace(String(new URL('../../', import.meta.url)), '/');
+    const request = { method, path, headers, body: body && JSON.parse(body), signal };
+    const next = answers[Math.min(requests.length, answers.length - 1)];
+    requests.push(request);
+    const answer = await (typeof next === 'function' ? next(request) : next);
+    if (answer instanceof Error) throw answer;
+    return answer.clone();
+  };
+  return requests;
+}
+
+/** A JSON answer. */
+export function json(body, { status = 200, headers = {} } = {}) {
+  return new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ...headers } });
+}
+
+/** A token with these claims; nobody checks its signature here. */
+export function tokenOf(claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'HS256' })}.${part(claims)}.signature`;
+}
