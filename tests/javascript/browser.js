@@ -1,5 +1,5 @@
 // The parts of a browser that the transport modules use, as far as a test without a page needs them: storage, an address,
-// the answers to requests, and time that a test advances itself.
+// streams, the answers to requests, and time that a test advances itself.
 
 import { mock } from 'node:test';
 
@@ -18,10 +18,40 @@ class Storage {
   }
 }
 
-/** A new tab: empty storage, at this address. */
+/** An EventSource that does what a test says: it opens, brings events, loses its connection. */
+export class EventSource extends EventTarget {
+  static CLOSED = 2;
+  /** @type {EventSource | null} the last one that was made */
+  static newest = null;
+  readyState = 0;
+
+  constructor(url) {
+    super();
+    this.path = pathOf(url);
+    EventSource.newest = this;
+  }
+
+  get isClosed() { return this.readyState === EventSource.CLOSED; }
+  open() { this.onopen?.(); }
+  bring(type, data) { this.dispatchEvent(Object.assign(new Event(type), { data: typeof data === 'string' ? data : JSON.stringify(data) })); }
+  close() { this.readyState = EventSource.CLOSED; }
+
+  lose({ forGood = false } = {}) {
+    if (forGood) this.close();
+    this.onerror?.();
+  }
+}
+
+/** The path and query of an address of the service. */
+function pathOf(url) { return String(url).replace(String(new URL('../../', import.meta.url)), '/'); }
+
+/** A new tab, visible, at this address, with empty storage and no EventSource open. */
 export function openTab(address = 'https://auction.example/lots/42') {
   const define = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  define('window', { localStorage: new Storage(), sessionStorage: new Storage() });
+  define('window', Object.assign(new EventTarget(), { localStorage: new Storage(), sessionStorage: new Storage() }));
+  define('document', Object.assign(new EventTarget(), { visibilityState: 'visible' }));
+  define('EventSource', EventSource);
+  EventSource.newest = null;
   define('location', new URL(address));
   define('history', { state: null, replaceState(state, title, path) { define('location', new URL(path, globalThis.location)); } });
 }
@@ -54,8 +84,7 @@ export async function settled() {
 export function answerRequests(...answers) {
   const requests = [];
   globalThis.fetch = async (url, { headers = {}, body, method = 'GET', signal } = {}) => {
-    const path = String(url).replace(String(new URL('../../', import.meta.url)), '/');
-    const request = { method, path, headers, body: body && JSON.parse(body), signal };
+    const request = { method, path: pathOf(url), headers, body: body && JSON.parse(body), signal };
     const next = answers[Math.min(requests.length, answers.length - 1)];
     requests.push(request);
     const answer = await (typeof next === 'function' ? next(request) : next);

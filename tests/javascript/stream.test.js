@@ -2,33 +2,13 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
 import { Stream } from '../../static/transport/stream.js';
-import { stopTime } from './browser.js';
+import { EventSource, openTab, stopTime } from './browser.js';
 
-/** An EventSource that does what a test says: it opens, brings events, loses its connection. */
-class EventSource extends EventTarget {
-  static CLOSED = 2;
-  readyState = 0;
-
-  constructor(url) {
-    super();
-    this.url = url;
-    source = this;
-  }
-
-  bring(type, data) { this.dispatchEvent(Object.assign(new Event(type), { data })); }
-  lose({ forGood = false } = {}) {
-    if (forGood) this.readyState = EventSource.CLOSED;
-    this.onerror?.();
-  }
-
-  close() { this.readyState = EventSource.CLOSED; }
-}
-globalThis.EventSource = EventSource;
-
-let source, time, reports, stream;
+let time, reports, stream, source;
 beforeEach(() => {
   time = stopTime();
   reports = [];
+  openTab();
 });
 
 function open({ mayStaySilent = false } = {}) {
@@ -39,6 +19,7 @@ function open({ mayStaySilent = false } = {}) {
     interrupted: () => reports.push('interrupted'),
     failed: (reason) => reports.push(reason),
   });
+  source = EventSource.newest;
 }
 
 test('the events of the service are handed on as objects, others are not', () => {

@@ -31,7 +31,8 @@ test('a doubt becomes bad news after its grace, counted from the first', () => {
   assert.deepEqual(said, ['live', 'offline']);
 });
 
-test('good news in time ends a doubt', () => {
+test('good news in time ends a doubt, also one that was raised twice', () => {
+  verdict.doubt();
   verdict.doubt();
   verdict.good('live');
   mock.timers.tick(10_000);
