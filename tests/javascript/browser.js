@@ -1,9 +1,16 @@
 // The parts of a browser that the transport modules use, as far as a test without a page needs them: storage, an address,
 // streams, the answers to requests, and time that a test advances itself.
 
-import { mock } from 'node:test';
+import { webcrypto } from 'node:crypto';
 
-const setImmediateForReal = setImmediate;
+// Node.js 18 has these two, but not under their global names.
+globalThis.crypto ??= webcrypto;
+globalThis.CustomEvent ??= class extends Event {
+  constructor(type, { detail } = {}) {
+    super(type);
+    this.detail = detail;
+  }
+};
 
 /** A Storage; it throws like a full one while `isFull`. */
 class Storage {
@@ -59,22 +66,36 @@ export function openTab(address = 'https://auction.example/lots/42') {
 /** Time stands still until `advance`; the monotonic clock begins at zero. */
 export function stopTime() {
   let here = 0;
+  let lastId = 0;
+  const timers = new Map(); // id -> {at, react}
   Object.defineProperty(globalThis, 'performance', { value: { now: () => here }, configurable: true });
-  mock.timers.reset();
-  mock.timers.enable();
+  globalThis.clearTimeout = (id) => { timers.delete(id); };
+  globalThis.setTimeout = (react, ms) => {
+    lastId += 1;
+    timers.set(lastId, { at: here + Math.max(0, ms), react });
+    return lastId;
+  };
   return {
     async advance(ms) {
+      const end = here + ms;
       await settled();
-      here += ms;
-      mock.timers.tick(ms);
-      await settled();
+      for (;;) {
+        const [due] = [...timers].filter(([, { at }]) => at <= end).sort(([, one], [, other]) => one.at - other.at);
+        if (!due) break;
+        const [id, { at, react }] = due;
+        timers.delete(id);
+        here = at;
+        react();
+        await settled();
+      }
+      here = end;
     },
   };
 }
 
 /** Waits until all that is ready to run has run. */
 export async function settled() {
-  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediateForReal(resolve));
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /**

@@ -24,7 +24,7 @@ function open(...guids) {
   feed.open();
 }
 
-/** Opens a feed of lot 42 whose stream has delivered its first state. */
+/** Opens a feed of lot 42; its stream has delivered the first state. */
 function openLive() {
   open('42');
   EventSource.newest.open();
