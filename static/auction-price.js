@@ -1,44 +1,54 @@
+// @ts-check
 // <auction-price guid="42"></auction-price>: a live price on any page, with one script tag:
 //   <script type="module" src="https://auction.example/static/auction-price.js"></script>
 //
-// Rule: the price is plain text inside the element, so that the page's own CSS styles it; all such
-// elements share as few connections as there can be. The service is where this module came from.
+// Rule: the price is plain text inside the element, so that the page's own CSS styles it. All elements
+// of a page share as few connections as possible. The address of this module is that of the service.
 //
-// Attributes: guid, locale (optional). Set by it: data-price, data-status, data-connection, data-note.
-// Events, bubbling: `auction-state` (detail: the state), `auction-connection` (detail: 'live' |
-// 'polling' | 'offline').
+// Attributes: guid, locale (optional). The element sets data-price, data-status, data-connection and
+// data-note. Its events bubble: `auction-state` (detail: the state) and `auction-connection` (detail:
+// 'live' | 'polling' | 'offline').
 
-import { Feed, MAX_GUIDS_PER_STREAM } from './feed.js';
-import { formatPrice } from './money.js';
-import { text, viewerLocale } from './strings.js';
+/** @import { State } from './transport/state.js' */
+/** @import { Connection } from './transport/verdict.js' */
 
-// A page that adds a table of prices row by row should open one connection, not one per row.
+import { formatPrice } from './page/money.js';
+import { text, viewerLocale } from './page/strings.js';
+import { Feed, MAX_GUIDS_PER_STREAM } from './transport/feed.js';
+
+// A page that adds prices row by row opens one connection, not one per row.
 const REGROUP_DEBOUNCE_MS = 50;
 
-// No specificity, so that any rule of the host page wins; a constructed sheet needs no CSP exception.
-const DEFAULT_LOOK = `
+// The rules have no specificity, so that any rule of the host page wins. A constructed sheet needs no CSP exception.
+const DEFAULT_STYLE = `
   :where(auction-price) { font-variant-numeric: tabular-nums; }
   :where(auction-price[data-connection="offline"]) { opacity: .65; }
   :where(auction-price[data-connection="offline"])::after { content: " (" attr(data-note) ")"; font-size: smaller; }`;
 
-const elements = new Map(); // guid -> Set of elements on the page
-const feeds = []; // each watches up to MAX_GUIDS_PER_STREAM guids
-let regrouping = 0;
+/** @type {Map<string, Set<AuctionPrice>>} by guid: the elements on the page */
+const elements = new Map();
+/** @type {Feed[]} each watches up to MAX_GUIDS_PER_STREAM guids */
+const feeds = [];
+let regroupTimer = 0;
 
 class AuctionPrice extends HTMLElement {
   static observedAttributes = ['guid', 'locale'];
-  #joined = null; // the guid this element is counted under
+
+  /** @type {string | null} the guid under which this element is registered */
+  #joined = null;
 
   connectedCallback() { this.#join(); }
   disconnectedCallback() { this.#leave(); }
 
+  /** @param {string} name */
   attributeChangedCallback(name) {
     if (!this.isConnected) return;
-    if (name === 'locale') return this.#repeat();
+    if (name === 'locale') return this.#showLatest();
     this.#leave();
     this.#join();
   }
 
+  /** @param {State} state */
   show(state) {
     if (state.price === null) {
       delete this.dataset.price;
@@ -51,6 +61,7 @@ class AuctionPrice extends HTMLElement {
     this.dispatchEvent(new CustomEvent('auction-state', { detail: state, bubbles: true }));
   }
 
+  /** @param {Connection | null | undefined} connection */
   showConnection(connection) {
     if (!connection || this.dataset.connection === connection) return;
     this.dataset.connection = connection;
@@ -62,35 +73,37 @@ class AuctionPrice extends HTMLElement {
     const guid = this.getAttribute('guid');
     if (!guid || this.#joined === guid) return;
     this.#joined = guid;
-    if (!elements.has(guid)) elements.set(guid, new Set());
-    elements.get(guid).add(this);
+    elements.set(guid, (elements.get(guid) ?? new Set()).add(this));
     regroupSoon();
-    this.#repeat();
+    this.#showLatest();
   }
 
   #leave() {
-    const others = elements.get(this.#joined);
+    const guid = this.#joined ?? '';
+    const others = elements.get(guid);
     others?.delete(this);
-    if (others?.size === 0) elements.delete(this.#joined);
+    if (others?.size === 0) elements.delete(guid);
     this.#joined = null;
     delete this.dataset.connection;
     regroupSoon();
   }
 
-  /** A second element of an auction that is watched already shows what is known. */
-  #repeat() {
-    const feed = feeds.find((candidate) => candidate.guids.includes(this.#joined));
-    const state = feed?.latest(this.#joined);
+  /** Shows the latest state, if another element watches the auction already. */
+  #showLatest() {
+    const guid = this.#joined;
+    if (guid === null) return;
+    const feed = feeds.find((candidate) => candidate.guids.includes(guid));
+    const state = feed?.latest(guid);
     if (state) this.show(state);
     this.showConnection(feed?.connection);
   }
 }
 
-function regroupSoon() { regrouping ||= setTimeout(regroup, REGROUP_DEBOUNCE_MS); }
+function regroupSoon() { regroupTimer ||= setTimeout(regroup, REGROUP_DEBOUNCE_MS); }
 
-/** Shares the guids out among feeds; a feed whose guids stay the same keeps its connection. */
+/** Distributes the guids over feeds. A feed keeps its connection if its guids do not change. */
 function regroup() {
-  regrouping = 0;
+  regroupTimer = 0;
   const wanted = [...elements.keys()];
   for (const [number, feed] of feeds.entries()) {
     const kept = feed.guids.filter((guid) => elements.has(guid));
@@ -108,24 +121,25 @@ function regroup() {
   }
 }
 
+/** @param {string[]} guids */
 function openFeed(guids) {
   const feed = new Feed(guids);
-  feed.addEventListener('state', ({ detail }) => {
-    for (const element of [...elements.get(detail.guid) ?? []]) element.show(detail);
+  feed.on('state', (state) => {
+    for (const element of [...elements.get(state.guid) ?? []]) element.show(state);
   });
-  feed.addEventListener('connection', ({ detail }) => {
+  feed.on('connection', (connection) => {
     for (const guid of feed.guids) {
-      for (const element of [...elements.get(guid) ?? []]) element.showConnection(detail);
+      for (const element of [...elements.get(guid) ?? []]) element.showConnection(connection);
     }
   });
   feeds.push(feed);
   feed.open();
 }
 
-// The same module under two addresses must not break the page.
+// A page may load this module from two addresses; the second must not fail.
 if (!customElements.get('auction-price')) {
-  const look = new CSSStyleSheet();
-  look.replaceSync(DEFAULT_LOOK);
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, look];
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(DEFAULT_STYLE);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
   customElements.define('auction-price', AuctionPrice);
 }

@@ -26,7 +26,7 @@ LOCALES = [
 CURRENCIES = ("JPY", "CNY", "EUR", "INR", "EGP", "IRR", "CHF", "CVE", "KWD", "CLF")
 
 READS = """async ([locales, currencies, amounts]) => {
-  const { formatAmount, formatPrice, fractionDigits, parseAmount } = await import('/static/money.js');
+  const { formatAmount, formatPrice, fractionDigits, parseAmount } = await import('/static/page/money.js');
   const wrong = [];
   for (const locale of locales) for (const currency of currencies) for (const amount of amounts[currency]) {
     for (const text of [formatPrice(amount, currency, locale), formatAmount(amount, currency, locale)]) {
@@ -38,7 +38,7 @@ READS = """async ([locales, currencies, amounts]) => {
 }"""
 
 READS_OTHERS = """async ([locales, currencies, amounts]) => {
-  const { formatAmount, fractionDigits, parseAmount } = await import('/static/money.js');
+  const { formatAmount, fractionDigits, parseAmount } = await import('/static/page/money.js');
   const wrong = [];
   let same = 0, asked = 0;
   for (const writer of locales) for (const reader of locales) for (const currency of currencies) {
@@ -129,7 +129,7 @@ TYPED = [
 def test_what_may_be_typed_and_what_it_means(page: Page) -> None:
     found = page.evaluate(
         """async (typed) => {
-          const { parseAmount } = await import('/static/money.js');
+          const { parseAmount } = await import('/static/page/money.js');
           return typed.map(([locale, currency, digits, text]) => parseAmount(text, digits, currency, locale));
         }""",
         [(locale, currency, EXPONENTS[currency], text) for locale, currency, text, _ in TYPED],

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from sse_auction.auction.money import MAX_MINOR_UNITS
 from tests.harness import Server, StoreProcess, bid, create
 from tests.pages import (
     LOST_CONNECTION,
@@ -170,6 +171,21 @@ def test_while_a_bid_is_on_its_way_the_button_keeps_the_focus_and_sends_no_other
     assert (focused(ann), len(held)) == ("bid-submit", 1)
 
 
+def test_a_bid_is_too_low_also_where_no_higher_one_is_left(open_page: OpenPage, house: Server, guid: str) -> None:
+    create(house, guid, currency="JPY", start_price=str(MAX_MINOR_UNITS - 1), increments="flat:1")
+    ann = open_for(open_page, house, guid, "ann")
+    held: list[Callable[[], Any]] = []
+    ann.route(
+        "**/bids", lambda route: held.append(route.continue_) if route.request.method == "POST" else route.continue_()
+    )
+    place_bid(ann, str(MAX_MINOR_UNITS - 1))
+    expect_words(ann, "Sending your bid…")
+    assert bid(house, guid, "bob", str(MAX_MINOR_UNITS)).status_code == 201
+    expect_price(ann, str(MAX_MINOR_UNITS))
+    held[0]()
+    expect_words(ann, "Your bid of ¥9,007,199,254,740,990 was too low.")
+
+
 def test_a_pause_gives_the_focus_back_and_an_end_keeps_the_place(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid)
     ann = open_for(open_page, house, guid, "ann")
@@ -288,7 +304,7 @@ def test_a_paddle_of_an_auction_that_is_no_more_is_forgotten(open_page: OpenPage
     ann = open_for(open_page, house, guid, "ann")
     ann.evaluate(
         """async (guid) => {
-          const { keepPaddle } = await import('/static/session.js');
+          const { keepPaddle } = await import('/static/transport/session.js');
           keepPaddle(guid, 1);
         }""",
         guid,

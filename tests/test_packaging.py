@@ -52,6 +52,8 @@ def test_the_wheel_brings_everything_a_demo_needs(directory: Path) -> None:
         with httpx.Client(base_url=server.url) as client:
             assert 'type="module"' in client.get("/").text
             assert client.get("/static/auction-price.js").headers["content-type"].startswith("text/javascript")
+            for file in (CHECKOUT / "static").rglob("*.*"):
+                assert client.get(f"/{file.relative_to(CHECKOUT)}").content == file.read_bytes(), file
             until(lambda: len(lots(client)) >= 6, "the demo's lots")
             before = {guid: state["price"] for guid, state in lots(client).items()}
             until(lambda: {g: s["price"] for g, s in lots(client).items()} != before, "a price that moves")

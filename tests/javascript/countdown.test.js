@@ -3,7 +3,7 @@ import './environment.js';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { phaseOf, spellDuration } from '../../static/countdown.js';
+import { phaseOf, spellDuration } from '../../static/page/countdown.js';
 
 const OPEN = { guid: 'a', status: 'open', closes_at: 10_000, opens_at: 1_000 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { actsOf, epochOf, isFinal, isNews, isPlain, isSameMoment, standingOf } from '../../static/state.js';
+import { operatorActionsOf, epochOf, isFinal, isNews, isExternal, isSameRevision, standingOf } from '../../static/transport/state.js';
 
 const OPEN = { guid: 'a', status: 'open', price: '10.00', rev: 4, bids: 3, tag: 'e1-4', leader: 2 };
 
@@ -37,28 +37,28 @@ test('a closed and a cancelled auction are final, others are not', () => {
   assert.equal(isFinal(null), false);
 });
 
-test('only an open auction without a revision is kept by another system', () => {
-  assert.equal(isPlain({ ...OPEN, rev: 0 }), true);
-  assert.equal(isPlain(OPEN), false);
-  assert.equal(isPlain({ ...OPEN, rev: 0, status: 'unknown' }), false);
+test('only an open auction without a revision is external', () => {
+  assert.equal(isExternal({ ...OPEN, rev: 0 }), true);
+  assert.equal(isExternal(OPEN), false);
+  assert.equal(isExternal({ ...OPEN, rev: 0, status: 'unknown' }), false);
 });
 
-test('two states are of one moment if their epoch and revision are the same', () => {
-  assert.equal(isSameMoment(OPEN, { ...OPEN, status: 'closed' }), true);
-  assert.equal(isSameMoment(OPEN, { ...OPEN, rev: 5 }), false);
-  assert.equal(isSameMoment(OPEN, { ...OPEN, tag: 'e2-4' }), false);
+test('two states are of one revision if their epoch and rev are the same', () => {
+  assert.equal(isSameRevision(OPEN, { ...OPEN, status: 'closed' }), true);
+  assert.equal(isSameRevision(OPEN, { ...OPEN, rev: 5 }), false);
+  assert.equal(isSameRevision(OPEN, { ...OPEN, tag: 'e2-4' }), false);
 });
 
-test('a bid is no act of an operator; a void and another epoch are', () => {
-  assert.equal(actsOf({ ...OPEN, rev: 5, bids: 4 }), actsOf(OPEN));
-  assert.notEqual(actsOf({ ...OPEN, rev: 5 }), actsOf(OPEN));
-  assert.notEqual(actsOf({ ...OPEN, tag: 'e2-4' }), actsOf(OPEN));
+test('a bid is no operator’s action; a void and another epoch are', () => {
+  assert.equal(operatorActionsOf({ ...OPEN, rev: 5, bids: 4 }), operatorActionsOf(OPEN));
+  assert.notEqual(operatorActionsOf({ ...OPEN, rev: 5 }), operatorActionsOf(OPEN));
+  assert.notEqual(operatorActionsOf({ ...OPEN, tag: 'e2-4' }), operatorActionsOf(OPEN));
 });
 
-test('opening and closing, each a revision by time, are no acts either', () => {
+test('opening and closing, each a revision by time, are no actions either', () => {
   const upcoming = { ...OPEN, status: 'upcoming', rev: 1, bids: 0 };
-  assert.equal(actsOf({ ...upcoming, status: 'open', rev: 2 }), actsOf(upcoming));
-  assert.equal(actsOf({ ...OPEN, status: 'closed', rev: 5 }), actsOf(OPEN));
+  assert.equal(operatorActionsOf({ ...upcoming, status: 'open', rev: 2 }), operatorActionsOf(upcoming));
+  assert.equal(operatorActionsOf({ ...OPEN, status: 'closed', rev: 5 }), operatorActionsOf(OPEN));
 });
 
 test('the leader leads while the auction is open and wins when it closes', () => {

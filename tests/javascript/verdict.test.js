@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { beforeEach, mock, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 
-import { Verdict } from '../../static/verdict.js';
+import { Verdict } from '../../static/transport/verdict.js';
+import { stopTime } from './browser.js';
 
-let said, verdict;
+let said, time, verdict;
 beforeEach(() => {
-  mock.timers.reset();
-  mock.timers.enable();
+  time = stopTime();
   said = [];
   verdict = new Verdict((connection) => said.push(connection));
 });
@@ -20,29 +20,30 @@ test('good and bad news count at once, and only changes are reported', () => {
   assert.deepEqual(said, ['live', 'offline', 'polling']);
 });
 
-test('a doubt becomes bad news after its grace, counted from the first', () => {
+test('a doubt becomes bad news after its grace, counted from the first', async () => {
   verdict.good('live');
   verdict.doubt();
-  mock.timers.tick(2_000);
+  await time.advance(2_000);
   verdict.doubt();
-  mock.timers.tick(999);
+  await time.advance(999);
   assert.deepEqual(said, ['live']);
-  mock.timers.tick(1);
+  await time.advance(1);
   assert.deepEqual(said, ['live', 'offline']);
 });
 
-test('good news in time ends a doubt', () => {
+test('good news in time ends a doubt, also one that was raised twice', async () => {
+  verdict.doubt();
   verdict.doubt();
   verdict.good('live');
-  mock.timers.tick(10_000);
+  await time.advance(10_000);
   assert.deepEqual(said, ['live']);
 });
 
-test('settling drops a doubt and keeps the verdict; forgetting drops both', () => {
+test('settling drops a doubt and keeps the verdict; forgetting drops both', async () => {
   verdict.good('live');
   verdict.doubt();
   verdict.settle();
-  mock.timers.tick(10_000);
+  await time.advance(10_000);
   assert.equal(verdict.current, 'live');
   verdict.forget();
   assert.equal(verdict.current, null);

@@ -1,11 +1,12 @@
 import './environment.js';
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { bidsText, priceLabel, priceText } from '../../static/price.js';
-import { auctionUrl, serviceUrl } from '../../static/service.js';
-import { text, viewerLocale, wordsLanguage } from '../../static/strings.js';
+import { bidsText, priceLabel, priceText } from '../../static/page/price.js';
+import { text, viewerLocale, wordsLanguage } from '../../static/page/strings.js';
+import { auctionUrl, serviceUrl } from '../../static/transport/service.js';
 
 const OPEN = { guid: 'a', status: 'open', price: '10.00', rev: 4, tag: 'e1-4', next_bid: '11.00' };
 
@@ -20,7 +21,7 @@ for (const [languages, language, words] of [
 ]) {
   test(`a viewer of ${languages} reads ${language}`, async () => {
     Object.defineProperty(globalThis, 'navigator', { value: { languages }, configurable: true });
-    const loadedAnew = await import(`../../static/strings.js?${languages}`);
+    const loadedAnew = await import(`../../static/page/strings.js?${languages}`);
     assert.equal(loadedAnew.wordsLanguage, language);
     assert.equal(loadedAnew.text.placeBid, words);
     assert.equal(loadedAnew.viewerLocale, languages[0]);
@@ -50,4 +51,23 @@ test('a guid is one segment of the path, whatever is in it', () => {
   assert.ok(auctionUrl('a/b ?#', 'stream', { last_event_id: 'e-1' }).href.endsWith('/auctions/a%2Fb%20%3F%23/stream?last_event_id=e-1'));
   assert.ok(auctionUrl('42').href.endsWith('/auctions/42'));
   assert.ok(serviceUrl('auctions/stream', [['guid', 'a'], ['guid', 'b']]).href.endsWith('/auctions/stream?guid=a&guid=b'));
+});
+
+for (const page of ['index.html', 'lot.html']) {
+  test(`every key that ${page} names has words in each language`, async () => {
+    const html = await readFile(new URL(`../../static/${page}`, import.meta.url), 'utf8');
+    const keys = [...html.matchAll(/data-(?:text|label)="(\w+)"/g)].map((match) => match[1]);
+    assert.ok(keys.length > 5);
+    Object.defineProperty(globalThis, 'navigator', { value: { languages: ['zh'] }, configurable: true });
+    const { text: chinese } = await import('../../static/page/strings.js?zh');
+    for (const key of keys) for (const words of [text, chinese]) assert.equal(typeof words[key], 'string', key);
+  });
+}
+
+test('both languages have the same words, and none is empty in one of them alone', async () => {
+  Object.defineProperty(globalThis, 'navigator', { value: { languages: ['zh'] }, configurable: true });
+  const { text: chinese } = await import('../../static/page/strings.js?zh');
+  const shape = (words) => Object.entries(words).map(([key, value]) => (
+    typeof value === 'object' ? [key, shape(value)] : [key, value === '' ? 'empty' : typeof value]));
+  assert.deepEqual(shape(chinese), shape(text));
 });

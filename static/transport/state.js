@@ -1,11 +1,11 @@
 // @ts-check
-// What a state means to a client, apart from where it came from and how it is shown.
+// The meaning of a state for a client. It does not depend on the transport or on the page.
 //
-// Rule: a state of the same epoch with a lower rev than shown is old news; a new epoch is always
-// news, even with a lower price, because the store lost its memory or failed over.
+// Rule: within one epoch, a state with a lower rev than the shown one is old. A state of another epoch
+// is always new, even with a lower price, because then the store lost its data or failed over.
 
 /**
- * What the service says about one auction at one moment. Prices are decimal strings, moments are epoch milliseconds.
+ * One auction at one moment. Prices are decimal strings, times are epoch milliseconds.
  * @typedef {object} State
  * @property {string} guid
  * @property {'unknown' | 'upcoming' | 'open' | 'closed' | 'cancelled'} status
@@ -24,9 +24,23 @@
  * @property {string | null} [buy_now]
  * @property {boolean | null} [reserve_met]
  * @property {number | null} [extensions]
- * @property {string | null} [outcome]
- * @property {number} [now] the server's clock when the message left
+ * @property {'sold' | 'reserve_not_met' | 'no_bids' | 'bought_now' | 'cancelled' | null} [outcome]
+ * @property {number} [now] the server's clock when the message was sent
  */
+
+/**
+ * The terms of a managed auction, as far as a client needs them.
+ * @typedef {object} Terms
+ * @property {'manual' | 'proxy'} bidding whether an amount is a price or a secret maximum
+ * @property {{price: string, mode: 'until_first_bid' | 'ceiling'} | null} buy_now
+ */
+
+/**
+ * The state of an auction that the service does not know.
+ * @param {string} guid
+ * @returns {State}
+ */
+export function unknownState(guid) { return { guid, status: 'unknown', price: null, rev: 0, tag: '' }; }
 
 /**
  * The epoch of a tag: its part before the first '-'.
@@ -46,8 +60,9 @@ export function isNews(state, shown) {
 }
 
 /**
- * True if nothing can change the state by itself any more.
+ * True if the auction is over: no bid and no passing of time changes its state.
  * @param {State | null | undefined} state
+ * @returns {boolean}
  */
 export function isFinal(state) { return state?.status === 'closed' || state?.status === 'cancelled'; }
 
@@ -55,20 +70,20 @@ export function isFinal(state) { return state?.status === 'closed' || state?.sta
  * True for an external auction: another system keeps its price, and it takes no bids here.
  * @param {State} state
  */
-export function isPlain(state) { return state.rev === 0 && state.status === 'open'; }
+export function isExternal(state) { return state.rev === 0 && state.status === 'open'; }
 
 /**
- * True if nothing was decided between the two.
+ * True if no decision lies between two states.
  * @param {State} state
  * @param {State} other
  */
-export function isSameMoment(state, other) { return epochOf(state.tag) === epochOf(other.tag) && state.rev === other.rev; }
+export function isSameRevision(state, other) { return epochOf(state.tag) === epochOf(other.tag) && state.rev === other.rev; }
 
 /**
- * A text that changes with each operator action, such as a void, and with no bid: a bid raises `rev` and `bids` by one each.
+ * A key that changes with each operator action, such as a void, and with no bid: a bid raises `rev` and `bids` by one.
  * @param {State} state
  */
-export function actsOf(state) {
+export function operatorActionsOf(state) {
   const byTime = Number(state.status !== 'upcoming') + Number(isFinal(state));
   return `${epochOf(state.tag)} ${state.rev - (state.bids ?? 0) - byTime}`;
 }
@@ -81,7 +96,7 @@ export function actsOf(state) {
  */
 export function standingOf(state, paddle) {
   if (paddle == null || state.status === 'unknown' || state.status === 'cancelled') return 'none';
-  if (state.status === 'closed' && state.leader == null) return 'none'; // nobody's: all bids were voided
+  if (state.status === 'closed' && state.leader == null) return 'none'; // all bids are void
   if (state.leader !== paddle) return 'outbid';
   if (state.status !== 'closed') return 'leading';
   return state.reserve_met === false ? 'none' : 'winning';

@@ -1,9 +1,9 @@
 // @ts-check
 // Money: decimal strings outside, BigInt minor units inside; shown and read in the viewer's own format.
 //
-// Rule: no Number ever holds a price, and nothing is rounded. Intl.NumberFormat is given the string, and
-// what it writes for a viewer is what that viewer is understood to write. What is not in that format,
-// or could as well be in another, is not guessed: it is asked about.
+// Rule: no Number holds a price, and nothing is rounded. Intl.NumberFormat formats the string itself.
+// The page reads amounts in the format in which it writes them for this viewer. If an amount is not in
+// that format, or has a second meaning in another one, the page asks and does not guess.
 
 /**
  * How many decimals a decimal string has.
@@ -39,7 +39,7 @@ function decimalOf(minor, digits) {
   return digits === 0 ? text : `${text.slice(0, -digits)}.${text.slice(-digits)}`;
 }
 
-// -- shown ---------------------------------------------------------------------------------------
+// -- formatting ---------------------------------------------------------------------------------------
 
 /** @typedef {string | null | undefined} Currency */
 
@@ -47,7 +47,7 @@ function decimalOf(minor, digits) {
 const formatters = new Map();
 
 /**
- * The price as the viewer writes it, with every digit that the string has.
+ * The price in the viewer's format, with every digit of the string.
  * @param {string} decimal
  * @param {Currency} currency
  * @param {string} locale
@@ -57,7 +57,7 @@ export function formatPrice(decimal, currency, locale) {
 }
 
 /**
- * The same in parts.
+ * The price in the viewer's format, in parts.
  * @param {string} decimal
  * @param {Currency} currency
  * @param {string} locale
@@ -67,13 +67,13 @@ export function priceParts(decimal, currency, locale) {
 }
 
 /**
- * Intl reads a decimal string exactly; its type knows only strings that are written in the source.
+ * Intl reads a decimal string exactly; its type accepts only string literals.
  * @param {string} decimal
  */
 function exact(decimal) { return /** @type {`${number}`} */ (decimal); }
 
 /**
- * The same without the currency, as it is typed.
+ * The amount in the viewer's format without the currency, as a viewer types it.
  * @param {string} decimal
  * @param {Currency} currency
  * @param {string} locale
@@ -113,24 +113,30 @@ function createFormatter(currency, locale, options) {
   }
 }
 
-// -- typed ---------------------------------------------------------------------------------------
+// -- parsing ---------------------------------------------------------------------------------------
 
-// People group digits by these whatever their locale says; nobody means a decimal mark by them.
+// People use these as group separators in every locale, and never as a decimal mark.
 const NEUTRAL_GROUPS = [' ', "'"];
 const MARKS = ['.', ','];
-// What people write that Intl does not.
+// Names that people write and Intl does not.
 /** @type {Record<string, string[]>} */
 const EVERYDAY_NAMES = { CNY: ['元', 'rmb'] };
 
 /**
- * What somebody typed, as an exact decimal with `digits` decimals, of an amount in `currency`.
- * Returns {decimal}, {error: 'empty' | 'not_a_number' | 'too_precise'}, or where it is not in the
- * viewer's own format or can be read in two ways {error: 'unclear', readings: [decimal, …]}.
+ * A text read as an amount, or the reason why it is none. 'unclear': it is not in the viewer's own format, or it has
+ * several readings.
+ * @typedef {{decimal: string, error?: undefined, readings?: undefined}
+ *   | {decimal?: undefined, error: 'unclear', readings: string[]}
+ *   | {decimal?: undefined, error: 'empty' | 'not_a_number' | 'too_precise', readings?: undefined}} ParsedAmount
+ */
+
+/**
+ * Reads a typed amount in `currency` as an exact decimal with `digits` decimals.
  * @param {string} typed
  * @param {number} digits
  * @param {Currency} currency
  * @param {string} locale
- * @returns {{decimal?: string, error?: 'empty' | 'not_a_number' | 'too_precise' | 'unclear', readings?: string[]}}
+ * @returns {ParsedAmount}
  */
 export function parseAmount(typed, digits, currency, locale) {
   if (typed.replace(/[\s\p{Cf}]/gu, '') === '') return { error: 'empty' };
@@ -154,7 +160,7 @@ export function parseAmount(typed, digits, currency, locale) {
     .map((minor) => decimalOf(minor, digits)));
   const [meant] = amounts(mine);
   const readings = unique([...amounts(mine), ...amounts(others)]);
-  // With all its decimals it is written as the page writes it, and that is never in doubt.
+  // With all its decimals the amount is written exactly as the page writes it, so its meaning is clear.
   if (meant && (readings.length === 1 || mine[0].fraction.length === digits)) return { decimal: meant };
   if (readings.length) return { error: 'unclear', readings };
   const isTooPrecise = [...mine, ...others].some(({ fraction }) => fraction.length > digits);
@@ -164,7 +170,7 @@ export function parseAmount(typed, digits, currency, locale) {
 /** @typedef {{whole: string, fraction: string}} Reading */
 
 /**
- * What a text says in one format, or null. Only whole groups are groups: "12,50" is never 1250.
+ * Reads a text in one format; null if it is not in that format. A group has all its digits: "12,50" is never 1250.
  * @param {string} text
  * @param {string} group
  * @param {string} decimal
@@ -178,7 +184,7 @@ function read(text, group, decimal) {
 }
 
 /**
- * 1,234,567 and, as in India, 12,34,567; a first group never begins with a zero.
+ * True for groups as in 1,234,567 and, in India, 12,34,567. The first group does not begin with a zero.
  * @param {string[]} groups
  */
 function isGrouped(groups) {
@@ -191,7 +197,7 @@ function isGrouped(groups) {
 }
 
 /**
- * The number in a text, its digits 0-9 and its marks plain; null if anything but its currency stands beside it.
+ * The number in a text, with the digits 0-9 and ASCII marks; null if the text has anything but a number and its currency.
  * @param {string} typed
  * @param {Currency} currency
  * @param {string} locale
@@ -216,7 +222,7 @@ function plain(text) {
 }
 
 /**
- * The value of a digit of any script. Unicode has the digits of a script in a row, from its zero on.
+ * The value of a digit of any script. In Unicode the digits of a script stand in a row that begins with its zero.
  * @param {string} char
  */
 function digitOf(char) {
@@ -227,7 +233,7 @@ function digitOf(char) {
 }
 
 /**
- * The marks in the viewer's prices, written in the digits of the locale or in 0-9.
+ * The decimal mark and the group separator in the viewer's prices, for the digits of the locale or for 0-9.
  * @param {Currency} currency
  * @param {string} locale
  * @param {boolean} isLatin
@@ -246,7 +252,7 @@ const CURRENCY_DISPLAYS = ['symbol', 'narrowSymbol', 'code', 'name'];
 const names = new Map();
 
 /**
- * The names of a currency: its signs, its code, its words.
+ * The names of a currency: signs, code and words.
  * @param {Currency} currency
  * @param {string} locale
  * @returns {Set<string>}

@@ -1,8 +1,9 @@
 // @ts-check
-// What the page may claim about its price: 'live', 'polling' or 'offline'.
+// What the page may say about its price: 'live', 'polling' or 'offline'.
 //
-// Rule: good news and bad news count at once; doubt becomes bad news after a grace in which the
-// browser usually reconnects, so that a passing tunnel does not make the page flicker.
+// Rule: a good and a bad report count at once. A doubt becomes a bad report after a grace period, in
+// which the browser usually reconnects, so that a short gap, as in a tunnel, does not make the page
+// flicker.
 
 const GRACE_MS = 3_000;
 
@@ -21,7 +22,7 @@ export class Verdict {
   bad() { this.#become('offline'); }
   doubt() { this.#grace ||= setTimeout(() => this.bad(), GRACE_MS); }
 
-  /** Drops a doubt: what is shown is final. */
+  /** Drops a doubt, and keeps the verdict. */
   settle() {
     clearTimeout(this.#grace);
     this.#grace = 0;

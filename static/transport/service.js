@@ -1,9 +1,9 @@
 // @ts-check
-// Where the service is: wherever this file came from.
+// The addresses of the service: this file's own origin and path say where it is.
 //
 // Rule: every address is made here, so that the pages work under any path, and the embed on any site.
 
-const ROOT = new URL('../', import.meta.url);
+const ROOT = new URL('../../', import.meta.url);
 
 /**
  * The URL of a path below the service's root.

@@ -1,8 +1,10 @@
 // @ts-check
 // Countdowns, on the server's clock.
 //
-// Rule: the page never decides that a lot is closed. When the time is up here, it says 'closing…'
-// until the server says so: a late bid may have extended the lot.
+// Rule: the page never decides that a lot is closed. When the time is up it says 'closing…' until the
+// server says 'closed', because a late bid may have extended the lot.
+
+/** @import { State } from '../transport/state.js' */
 
 import { setText } from './page.js';
 import { text } from './strings.js';
@@ -14,8 +16,8 @@ const LAST_MS = 30_000;
 /** @typedef {'none' | 'opens' | 'opening' | 'closes' | 'closing' | 'closed'} Phase */
 
 /**
- * The phase of an auction's countdown at `now` (epoch ms), and how long it lasts.
- * @param {import('./state.js').State} state
+ * The phase of an auction's countdown at `now` (epoch ms), and the time that is left in it.
+ * @param {State} state
  * @param {number} now
  * @returns {{phase: Phase, leftMs: number}}
  */
@@ -30,7 +32,7 @@ export function phaseOf(state, now) {
 }
 
 /**
- * 4:05, 1:04:05, 2 days 01:04:05. A second that has begun still counts.
+ * A duration in words: 4:05, 1:04:05, 2 days 01:04:05. A second that has begun counts as a whole one.
  * @param {number} ms
  */
 export function spellDuration(ms) {
@@ -45,7 +47,7 @@ export function spellDuration(ms) {
 /**
  * Writes an auction's countdown into an element and its phase and urgency into the dataset.
  * @param {HTMLElement} element
- * @param {import('./state.js').State} state
+ * @param {State} state
  * @param {number} now
  */
 export function showCountdown(element, state, now) {

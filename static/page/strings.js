@@ -1,7 +1,7 @@
 // @ts-check
-// Every word the pages say, in English and in Chinese, chosen by the viewer's languages.
+// All words of the pages, in English and in Chinese; the viewer's languages decide which.
 //
-// Rule: no other module holds a sentence. Entries that depend on a value are functions.
+// Rule: no other module has a sentence in it. Entries that depend on a value are functions.
 
 const en = {
   brand: 'Saleroom',
@@ -50,7 +50,7 @@ const en = {
   reserveNotMet: 'Reserve not met',
   note: {
     unknown: 'We are waiting for this lot. It appears here when it is announced.',
-    plain: 'This price is kept by the seller’s own site. No bids are taken here.',
+    external: 'This price is kept by the seller’s own site. No bids are taken here.',
     upcoming: 'Bidding opens by itself when the countdown ends.',
     open: '',
     closed: 'Bidding on this lot is over.',
@@ -103,12 +103,12 @@ const en = {
   confirmBid: (/** @type {string} */ price) => `Yes, bid ${price}`,
   alreadyLeading: 'You hold the highest bid already.',
   notOpen: 'This lot takes no bids now.',
-  refusal: {
+  refusal: /** @type {Record<string, string | undefined>} */ ({
     unknown_auction: 'There is no such lot.',
     forbidden: 'You may not bid on this lot.',
     unauthorized: 'Your sign-in is no longer valid. Open the link from the auction house again.',
     invalid: 'This amount was refused.',
-  },
+  }),
   voidedStanding: (/** @type {string | null | undefined} */ reason) => (reason ? `Your bids on this lot were declared void: ${reason}` : 'Your bids on this lot were declared void'),
   voidedNote: 'You can bid on this lot no more. The auction house can tell you about it.',
   needsToken: 'To bid you need a personal link from the auction house.',
@@ -175,7 +175,7 @@ const zh = {
   reserveNotMet: '未达保留价',
   note: {
     unknown: '正在等待这件拍品，公布后会自动出现。',
-    plain: '此价格由卖方网站维护，此处不接受出价。',
+    external: '此价格由卖方网站维护，此处不接受出价。',
     upcoming: '倒计时结束后自动开始竞拍。',
     open: '',
     closed: '本拍品竞拍已结束。',
@@ -256,8 +256,13 @@ const dictionaries = { en, zh };
 const languages = navigator.languages?.length ? navigator.languages : [navigator.language || 'en'];
 const language = languages.map((tag) => tag.split('-', 1)[0].toLowerCase()).find((tag) => tag in dictionaries) ?? 'en';
 
+/**
+ * A key of words that depend on no value.
+ * @typedef {{[K in keyof typeof en]: (typeof en)[K] extends string ? K : never}[keyof typeof en]} WordsKey
+ */
+
 export const text = dictionaries[/** @type {'en' | 'zh'} */ (language)];
-/** For document.lang: the language of the words. */
+/** The language of the words, for document.lang. */
 export const wordsLanguage = language === 'zh' ? 'zh-Hans' : language;
-/** For numbers and times: the viewer's own locale, whatever language the words are in. */
+/** The viewer's own locale, for numbers and times; the words may be in another language. */
 export const viewerLocale = languages[0];
