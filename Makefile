@@ -8,7 +8,7 @@ NODE_BIN := node_modules/.bin
 JAVASCRIPT := tests/javascript
 ARGS ?=
 
-.PHONY: run test lint house types unit bench bench-quick chaos reference screenshots clean help node
+.PHONY: run test lint house types unit coverage bench bench-quick chaos reference screenshots clean help node
 
 help:               ## what there is
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,15 @@ unit: $(VENV)/dev   ## the tests alone
 	node --test $(JAVASCRIPT)/*.test.js
 	$(BIN)/pytest $(ARGS)
 
+# sys.monitoring, which Python has since 3.12, slows the measured code down least.
+coverage: $(VENV)/dev  ## the Python tests once more, with the lines that they execute; fails under the floor in pyproject.toml
+	@scripts/install-system-packages.sh chromium redis-server nginx faketime
+	$(BIN)/coverage erase
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")') \
+		$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes docs/benchmarks.md
 	@scripts/install-benchmark-peers.sh
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -57,7 +66,7 @@ screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
 	$(BIN)/python scripts/screenshots.py docs
 
 clean:              ## everything that the above made
-	rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 # Stamps: what is installed is installed again only when what names it has changed.
 
