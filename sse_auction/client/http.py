@@ -121,10 +121,10 @@ class HttpClient:
                         elif kind in ("busy", "not_live"):
                             yield None
             except StreamRefused as refused:
-                if refused.status < 500:  # else a proxy's word for a service that is being restarted
+                if 200 < refused.status < 500:
                     raise ClientError(_refusal(refused.status, refused.body)) from None
-                if seen is None:
-                    raise ClientError(f"{self._http.base_url} does not answer: {refused}") from None
+                if seen is None:  # else a proxy's word for a service that is being restarted
+                    raise ClientError(self._no_answer(refused)) from None
                 yield None
             except (httpx.HTTPError, msgspec.DecodeError) as error:
                 if seen is None:  # a wrong address, rather than a service that went away

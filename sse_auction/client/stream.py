@@ -25,8 +25,8 @@ class StreamEvent(NamedTuple):
 class StreamRefused(Exception):
     """The service answered with something else than a stream: a status and the body. 204 means that it has ended."""
 
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(f"status {status}")
+    def __init__(self, status: int, body: bytes, message: str = "") -> None:
+        super().__init__(message or f"the service answered {status}")
         self.status = status
         self.body = body
 
@@ -59,8 +59,8 @@ class AuctionStream:
                 async for event in source.aiter_sse():
                     if found := self._read(event):
                         yield found
-            except SSEError:  # 200, and no stream
-                raise StreamRefused(200, await source.response.aread()) from None
+            except SSEError as error:  # 200, and no stream
+                raise StreamRefused(200, b"", str(error)) from None
 
     def _read(self, event: ServerSentEvent) -> StreamEvent | None:
         if event.retry is not None:
