@@ -1,6 +1,5 @@
 """What `make coverage` counts includes the processes of the service, also when a signal ends them."""
 
-import os
 from pathlib import Path
 
 import coverage
@@ -11,7 +10,6 @@ from tests.harness import StoreProcess, server_process
 CHECKOUT = Path(__file__).parents[1]
 
 
-@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" not in os.environ, reason="a part of `make coverage` alone")
 @pytest.mark.parametrize(("kind", "workers"), [("serve", 1), ("serve", 2), ("uvicorn", 1)])
 def test_each_process_of_a_terminated_server_writes_what_it_executed(
     kind: str, workers: int, valkey: StoreProcess, directory: Path, monkeypatch: pytest.MonkeyPatch
