@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from sse_auction.auction.decisions import ActKind, Created, NotCreated, Refused
+from sse_auction.auction.decisions import ActionKind, Created, NotCreated, Refused
 from sse_auction.auction.money import AmountError
 from sse_auction.auction.terms import NewAuction
 from sse_auction.store.batches import Batch, Batches, Item, OtherBatch, Taken, name_of
@@ -29,7 +29,7 @@ from sse_auction.wire.requests import (
     CreateRequest,
     EraseRequest,
     ReasonRequest,
-    act_of,
+    action_of,
     new_auction,
 )
 
@@ -116,13 +116,13 @@ class Auctioneer:
             return explain(guid, request.shown, result)
         return Answer(BidReply(True, result.seq, result.paddle, result.standing, result.state), result.replayed)
 
-    async def act(self, guid: str, kind: ActKind, request: ReasonRequest, actor: str) -> AuctionReply | Rejection:
+    async def act(self, guid: str, kind: ActionKind, request: ReasonRequest, actor: str) -> AuctionReply | Rejection:
         """Carry out an operator's act."""
         terms = await self._auctions.terms_of(guid)
         if isinstance(terms, Refused):
             return explain(guid, "", terms)
         try:
-            act = act_of(kind, request, terms)
+            act = action_of(kind, request, terms)
         except WRONG as error:
             return Rejection("invalid", str(error))
         result = await self._auctions.act(guid, act, actor, request.reason)

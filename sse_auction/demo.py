@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sse_auction.auction.decisions import Offer
+from sse_auction.auction.decisions import BidAmount
 from sse_auction.auction.money import parse_amount
 from sse_auction.auction.state import State
 from sse_auction.store import keys
@@ -26,7 +26,7 @@ GUID_PREFIX = "demo-"
 LEASE_SECONDS = 5.0
 HOUSE_BIDDERS = 6
 HOUSE_LIMIT = 8  # times the start price
-LONGEST_PAUSE_SECONDS = 2.0  # between two bids of the house
+MAX_PAUSE_SECONDS = 2.0  # between two bids of the house
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Demo:
                     await self._bid_once()
             except StoreError as error:
                 log.debug("the demo waits: %s", error)
-            await asyncio.sleep(random.uniform(0.2, LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(random.uniform(0.2, MAX_PAUSE_SECONDS))
 
     async def _open_missing_lots(self) -> None:
         on_sale = {lot: guid for lot, guid in self._on_sale.items() if await self._is_open(guid)}
@@ -111,7 +111,7 @@ class Demo:
         if state.next_bid is None or self._has_gone_far(lot, state):
             return
         bidder = f"house-{random.randint(1, HOUSE_BIDDERS)}"
-        offer = Offer("price", parse_amount(state.next_bid, lot.currency))
+        offer = BidAmount("price", parse_amount(state.next_bid, lot.currency))
         await self._store.auctions.bid(state.guid, bidder, offer, lot.currency)
 
     def _has_gone_far(self, lot: Lot, state: State) -> bool:

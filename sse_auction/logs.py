@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 REPEATS_SECONDS = 10.0
-_MOST_REMEMBERED = 1000  # troubles
+_MAX_REMEMBERED = 1000  # troubles
 REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")  # what cannot be anything but an id, in a header or in a log
 
@@ -94,7 +94,7 @@ class Repeats(logging.Filter):
         if now - let_through_at < REPEATS_SECONDS:
             self._met[message] = let_through_at, times + 1
             return False
-        if len(self._met) >= _MOST_REMEMBERED:
+        if len(self._met) >= _MAX_REMEMBERED:
             self._met.clear()
         self._met[message] = now, 0
         if times:

@@ -19,7 +19,7 @@ from sse_auction.delivery.mirror import Mirror
 from sse_auction.demo import Demo
 from sse_auction.metrics import DRAIN_PROGRESS, DRAINING, LOOP_LAG, MIRROR_STALENESS, STORE_FULL, STREAMS_BEHIND, TASKS
 from sse_auction.settings import Settings
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import StoreError, StoreUnavailable
 from sse_auction.store.embedded import EmbeddedStore
 from sse_auction.store.parts import Store
@@ -46,11 +46,11 @@ class Service:
     def __init__(self, settings: Settings, url: str, embedded: EmbeddedStore | None = None) -> None:
         self.settings = settings
         self._embedded = embedded
-        self._facts = StoreFacts()
-        self.now = self._facts.now
-        self.store = Store(url, settings.store_timeout_seconds, self._facts, settings.currency, settings.reopen_hours)
+        self._clock = StoreClock()
+        self.now = self._clock.now
+        self.store = Store(url, settings.store_timeout_seconds, self._clock, settings.currency, settings.reopen_hours)
         self.auctioneer = Auctioneer(self.store, settings.currency)
-        self.mirror = Mirror(url, self._facts, max_rate=settings.max_rate, plain_currency=settings.currency)
+        self.mirror = Mirror(url, self._clock, max_rate=settings.max_rate, plain_currency=settings.currency)
         self.hub = Hub(
             self.mirror,
             self.now,

@@ -44,7 +44,7 @@ SEARCH_SECONDS = 60.0  # between searches through all auctions, for what a proce
 LEAST_LIFE_SECONDS = 60.0  # of the fact that others are told, however soon messages are given up
 AT_ONCE = 32  # auctions
 ANSWER_SECONDS = 10.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 300.0
 
 
 def signature(signing: Sequence[str], timestamp: int, body: bytes) -> str:
@@ -199,7 +199,7 @@ class Webhooks:
 
     def _rest(self, guid: str) -> None:
         """Try an auction's next message later, and ever more rarely."""
-        pause = self._pauses[guid] = min(LONGEST_PAUSE_SECONDS, 2 * self._pauses.get(guid, FIRST_PAUSE_SECONDS / 2))
+        pause = self._pauses[guid] = min(MAX_PAUSE_SECONDS, 2 * self._pauses.get(guid, FIRST_PAUSE_SECONDS / 2))
         self._rests_until[guid] = time.monotonic() + pause * random.uniform(0.5, 1)
 
     def _late(self, messages: Sequence[Message]) -> Sequence[Message]:

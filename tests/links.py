@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sse_auction.store.connection import Link, connect
+from sse_auction.store.connection import Connection, connect
 from tests.harness import PATIENCE_SECONDS, StoreProcess
 
 
 @asynccontextmanager
-async def open_link(url: str, timeout: float = PATIENCE_SECONDS, **options: Any) -> AsyncIterator[Link]:
+async def open_link(url: str, timeout: float = PATIENCE_SECONDS, **options: Any) -> AsyncIterator[Connection]:
     link = await connect(url, timeout, **options)
     try:
         yield link

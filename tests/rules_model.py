@@ -7,7 +7,7 @@ are minor units, moments epoch ms; whoever asks says what time it is.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sse_auction.auction.decisions import Act, Offer
+from sse_auction.auction.decisions import BidAmount, OperatorAction
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.money import MAX_MINOR_UNITS, format_amount
 from sse_auction.auction.terms import NewAuction
@@ -119,7 +119,7 @@ class Model:
 
     # --- bids ----------------------------------------------------------------------------------------------------
 
-    def bid(self, now: int, bidder: str, offer: Offer, *, confirmed: bool) -> str:
+    def bid(self, now: int, bidder: str, offer: BidAmount, *, confirmed: bool) -> str:
         """The verdict; of an accepted bid its standing."""
         paddle = self.paddles.get(bidder)
         if self.is_over(now) or not self.is_opened(now):
@@ -220,7 +220,7 @@ class Model:
 
     # --- operators -----------------------------------------------------------------------------------------------
 
-    def act(self, now: int, act: Act) -> str:
+    def act(self, now: int, act: OperatorAction) -> str:
         """The verdict: `done`, or why not."""
         if act.kind in AFTER_THE_HAMMER:
             return self._correct(now, act)
@@ -292,7 +292,7 @@ class Model:
 
     # --- after the hammer ----------------------------------------------------------------------------------------
 
-    def _correct(self, now: int, act: Act) -> str:
+    def _correct(self, now: int, act: OperatorAction) -> str:
         if not self.is_over(now):
             return "not_closed"
         verdict = {"reopen": self._reopen, "second_offer": self._offer_again}.get(act.kind, self._note)(now, act)
@@ -300,7 +300,7 @@ class Model:
             self.settle(now)
         return verdict
 
-    def _reopen(self, now: int, act: Act) -> str:
+    def _reopen(self, now: int, act: OperatorAction) -> str:
         assert act.closes_at is not None
         if now - self.closes_at >= REOPENS_MS:
             return "too_late"
@@ -318,7 +318,7 @@ class Model:
         self.rev += 2
         return "done"
 
-    def _offer_again(self, now: int, act: Act) -> str:
+    def _offer_again(self, now: int, act: OperatorAction) -> str:
         if self.shown(now)["outcome"] not in ("sold", "bought_now"):
             return "not_sold"
         leader = self.contest.leader
@@ -347,7 +347,7 @@ class Model:
         ]
         return min(ranked)[3] if ranked else None
 
-    def _note(self, now: int, act: Act) -> str:
+    def _note(self, now: int, act: OperatorAction) -> str:
         if act.kind in ("archive", "unarchive"):
             if self.archived == (act.kind == "archive"):
                 return "unchanged"

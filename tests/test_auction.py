@@ -11,7 +11,7 @@ from sse_auction.auction.increments import Increments
 from sse_auction.auction.money import MAX_MINOR_UNITS, AmountError
 from sse_auction.auction.state import Record
 from sse_auction.auction.terms import Terms, is_guid
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.delivery.events import Update
 from sse_auction.store.records import FIELDS, read_record
 
@@ -88,16 +88,16 @@ def test_the_epoch_changes_with_the_stores_memory_and_with_an_auction_made_anew(
 def test_whatever_a_price_key_holds_the_tag_is_safe_as_an_event_id(text: str, currency: str) -> None:
     state = read_record("g", text.encode(), NO_HASH, currency).state(1, "memory", currency)
     assert re.fullmatch(r"[0-9A-Za-z.-]{1,128}", state.tag)
-    assert Seen.of_tag(state.tag) == Update(state).seen
+    assert Version.of_tag(state.tag) == Update(state).seen
 
 
 @pytest.mark.parametrize("tag", ["", "x", "a-1", "a-1-2-3", "a-1-1\r\nb", "g-1-1", "a--1", "a-1-1.", "a-1-" + "9" * 40])
 def test_a_foreign_tag_says_nothing(tag: str) -> None:
-    assert Seen.of_tag(tag) is None
+    assert Version.of_tag(tag) is None
 
 
-def seen(tag: str) -> Seen:
-    found = Seen.of_tag(tag)
+def seen(tag: str) -> Version:
+    found = Version.of_tag(tag)
     assert found is not None
     return found
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from tests.harness import (
     OPERATOR,
     Server,
@@ -46,7 +46,7 @@ class World:
         self.moment += microseconds
         self.store += microseconds * (1 + self.drift_ppm / SECOND_US)
 
-    def ask(self, facts: StoreFacts, there: int, back: int, *, script: bool) -> int:
+    def ask(self, facts: StoreClock, there: int, back: int, *, script: bool) -> int:
         """One question to the store, so long on its way there and back; what was told, in epoch ms."""
         asked_at = facts.moment()
         self.pass_by(there)
@@ -72,7 +72,7 @@ def test_it_is_never_ahead_of_the_store_nor_before_what_was_told(
     steps: list[tuple[tuple[int, int, int, bool], int]],
 ) -> None:
     world = World()
-    facts = StoreFacts(lambda: world.moment)
+    facts = StoreClock(lambda: world.moment)
     least = 0
     for (pause, there, back, script), world.drift_ppm in steps:
         least = max(least, world.ask(facts, there, back, script=script))
@@ -88,7 +88,7 @@ def test_quick_answers_bound_it_closely_whatever_came_before(
     before: list[tuple[int, int, int, bool]], there: int, back: int
 ) -> None:
     world = World()
-    facts = StoreFacts(lambda: world.moment)
+    facts = StoreClock(lambda: world.moment)
     for pause, *delays, script in before:
         world.ask(facts, *delays, script=script)
         world.pass_by(pause)
@@ -107,7 +107,7 @@ def test_after_the_stores_clock_was_set_the_first_answer_is_right_again(
     before: list[tuple[int, int, int, bool]], seconds: int, after: list[tuple[int, int, int, bool]]
 ) -> None:
     world = World()
-    facts = StoreFacts(lambda: world.moment)
+    facts = StoreClock(lambda: world.moment)
     for pause, there, back, script in before:
         world.ask(facts, there, back, script=script)
         world.pass_by(pause)
@@ -123,7 +123,7 @@ def test_after_the_stores_clock_was_set_the_first_answer_is_right_again(
 
 
 def test_before_the_store_has_answered_this_machines_clock_has_to_do() -> None:
-    facts = StoreFacts(lambda: 0)
+    facts = StoreClock(lambda: 0)
     assert facts.now() > 1_700_000_000_000
 
 

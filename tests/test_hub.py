@@ -11,7 +11,7 @@ from typing import Any
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.state import Record, State
 from sse_auction.auction.terms import Terms
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.delivery.hub import Hub
 from sse_auction.delivery.subscriber import LatestQueue, Subscriber
 
@@ -99,7 +99,7 @@ def test_a_resumed_viewer_waits_for_more_than_he_has_seen(run: Callable[..., Any
     async def look() -> None:
         hub, _ = make_hub()
         tag = state(7, "7.00").tag
-        with hub.subscribe(["g"], Seen.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
+        with hub.subscribe(["g"], Version.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
             ahead.queue.take_all()
             hub.publish(state(6, "6.00"))
             assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["6.00"])
@@ -178,7 +178,7 @@ def test_draining_turns_newcomers_away_and_ends_everybody(run: Callable[..., Any
                 received = b"".join([data async for data in viewer])
                 assert prices(received) == ["1.00"]
                 assert received.count(b"retry: ") >= 1
-                assert viewer.why_ended == "draining"
+                assert viewer.end_reason == "draining"
         sweep.cancel()
         await asyncio.gather(sweep, return_exceptions=True)
 
@@ -270,8 +270,8 @@ def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_publishe
             with (
                 hub.subscribe(["g"]) as fresh,
                 hub.subscribe(["g", "h"], many=True) as among_many,
-                hub.subscribe(["g"], Seen.of_tag(state(3, "3.00").tag)) as behind,
-                hub.subscribe(["g"], Seen.of_tag(state(5, "5.00").tag)) as same,
+                hub.subscribe(["g"], Version.of_tag(state(3, "3.00").tag)) as behind,
+                hub.subscribe(["g"], Version.of_tag(state(5, "5.00").tag)) as same,
             ):
                 newcomers = (fresh, among_many, behind)
                 for viewer in newcomers:

@@ -19,11 +19,11 @@ from sse_auction.store import connection as link_module
 from sse_auction.store.connection import (
     FLUSH_CALLS,
     CommandError,
-    Link,
+    Connection,
     StoreNotReady,
     StoreTimeout,
     StoreUnavailable,
-    dial,
+    reconnecting,
 )
 from tests.harness import (
     StoreProcess,
@@ -63,7 +63,7 @@ def site(own_store: StoreProcess) -> Iterator[redis.Redis]:
         own_store.send_signal(signal.SIGCONT)
 
 
-def segments_sent(link: Link) -> int:
+def segments_sent(link: Connection) -> int:
     """How many writes with data have left the link's TCP socket, as the kernel counts them."""
     info = link._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
     count: int = struct.unpack_from("<I", info, 156)[0]  # tcpi_data_segs_out
@@ -139,7 +139,7 @@ def test_a_transaction_with_a_command_that_cannot_be_queued_does_nothing_and_say
 def test_a_store_that_is_busy_with_a_script_is_unavailable_and_not_wrong(
     own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
 ) -> None:
-    async def is_busy(link: Link) -> bool:
+    async def is_busy(link: Connection) -> bool:
         try:
             await link.call("GET", "k")
         except StoreNotReady as error:
@@ -236,7 +236,7 @@ def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
 
 def test_a_frozen_store_gets_nothing_twice(own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis) -> None:
     async def look() -> None:
-        async with aclosing(dial(own_store.url, SHORT_SECONDS)) as links:
+        async with aclosing(reconnecting(own_store.url, SHORT_SECONDS)) as links:
             link = await anext(links)
             own_store.send_signal(signal.SIGSTOP)
             calls = [link.call("INCR", f"count-{number}") for number in range(20)]
@@ -327,7 +327,7 @@ def test_dial_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queu
     url = own_store.url if transport == "unix" else tcp_url
 
     async def look() -> None:
-        async with aclosing(dial(url, SHORT_SECONDS)) as links:
+        async with aclosing(reconnecting(url, SHORT_SECONDS)) as links:
             link = await anext(links)
             await asyncio.to_thread(own_store.stop)
             await link.lost()

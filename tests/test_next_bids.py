@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sse_auction.auction.decisions import Accepted, Offer, Refused
+from sse_auction.auction.decisions import Accepted, BidAmount, Refused
 from sse_auction.auction.money import EXPONENTS, MAX_MINOR_UNITS, format_amount, parse_amount
 from sse_auction.auction.state import State
 from sse_auction.wire.requests import BandRequest, BuyNowRequest
@@ -51,7 +51,9 @@ class Lot:
     def bid(self, amount: int, who: str = "the-next", *, confirmed: bool = False) -> Accepted | Refused:
         kind: Any = "max" if self.terms["bidding"] == "proxy" else "price"
         store, currency = self.bench.store, self.terms["currency"]
-        result = self.bench.do(store.auctions.bid(self.guid, who, Offer(kind, amount), currency, confirmed=confirmed))
+        result = self.bench.do(
+            store.auctions.bid(self.guid, who, BidAmount(kind, amount), currency, confirmed=confirmed)
+        )
         assert isinstance(result, (Accepted, Refused))
         return result
 

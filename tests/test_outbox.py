@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer
+from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, Created, OperatorAction
 from sse_auction.auction.state import State
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.outbox import Message, Outbox
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
@@ -168,7 +168,7 @@ async def connected(process: StoreProcess, url: str = "") -> Any:
     """The store as a process has it that has just come, maybe at another URL, and its outboxes; bids are told."""
     with process.client() as client:
         client.set(keys.WEBHOOKS, "bids", px=3_600_000)
-    store = Store(url or process.url, 10.0, StoreFacts(), "EUR")
+    store = Store(url or process.url, 10.0, StoreClock(), "EUR")
     running = asyncio.create_task(store.connection.run())
     await store.connection.connected()
     yield store, store.outbox
@@ -194,7 +194,7 @@ def test_the_opening_is_told_before_all_else(
                 terms["opens_at"] = now_ms() + 1_000_000
             made = await created(store, guid, **terms)
             if first in ("bid", "buy_now"):
-                offer = Offer("price", 1000) if first == "bid" else Offer("buy_now")
+                offer = BidAmount("price", 1000) if first == "bid" else BidAmount("buy_now")
                 result = await store.auctions.bid(guid, "ann", offer, "EUR")
                 assert isinstance(result, Accepted)
             elif first == "settling":
@@ -202,7 +202,9 @@ def test_the_opening_is_told_before_all_else(
                     client.hset(keys.auction(guid), "closes_at", now_ms() - 5)
             else:
                 kinds: dict[str, Any] = {"early cancel": "cancel"}
-                assert isinstance(await store.auctions.act(guid, Act(kinds.get(first, first)), "me", "so"), Done)
+                assert isinstance(
+                    await store.auctions.act(guid, OperatorAction(kinds.get(first, first)), "me", "so"), ActionDone
+                )
             await store.settlement.settle(guid)
             await store.settlement.settle(guid)
             told = [message.told() for message in await outbox.oldest(guid)]
@@ -246,8 +248,8 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
                 assert all(isinstance(told["data"][name], int | None) for name in numbers)
 
             async def do(kind: Any, **details: Any) -> None:
-                done = await store.auctions.act(guid, Act(kind, **details), "me", "so")
-                assert isinstance(done, Done)
+                done = await store.auctions.act(guid, OperatorAction(kind, **details), "me", "so")
+                assert isinstance(done, ActionDone)
                 await compare(done.state)
 
             await created(store, guid, opens_at=now_ms() + 1_000_000, soft_close=SoftCloseSeconds(7200, 7200))
@@ -257,7 +259,7 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
             await store.settlement.settle(guid)
             await compare(await store.auctions.state(guid))
             for bidder, amount in (("ann", 5000), ("bob", 3000), ("bob", 9000)):
-                accepted = await store.auctions.bid(guid, bidder, Offer("max", amount), "EUR")
+                accepted = await store.auctions.bid(guid, bidder, BidAmount("max", amount), "EUR")
                 assert isinstance(accepted, Accepted)
                 await compare(accepted.state)
             await do("pause")

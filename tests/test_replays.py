@@ -11,9 +11,9 @@ import httpx
 import pytest
 import redis
 
-from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
+from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, Created, OperatorAction, Refused
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.creating import claim, create_once, request_of
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
@@ -61,7 +61,7 @@ def everything(process: StoreProcess) -> dict[bytes, tuple[bytes, int]]:
 def house(quiet: StoreProcess, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
     with quiet.client() as client:
         client.set(keys.WEBHOOKS, "events")
-    made = Store(quiet.url, 10.0, StoreFacts(), "USD")
+    made = Store(quiet.url, 10.0, StoreClock(), "USD")
     running = loop.create_task(made.connection.run())
     loop.run_until_complete(made.connection.connected())
     yield made
@@ -82,7 +82,7 @@ def test_a_replay_changes_nothing_anywhere(
         assert isinstance(made, Created)
 
         async def again(key: str, amount: int = 1000) -> Accepted | Refused:
-            result = await house.auctions.bid(guid, "ann", Offer("price", amount), "USD", idempotency_key=key)
+            result = await house.auctions.bid(guid, "ann", BidAmount("price", amount), "USD", idempotency_key=key)
             await house.connection.link().call("PING")  # so that what was sent along with it has been done
             return result
 
@@ -90,7 +90,9 @@ def test_a_replay_changes_nothing_anywhere(
         assert isinstance(first, Accepted)
         assert isinstance(low, Refused)
         later = (first.state.closes_at or 0) + FAR
-        assert isinstance(await house.auctions.act(guid, Act("extend", closes_at=later), "me", "because"), Done)
+        assert isinstance(
+            await house.auctions.act(guid, OperatorAction("extend", closes_at=later), "me", "because"), ActionDone
+        )
         await house.connection.link().call("SREM", keys.OUTBOXES, guid)  # all has been told
         before = everything(quiet)
         replayed, refused = await again("k"), await again("low", 5)
@@ -108,13 +110,13 @@ def test_an_answer_that_an_older_release_remembered_is_still_given(
 ) -> None:
     async def look() -> None:
         await house.auctions.create(new(guid))
-        first = await house.auctions.bid(guid, "ann", Offer("price", 1000), "USD", idempotency_key="k")
+        first = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
         key = keys.answer(guid, "ann", "k")
         with quiet.client() as client:
             answer = json.loads(str(client.get(key)))
             answer["reply"].pop()  # what the state is made of has become more since
             client.set(key, json.dumps(answer))
-        again = await house.auctions.bid(guid, "ann", Offer("price", 1000), "USD", idempotency_key="k")
+        again = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
         assert isinstance(first, Accepted)
         assert isinstance(again, Accepted)
         assert (again.replayed, again.seq, again.state.price) == (True, 1, first.state.price)

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from sse_auction.auction.decisions import Accepted, Act, Created, Done, Offer, Refused
+from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, Created, OperatorAction, Refused
 from sse_auction.auction.money import MAX_MINOR_UNITS
 from sse_auction.auction.state import State
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BuyNowRequest, CreateRequest, new_auction
@@ -88,7 +88,7 @@ class Both:
     def compare(self, state: State) -> None:
         assert public(state) == self.model.shown(state.now)
 
-    def bid(self, bidder: str, offer: Offer, *, confirmed: bool = True) -> str:
+    def bid(self, bidder: str, offer: BidAmount, *, confirmed: bool = True) -> str:
         store = self.bench.store
         result = self.bench.do(store.auctions.bid(self.guid, bidder, offer, self.currency, confirmed=confirmed))
         assert result.state is not None
@@ -101,15 +101,15 @@ class Both:
         return verdict
 
     def price(self, bidder: str, amount: int) -> str:
-        return self.bid(bidder, Offer("price", amount))
+        return self.bid(bidder, BidAmount("price", amount))
 
-    def act(self, act: Act) -> str:
+    def act(self, act: OperatorAction) -> str:
         result = self.bench.do(self.bench.store.auctions.act(self.guid, act, "the-house", "a reason"))
-        assert isinstance(result, (Done, Refused))
+        assert isinstance(result, (ActionDone, Refused))
         assert result.state is not None
         verdict = self.model.act(result.state.now, act)
-        assert ("done" if isinstance(result, Done) else result.reason) == verdict
-        if isinstance(result, Done):
+        assert ("done" if isinstance(result, ActionDone) else result.reason) == verdict
+        if isinstance(result, ActionDone):
             assert (result.unpaid, result.terms.archived) == (self.model.unpaid, self.model.archived)
         self.compare(result.state)
         return verdict
@@ -151,7 +151,7 @@ class Both:
 def running_bench(process: StoreProcess) -> Iterator[Bench]:
     """A bench on a store that runs already."""
     loop = asyncio.new_event_loop()
-    store = Store(process.url, 10.0, StoreFacts(), CURRENCY)
+    store = Store(process.url, 10.0, StoreClock(), CURRENCY)
     running = loop.create_task(store.connection.run())
     loop.run_until_complete(store.connection.connected())
     try:
@@ -191,7 +191,7 @@ def test_the_vectors_of_proxy_bidding(
 ) -> None:
     both = bench.create(bidding="proxy", reserve=reserve)
     for bidder, amount in maxima:
-        assert both.bid(bidder, Offer("max", amount)) in ("leading", "outbid")
+        assert both.bid(bidder, BidAmount("max", amount)) in ("leading", "outbid")
     state = both.check()
     assert (state.price, state.leader, state.reserve_met) == (price, leader, met)
 
@@ -222,10 +222,10 @@ def test_the_step_at_each_bands_edge(
 
 def test_the_largest_amounts_are_exact(bench: Bench) -> None:
     both = bench.create(bidding="proxy", increments="flat:0.01")
-    assert both.bid(ANN, Offer("max", MAX_MINOR_UNITS - 1)) == "leading"
-    assert both.bid(BOB, Offer("max", MAX_MINOR_UNITS - 2)) == "outbid"
+    assert both.bid(ANN, BidAmount("max", MAX_MINOR_UNITS - 1)) == "leading"
+    assert both.bid(BOB, BidAmount("max", MAX_MINOR_UNITS - 2)) == "outbid"
     assert both.check().price == "90071992547409.90"
-    assert both.bid(BOB, Offer("max", MAX_MINOR_UNITS)) == "leading"
+    assert both.bid(BOB, BidAmount("max", MAX_MINOR_UNITS)) == "leading"
     assert both.check().price == "90071992547409.91"
 
 
@@ -249,20 +249,20 @@ def test_the_very_millisecond(bench: Bench, offset: int) -> None:
 
 def test_priority_wins_a_tie_but_not_among_equals(bench: Bench) -> None:
     both = bench.create(bidding="proxy", priority=["bob", "cat"])
-    both.bid(ANN, Offer("max", 5000))
-    assert both.bid(BOB, Offer("max", 5000)) == "leading"
+    both.bid(ANN, BidAmount("max", 5000))
+    assert both.bid(BOB, BidAmount("max", 5000)) == "leading"
     assert both.check().price == "50.00"
     other = bench.create(bidding="proxy", priority=["bob", "cat"])
-    other.bid(BOB, Offer("max", 5000))
-    assert other.bid("cat", Offer("max", 5000)) == "outbid"
+    other.bid(BOB, BidAmount("max", 5000))
+    assert other.bid("cat", BidAmount("max", 5000)) == "outbid"
 
 
 def test_a_void_goes_through_a_log_of_any_length(bench: Bench) -> None:
     both = bench.create(bidding="proxy", increments="flat:0.01")
     for number in range(2500):
         assert both.price(f"b{number % 7}", 1000 + number * 10) in ("leading", "outbid")
-    assert both.act(Act("void", bidder="b6")) == "done"
-    assert both.act(Act("void", paddle=1)) == "done"
+    assert both.act(OperatorAction("void", bidder="b6")) == "done"
+    assert both.act(OperatorAction("void", paddle=1)) == "done"
     both.check()
 
 
@@ -304,52 +304,52 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
         @rule(bidder=st.sampled_from(BIDDERS), kind=st.sampled_from(["price", "max"]), amount=AMOUNTS,
               confirmed=st.sampled_from([True, True, False]))  # fmt: skip
         def any_bid(self, bidder: str, kind: Any, amount: int, confirmed: bool) -> None:
-            self.both.bid(bidder, Offer(kind, amount), confirmed=confirmed)
+            self.both.bid(bidder, BidAmount(kind, amount), confirmed=confirmed)
 
         @rule(bidder=st.sampled_from(BIDDERS), steps=st.integers(0, 4))
         def next_bid(self, bidder: str, steps: int) -> None:
             model = self.both.model
             base = model.next_bid()
-            self.both.bid(bidder, Offer("price", base + steps * model.increments.step(base)))
+            self.both.bid(bidder, BidAmount("price", base + steps * model.increments.step(base)))
 
         @rule(bidder=st.sampled_from(BIDDERS), delta=st.sampled_from([-1, 0, 0, 1]))
         def meet_the_maximum(self, bidder: str, delta: int) -> None:
-            self.both.bid(bidder, Offer("max", max(1, self.both.model.contest.max + delta)))
+            self.both.bid(bidder, BidAmount("max", max(1, self.both.model.contest.max + delta)))
 
         @rule(bidder=st.sampled_from(BIDDERS))
         def buy(self, bidder: str) -> None:
-            self.both.bid(bidder, Offer("buy_now"))
+            self.both.bid(bidder, BidAmount("buy_now"))
 
         @rule(kind=st.sampled_from(["pause", "pause", "resume", "resume", "resume", "cancel", "close"]),
               chance=st.integers(0, 3))  # fmt: skip
         def operate(self, kind: Any, chance: int) -> None:
             if kind in ("pause", "resume") or chance == 0:
-                self.both.act(Act(kind))
+                self.both.act(OperatorAction(kind))
 
         @rule(later=st.sampled_from([-1, 0, 1, 30_000, FAR, FAR]))
         def reopen(self, later: int) -> None:
-            self.both.act(Act("reopen", closes_at=max(self.both.model.closes_at, self.both.now()) + later))
+            self.both.act(OperatorAction("reopen", closes_at=max(self.both.model.closes_at, self.both.now()) + later))
 
         @rule(paddle=st.none() | st.integers(1, 5))
         def offer_again(self, paddle: int | None) -> None:
-            self.both.act(Act("second_offer", paddle=paddle))
+            self.both.act(OperatorAction("second_offer", paddle=paddle))
 
         @rule(kind=st.sampled_from(["unpaid", "paid", "archive", "unarchive"]))
         def note(self, kind: Any) -> None:
-            self.both.act(Act(kind))
+            self.both.act(OperatorAction(kind))
 
         @rule(later=st.sampled_from([-1, 0, 1, 30_000]), kind=st.sampled_from(["extend", "edit"]))
         def extend(self, later: int, kind: Any) -> None:
-            self.both.act(Act(kind, closes_at=self.both.model.closes_at + later))
+            self.both.act(OperatorAction(kind, closes_at=self.both.model.closes_at + later))
 
         @rule(reserve=st.sampled_from([None, 900, 1500, 1800, 2600]), title=st.sampled_from([None, "Vase"]))
         def edit(self, reserve: int | None, title: str | None) -> None:
-            self.both.act(Act("edit", reserve=reserve, title=title))
+            self.both.act(OperatorAction("edit", reserve=reserve, title=title))
 
         @rule(bidder=st.sampled_from(BIDDERS), by_paddle=st.booleans())
         def void(self, bidder: str, by_paddle: bool) -> None:
             paddle = self.both.model.paddles.get(bidder, 99)
-            self.both.act(Act("void", paddle=paddle) if by_paddle else Act("void", bidder=bidder))
+            self.both.act(OperatorAction("void", paddle=paddle) if by_paddle else OperatorAction("void", bidder=bidder))
 
         # What a command may be must not depend on the clock, or no run could be repeated: so no preconditions here.
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from sse_auction.auction.decisions import Act, Offer
+from sse_auction.auction.decisions import BidAmount, OperatorAction
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BuyNowRequest
 from tests.chaos.scenarios.clock import Clock
@@ -49,13 +49,13 @@ def set_right(clock: Clock) -> Iterator[None]:
 
 def test_what_has_bids_stays_open_and_its_log_is_right(bench: Bench, clock: Clock) -> None:
     both = bench.create(bidding="proxy")
-    assert both.bid("ann", Offer("max", 5000)) == "leading"
+    assert both.bid("ann", BidAmount("max", 5000)) == "leading"
     clock.set(-HOUR)
-    assert both.bid("bob", Offer("max", 2000)) == "outbid", "before the opening, by the clock as it is now"
+    assert both.bid("bob", BidAmount("max", 2000)) == "outbid", "before the opening, by the clock as it is now"
     assert both.verify() == []
-    assert both.act(Act("void", bidder="ann")) == "done"
-    assert both.act(Act("void", bidder="bob")) == "done"
-    assert both.bid("cat", Offer("max", 2000)) == "leading", "that all its bids are void does not close it again"
+    assert both.act(OperatorAction("void", bidder="ann")) == "done"
+    assert both.act(OperatorAction("void", bidder="bob")) == "done"
+    assert both.bid("cat", BidAmount("max", 2000)) == "leading", "that all its bids are void does not close it again"
     assert both.verify() == []
 
 
@@ -63,7 +63,7 @@ def test_what_is_bought_under_a_clock_set_back_ends_no_earlier_than_it_begins(be
     both = bench.create(buy_now=BuyNowRequest("60.00", "ceiling"))
     both.price("ann", 1000)
     clock.set(-HOUR)
-    assert both.bid("bob", Offer("buy_now")) == "winning"
+    assert both.bid("bob", BidAmount("buy_now")) == "winning"
     state = both.check()
     assert (state.opens_at or 0) <= (state.closes_at or 0)
     assert both.verify() == []
@@ -96,40 +96,40 @@ def machine(bench: Bench, clock: Clock) -> type[RuleBasedStateMachine]:
 
         @rule(bidder=st.sampled_from(BIDDERS), kind=st.sampled_from(["price", "max", "max"]), amount=AMOUNTS)
         def any_bid(self, bidder: str, kind: Any, amount: int) -> None:
-            self.both.bid(bidder, Offer(kind, amount))
+            self.both.bid(bidder, BidAmount(kind, amount))
 
         @rule(bidder=st.sampled_from(BIDDERS), steps=st.integers(0, 4))
         def next_bid(self, bidder: str, steps: int) -> None:
             model = self.both.model
             base = model.next_bid()
-            self.both.bid(bidder, Offer("price", base + steps * model.increments.step(base)))
+            self.both.bid(bidder, BidAmount("price", base + steps * model.increments.step(base)))
 
         @rule(more=st.integers(1, 3000))
         def raise_the_maximum(self, more: int) -> None:
             model = self.both.model
             leader = next((who for who, paddle in model.paddles.items() if paddle == model.contest.leader), "ann")
-            self.both.bid(leader, Offer("max", max(model.contest.max, model.next_bid()) + more))
+            self.both.bid(leader, BidAmount("max", max(model.contest.max, model.next_bid()) + more))
 
         @rule(bidder=st.sampled_from(BIDDERS))
         def buy(self, bidder: str) -> None:
-            self.both.bid(bidder, Offer("buy_now"))
+            self.both.bid(bidder, BidAmount("buy_now"))
 
         @rule(kind=st.sampled_from(["pause", "resume", "resume", "cancel", "close"]), chance=st.integers(0, 5))
         def operate(self, kind: Any, chance: int) -> None:
             if kind in ("pause", "resume") or chance == 0:
-                self.both.act(Act(kind))
+                self.both.act(OperatorAction(kind))
 
         @rule(later=st.sampled_from([1, 30_000, FAR]), kind=st.sampled_from(["extend", "edit"]))
         def extend(self, later: int, kind: Any) -> None:
-            self.both.act(Act(kind, closes_at=self.both.model.closes_at + later))
+            self.both.act(OperatorAction(kind, closes_at=self.both.model.closes_at + later))
 
         @rule(reserve=st.sampled_from([None, 900, 1500, 1800, "keep"]), title=st.sampled_from([None, "Lot", "Vase"]))
         def edit(self, reserve: Any, title: str | None) -> None:
-            self.both.act(Act("edit", reserve=reserve, title=title))
+            self.both.act(OperatorAction("edit", reserve=reserve, title=title))
 
         @rule(bidder=st.sampled_from(BIDDERS))
         def void(self, bidder: str) -> None:
-            self.both.act(Act("void", bidder=bidder))
+            self.both.act(OperatorAction("void", bidder=bidder))
 
         @rule()
         def settle(self) -> None:

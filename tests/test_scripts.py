@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import sse_auction
-from sse_auction.auction.decisions import Act, Offer, Refused
+from sse_auction.auction.decisions import BidAmount, OperatorAction, Refused
 from sse_auction.store import auctions, keys
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import StoreUnavailable
 from sse_auction.store.lease import Lease
 from sse_auction.store.parts import Store
@@ -122,7 +122,7 @@ def _place_of(store: Store, name: str) -> tuple[object, str]:
 @pytest.fixture
 def counted(own_store: StoreProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, Store, StoreProcess]]:
     loop = asyncio.new_event_loop()
-    made = Store(own_store.url, 10.0, StoreFacts(), "USD")
+    made = Store(own_store.url, 10.0, StoreClock(), "USD")
     for name in NAMES:
         setattr(*_place_of(made, name), Counted(name))
     running = loop.create_task(made.connection.run())
@@ -174,11 +174,11 @@ class Walk:
     async def bid(self, bidder: str, amount: int | None, kind: Any = "price", **options: Any) -> None:
         options.setdefault("confirmed", True)
         with suppress(StoreUnavailable):  # too late, damaged, another currency: what a script told is an answer
-            await self._store.auctions.bid(self._guid, bidder, Offer(kind, amount), self._currency, **options)
+            await self._store.auctions.bid(self._guid, bidder, BidAmount(kind, amount), self._currency, **options)
 
     async def act(self, kind: Any, **details: Any) -> None:
         with suppress(StoreUnavailable):  # as above
-            await self._store.auctions.act(self._guid, Act(kind, **details), "me", "because")
+            await self._store.auctions.act(self._guid, OperatorAction(kind, **details), "me", "because")
 
     def poke(self, **fields: str) -> None:
         with self._process.client() as client:
@@ -328,7 +328,7 @@ class Walk:
         """What comes after the hammer."""
         for guid, currency in (("nowhere", "USD"), (await self.create(), "EUR")):
             self._guid = guid
-            for act in (Act("archive"), Act("void", paddle=1)):
+            for act in (OperatorAction("archive"), OperatorAction("void", paddle=1)):
                 self._store.auctions._currencies[guid] = currency
                 await self.act(act.kind, paddle=act.paddle)
         later = {"closes_at": now_ms() + 8_000_000}

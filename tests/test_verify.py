@@ -9,7 +9,7 @@ import redis
 
 from sse_auction.auction.decisions import Refused
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from tests.harness import Server, StoreProcess, create, until
 from tests.test_log import an_eventful_auction
@@ -20,7 +20,7 @@ def verify(process: StoreProcess, guid: str) -> list[str] | Refused:
     """What the log of an auction finds wrong."""
 
     async def look() -> list[str] | Refused:
-        store = Store(process.url, 10.0, StoreFacts(), "CNY")
+        store = Store(process.url, 10.0, StoreClock(), "CNY")
         running = asyncio.create_task(store.connection.run())
         try:
             await store.connection.connected()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sse_auction.auction.money import WITHDRAWN
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.described import described_client, problem
@@ -21,7 +21,7 @@ def recorded(process: StoreProcess, guid: str, currency: str) -> None:
     """Record an auction as an earlier release did, which accepted the currency."""
 
     async def write() -> None:
-        store = Store(process.url, 10.0, StoreFacts(), "CNY")
+        store = Store(process.url, 10.0, StoreClock(), "CNY")
         running = asyncio.create_task(store.connection.run())
         try:
             await store.connection.connected()

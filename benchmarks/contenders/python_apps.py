@@ -22,9 +22,9 @@ from starlette.routing import Route
 
 from benchmarks.contenders.ours import SECRET
 from benchmarks.writer import state
-from sse_auction.auction.decisions import Accepted, Offer, Refused
+from sse_auction.auction.decisions import Accepted, BidAmount, Refused
 from sse_auction.auction.money import parse_amount
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from sse_auction.web.tokens import InvalidToken, Tokens
 from sse_auction.wire.requests import CreateRequest, new_auction
@@ -126,7 +126,7 @@ class PooledLink:
 
 def evalsha() -> Starlette:
     client = redis.asyncio.Redis(unix_socket_path=os.environ["STORE"], protocol=3, max_connections=64)
-    store = Store(f"unix://{os.environ['STORE']}", 5.0, StoreFacts(), "CNY")
+    store = Store(f"unix://{os.environ['STORE']}", 5.0, StoreClock(), "CNY")
     tokens = Tokens(SECRET)
 
     @asynccontextmanager
@@ -147,7 +147,7 @@ def evalsha() -> Starlette:
         currency = await store.auctions.currency_of(guid)
         if isinstance(currency, Refused):
             return Response(status_code=404)
-        offer = Offer("price", parse_amount(wanted["price"], currency))
+        offer = BidAmount("price", parse_amount(wanted["price"], currency))
         result = await store.auctions.bid(guid, identity.subject, offer, currency)
         status = 201 if isinstance(result, Accepted) else 409
         return Response(msgspec.json.encode(result.state), status, media_type="application/json")

@@ -16,8 +16,8 @@ from benchmarks.bench import Answer, Bench, Column, Goal, figure
 from benchmarks.contenders.base import Store as StoreProcess
 from benchmarks.processes import end
 from benchmarks.stage import Figures
-from sse_auction.auction.decisions import Accepted, Act, Done, Offer
-from sse_auction.store.clock import StoreFacts
+from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, OperatorAction
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import connect
 from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
@@ -61,7 +61,7 @@ def measure(name: str, large: bool) -> Figures:
 
 
 async def _measure(url: str, large: bool) -> Figures:
-    store = Store(url, 10.0, StoreFacts(), "CNY")
+    store = Store(url, 10.0, StoreClock(), "CNY")
     running = asyncio.create_task(store.connection.run())
     await store.connection.connected()
     try:
@@ -92,7 +92,7 @@ async def _measure(url: str, large: bool) -> Figures:
 
 
 async def _bid(store: Store, bidder: str, amount: int) -> None:
-    result = await store.auctions.bid("g", bidder, Offer("max", amount), "CNY", confirmed=True)
+    result = await store.auctions.bid("g", bidder, BidAmount("max", amount), "CNY", confirmed=True)
     if not isinstance(result, Accepted):
         raise RuntimeError(f"a bid of {amount} was refused: {result}")
 
@@ -111,12 +111,12 @@ async def _void(store: Store, url: str) -> Figures:
     await asyncio.sleep(0.05)
     waits.clear()
     started = time.perf_counter()
-    done = await store.auctions.act("g", Act("void", bidder="the-leader"), "bench", "to see what it costs")
+    done = await store.auctions.act("g", OperatorAction("void", bidder="the-leader"), "bench", "to see what it costs")
     took = time.perf_counter() - started
     await asyncio.sleep(0.05)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     other.close()
-    if not isinstance(done, Done):
+    if not isinstance(done, ActionDone):
         raise RuntimeError(f"the void was refused: {done}")
     return {"void_ms": took * 1000, "held_ms": max(waits) * 1000}

@@ -25,7 +25,7 @@ from benchmarks.contenders.base import wait_until
 from benchmarks.contenders.ours import SECRET
 from benchmarks.processes import cpu_seconds, end, tree
 from benchmarks.stage import Figures
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 
@@ -150,7 +150,7 @@ def _scene(**settings: str) -> Iterator[Scene]:
 
 async def _create(url: str) -> int:
     """Create the lots; when they close, in epoch ms."""
-    store = Store(url, 10.0, StoreFacts(), "CNY")
+    store = Store(url, 10.0, StoreClock(), "CNY")
     running = asyncio.create_task(store.connection.run())
     await store.connection.connected()
     closes_at = int((time.time() + LEAD_SECONDS) * 1000)

@@ -8,14 +8,14 @@ from sse_auction.auction.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class BidAmount:
     """What a bidder offers, in minor units: a price, a secret maximum, or to buy at the buy-now price (no amount)."""
 
     kind: Literal["price", "max", "buy_now"]
     amount: int | None = None
 
 
-ActKind: TypeAlias = Literal[
+ActionKind: TypeAlias = Literal[
     "cancel", "close", "extend", "pause", "resume", "edit",  # before the hammer
     "void",  # before and after it
     "reopen", "second_offer", "unpaid", "paid", "archive", "unarchive",  # after it
@@ -23,14 +23,14 @@ ActKind: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class OperatorAction:
     """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
 
     `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle; to whom a second
     offer is made by his paddle, None means the best underbidder.
     """
 
-    kind: ActKind
+    kind: ActionKind
     closes_at: int | None = None
     title: str | None = None
     reserve: int | Literal["keep"] | None = "keep"
@@ -61,7 +61,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ActionDone:
     """An operator's act that was carried out."""
 
     terms: Terms

@@ -11,7 +11,7 @@ from sse_auction.auction.terms import Terms
 Status = Literal["unknown", "upcoming", "open", "closed", "cancelled"]
 Outcome = Literal["sold", "reserve_not_met", "no_bids", "bought_now", "cancelled"]
 
-UNCONFIRMED_TIMES = 100  # the next bid: a higher one must be confirmed, by bid.lua
+CONFIRM_FACTOR = 100  # the next bid: a higher one must be confirmed, by bid.lua
 
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
@@ -69,7 +69,7 @@ class State:
 class Record:
     """One auction's keys as read from the store, in one shape for recorded and plain auctions.
 
-    `price` is the price key as a decimal string, None where there is none. `damage` is the value of a key that
+    `price` is the price key as a decimal string, None where there is none. `invalid_value` is the value of a key that
     holds no price (or the store's complaint about its type): then `price` means nothing. `read_at` is the store's
     clock at that moment, 0 where it was not asked.
     """
@@ -77,7 +77,7 @@ class Record:
     guid: str
     terms: Terms | None
     price: str | None
-    damage: str | None = None
+    invalid_value: str | None = None
     rev: int = 0
     bids: int = 0
     leader: int | None = None
@@ -91,16 +91,16 @@ class Record:
 
     @property
     def exists(self) -> bool:
-        return self.damage is None and (self.terms is not None or self.price is not None)
+        return self.invalid_value is None and (self.terms is not None or self.price is not None)
 
-    def state(self, now: int, memory: str, plain_currency: str) -> State:
+    def state(self, now: int, generation: str, plain_currency: str) -> State:
         """The state at `now` (the store's clock).
 
-        `memory` names the store's unbroken memory: it changes when the store lost data. The `epoch` in the tag
+        `generation` names the store's unbroken memory: it changes when the store lost data. The `epoch` in the tag
         also changes when an auction is created anew under an old guid, so that its revisions may start over.
         """
-        if self.terms is None or self.damage is not None:
-            return self._plain_state(now, memory, plain_currency)
+        if self.terms is None or self.invalid_value is not None:
+            return self._plain_state(now, generation, plain_currency)
         terms = self.terms
         # What has an outcome is over, and what has had a bid has opened, though the store's clock was set back since.
         is_over = self.outcome is not None or (now >= terms.closes_at and not self.paused)
@@ -129,7 +129,7 @@ class Record:
             paused=self.paused,
             buy_now=None if is_over or terms.buy_now is None else _buy_now(terms, price),
             rev=rev,
-            tag=f"{_epoch(memory, terms.created_at)}-{rev}-{self.price or ''}",
+            tag=f"{_epoch(generation, terms.created_at)}-{rev}-{self.price or ''}",
             now=now,
         )
 
@@ -141,8 +141,8 @@ class Record:
             return "no_bids"
         return "reserve_not_met" if self.reserve_met is False else "sold"
 
-    def _plain_state(self, now: int, memory: str, currency: str) -> State:
-        price = None if self.damage is not None else self.price
+    def _plain_state(self, now: int, generation: str, currency: str) -> State:
+        price = None if self.invalid_value is not None else self.price
         return State(
             guid=self.guid,
             title=None,
@@ -161,7 +161,7 @@ class Record:
             paused=False,
             buy_now=None,
             rev=0,
-            tag=f"{_epoch(memory, 0)}-0-{price or ''}",
+            tag=f"{_epoch(generation, 0)}-0-{price or ''}",
             now=now,
         )
 
@@ -185,7 +185,7 @@ def _next_bids(terms: Terms, price: int | None) -> tuple[str | None, tuple[str, 
     else:
         second = least + step_at(least)
         ladder = (least, second, second + step_at(second))
-    most = min(MAX_MINOR_UNITS, least * UNCONFIRMED_TIMES)
+    most = min(MAX_MINOR_UNITS, least * CONFIRM_FACTOR)
     if terms.buy_now is not None and terms.buy_now_mode == "ceiling":
         most = min(most, terms.buy_now - 1)
     currency = terms.currency
@@ -193,5 +193,5 @@ def _next_bids(terms: Terms, price: int | None) -> tuple[str | None, tuple[str, 
 
 
 @lru_cache(maxsize=16_384)
-def _epoch(memory: str, created_at: int) -> str:
-    return blake2s(f"{memory}:{created_at}".encode(), digest_size=4).hexdigest()
+def _epoch(generation: str, created_at: int) -> str:
+    return blake2s(f"{generation}:{created_at}".encode(), digest_size=4).hexdigest()

@@ -28,7 +28,7 @@ class SoftClose:
 
 
 SOFT_CLOSE_PRESETS = {"live": SoftClose(30_000, 30_000), "judicial": SoftClose(300_000, 300_000)}
-USUAL_SOFT_CLOSE = SoftClose(120_000, 120_000)
+DEFAULT_SOFT_CLOSE = SoftClose(120_000, 120_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ what does not fit is refused with a sentence, which is the same whichever way th
 
 import unicodedata
 
-LONGEST_TITLE = 200
-LONGEST_REASON = 200
-LONGEST_BIDDER = 128
-LONGEST_KEY = 128
+MAX_TITLE = 200
+MAX_REASON = 200
+MAX_BIDDER = 128
+MAX_KEY = 128
 
 _SEPARATORS = ("Zl", "Zp")  # U+2028 and U+2029: typesetters' files have them in titles, and pages show them as spaces
 
@@ -20,7 +20,7 @@ class WrongText(Exception):
 
 def check_title(title: str) -> None:
     """`WrongText` unless `title` can be an auction's; it may have Unicode's own line separators in it."""
-    check_text("title", title, LONGEST_TITLE, allowed=_SEPARATORS)
+    check_text("title", title, MAX_TITLE, allowed=_SEPARATORS)
 
 
 def check_text(name: str, text: str, most: int, *, allowed: tuple[str, ...] = ()) -> None:
@@ -38,8 +38,8 @@ def check_text(name: str, text: str, most: int, *, allowed: tuple[str, ...] = ()
 
 def check_key(key: str) -> None:
     """`WrongText` unless `key` can be an `Idempotency-Key`. HTTP takes spaces at its ends away, so it has none."""
-    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable() and key == key.strip()):
-        raise WrongText(f"Idempotency-Key is not 1 to {LONGEST_KEY} printable ASCII characters")
+    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable() and key == key.strip()):
+        raise WrongText(f"Idempotency-Key is not 1 to {MAX_KEY} printable ASCII characters")
 
 
 def counted(number: int, noun: str) -> str:

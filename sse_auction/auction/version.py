@@ -9,7 +9,7 @@ _TAG = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,15})-([0-9]{1,16}(?:\.[0-9]{1,8})?
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Version:
     """What a viewer already shows, as its tag says."""
 
     epoch: str
@@ -24,7 +24,7 @@ class Seen:
             return None
         return cls(match[1], int(match[2]), Decimal(match[3]) if match[3] else None)
 
-    def is_superseded_by(self, newer: "Seen") -> bool:
+    def is_superseded_by(self, newer: "Version") -> bool:
         """Whether a viewer of this should be shown `newer`.
 
         A new epoch always. Of a recorded auction: no lower revision, and not the very same state. Of a plain

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sse_auction.auction.decisions import ActKind
+from sse_auction.auction.decisions import ActionKind
 from sse_auction.cli.options import (
     AuctionCommand,
     as_option,
@@ -31,7 +31,7 @@ def _no_term(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _operator_command(name: str, kind: ActKind, summary: str, term: _Decorator = _no_term) -> click.Command:
+def _operator_command(name: str, kind: ActionKind, summary: str, term: _Decorator = _no_term) -> click.Command:
     """A command that does an act to an auction, with what its line says of `term`."""
 
     @click.command(name, help=summary, cls=AuctionCommand)

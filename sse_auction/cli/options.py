@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from sse_auction.auction.terms import is_guid
-from sse_auction.auction.texts import LONGEST_BIDDER, check_text
+from sse_auction.auction.texts import MAX_BIDDER, check_text
 from sse_auction.client.interface import Client
 from sse_auction.client.opening import open_client
 from sse_auction.settings import Settings
@@ -51,7 +51,7 @@ def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Par
 def _user(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
     """Who acts: as named, or the user whose process this is."""
     if value is not None:
-        check_text("--as", value, LONGEST_BIDDER)
+        check_text("--as", value, MAX_BIDDER)
         return value
     try:
         return pwd.getpwuid(os.getuid()).pw_name

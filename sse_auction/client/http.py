@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from sse_auction.auction.decisions import ActKind
+from sse_auction.auction.decisions import ActionKind
 from sse_auction.auction.state import State
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.client.interface import SEND_AGAIN, ClientError, CreatedAll, NothingCreated
 from sse_auction.client.stream import AuctionStream, StreamRefused
 from sse_auction.wire.log_export import Format
@@ -61,7 +61,7 @@ class HttpClient:
         body = to_builtins(request)
         return await self._ask(BidReply, "POST", f"/auctions/{guid}/bids", json=body, headers=_key_header(key))
 
-    async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
+    async def act(self, guid: str, kind: ActionKind, request: ReasonRequest) -> AuctionReply:
         method, path = ("PATCH", "") if kind == "edit" else ("POST", f"/{path_of(kind)}")
         return await self._ask(AuctionReply, method, f"/auctions/{guid}{path}", json=to_builtins(request))
 
@@ -104,14 +104,14 @@ class HttpClient:
         return f"{self._http.base_url} does not answer: {str(error) or type(error).__name__}"
 
     async def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
-        seen: Seen | None = None
+        seen: Version | None = None
         stream = AuctionStream(self._http, guid)
         while True:
             try:
                 async with aclosing(stream.connect()) as events:
                     async for kind, state in events:
                         if state is not None:
-                            newer = Seen.of_tag(state.tag)
+                            newer = Version.of_tag(state.tag)
                             if newer is None or (seen is not None and not seen.is_superseded_by(newer)):
                                 continue
                             seen = newer

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from sse_auction.auction.decisions import ActKind
+from sse_auction.auction.decisions import ActionKind
 from sse_auction.auction.state import State
 from sse_auction.wire.log_export import Format
 from sse_auction.wire.lots import Lot
@@ -51,7 +51,7 @@ class Client(Protocol):
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply: ...
 
-    async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply: ...
+    async def act(self, guid: str, kind: ActionKind, request: ReasonRequest) -> AuctionReply: ...
 
     async def delete(self, guid: str, request: ReasonRequest) -> None: ...
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-from sse_auction.auction.decisions import ActKind
+from sse_auction.auction.decisions import ActionKind
 from sse_auction.auction.state import State
-from sse_auction.auction.texts import LONGEST_BIDDER, WrongText, check_text
-from sse_auction.auction.version import Seen
+from sse_auction.auction.texts import MAX_BIDDER, WrongText, check_text
+from sse_auction.auction.version import Version
 from sse_auction.client.interface import SEND_AGAIN, ClientError, CreatedAll, NothingCreated
 from sse_auction.service import Service
 from sse_auction.store.connection import StoreError
@@ -68,12 +68,12 @@ class LocalClient:
 
     async def bid(self, guid: str, request: BidRequest, key: str | None) -> BidReply:
         try:
-            check_text("bidder", self._bidder, LONGEST_BIDDER)
+            check_text("bidder", self._bidder, MAX_BIDDER)
         except WrongText as error:
             raise ClientError(str(error)) from None
         return _accepted(await self._auctioneer.bid(guid, self._bidder, _checked(request), key)).reply
 
-    async def act(self, guid: str, kind: ActKind, request: ReasonRequest) -> AuctionReply:
+    async def act(self, guid: str, kind: ActionKind, request: ReasonRequest) -> AuctionReply:
         return _accepted(await self._auctioneer.act(guid, kind, _checked(request), self._actor))
 
     async def delete(self, guid: str, request: ReasonRequest) -> None:
@@ -91,7 +91,7 @@ class LocalClient:
     async def dead_letters(self, retry: str | None) -> list[Message]:
         """What could not be told by webhook; with `retry`, that auction's is sent again."""
         outbox = self._service.store.outbox
-        if retry is not None and not await outbox.revive(retry):
+        if retry is not None and not await outbox.retry_dead(retry):
             raise ClientError(f"auction {retry!r} has no dead letters")
         return await outbox.dead_letters()
 
@@ -109,7 +109,7 @@ class LocalClient:
         service = self._service
         tag = ""
         while not service.is_draining:  # a stream has a longest life, after which the next one goes on
-            with service.hub.subscribe([guid], Seen.of_tag(tag)) as subscriber:
+            with service.hub.subscribe([guid], Version.of_tag(tag)) as subscriber:
                 async for _ in subscriber:
                     update = service.hub.state_of(guid)
                     if update is None:

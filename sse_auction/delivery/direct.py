@@ -60,13 +60,13 @@ class DirectStream(Subscriber, asyncio.Protocol):
         if self.ready is not None:
             self.ready.write(data)
             self.events += slot != RETRY
-        elif self._queue is not None and self.why_ended is None:
+        elif self._queue is not None and self.end_reason is None:
             self._queue.put_nowait(Item(slot, data))
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
-        if self.why_ended is None:
+        if self.end_reason is None:
             self.offer(slot, data)
-            self.why_ended = reason
+            self.end_reason = reason
             self.ready = None
             self._close_if_done()
 
@@ -75,7 +75,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
             self._transport.abort()
 
     def _close_if_done(self) -> None:
-        if self.why_ended is not None and self._queue is None and self._transport is not None:
+        if self.end_reason is not None and self._queue is None and self._transport is not None:
             self._transport.close()
 
     # --- what the transport says ---------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
         self.ready = None
         self.behind_since = time.monotonic()
         self._queue = LatestQueue()
-        self._hub.fell_behind(self)
+        self._hub.on_slow(self)
 
     def resume_writing(self) -> None:
         self._send_waiting()
@@ -96,7 +96,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
             waiting += self._queue.take_all()
         self._queue = self.behind_since = None
         if self._transport is not None:
-            if self.why_ended is None:
+            if self.end_reason is None:
                 self.ready = self._transport
             if waiting:
                 self._transport.write(waiting)  # and he may be behind again

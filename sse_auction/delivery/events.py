@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from sse_auction.auction.state import State
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.wire.replies import encode
 
 
@@ -25,9 +25,9 @@ class Update:
         self._event = b"event: closed\ndata: " if self.is_final else b"event: price\ndata: "
 
     @cached_property
-    def seen(self) -> Seen:
+    def seen(self) -> Version:
         """What whoever is shown it has seen."""
-        return Seen(self.state.epoch, self.state.rev, Decimal(self.state.price) if self.state.price else None)
+        return Version(self.state.epoch, self.state.rev, Decimal(self.state.price) if self.state.price else None)
 
     @cached_property
     def _json(self) -> bytes:

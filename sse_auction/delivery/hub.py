@@ -6,7 +6,7 @@ Rules:
 - The newest state wins: a viewer has one slot per auction, in which a newer state replaces a waiting one. States in
   between may be skipped, the last one never is, and nothing replaces an ending.
 - What anybody here was told, in a bid's reply or by a read, is the least that pollers and newcomers are shown.
-- Nobody is shown less than he has seen (`Seen.is_superseded_by` decides): a revision never goes back, and a plain
+- Nobody is shown less than he has seen (`Version.is_superseded_by` decides): a revision never goes back, and a plain
   auction's viewer gets higher prices only.
 - No timer and no task per viewer: heartbeats and the ends of streams come from one sweep over a timing wheel.
 
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from typing import Literal, Protocol, TypeAlias
 
 from sse_auction.auction.state import State
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.delivery.batches import Batches
 from sse_auction.delivery.drain import QUIET_BEFORE_CLOSING_SECONDS, drain_moment
 from sse_auction.delivery.events import Update, heartbeat_event, retry_field
@@ -90,17 +90,17 @@ class Hub:
 
     @contextmanager
     def subscribe(
-        self, guids: Sequence[str], seen: Seen | None = None, *, many: bool = False, request: str = ""
+        self, guids: Sequence[str], seen: Version | None = None, *, many: bool = False, request: str = ""
     ) -> Iterator[QueuedSubscriber]:
         """Watch auctions for as long as the context lasts; see `enter`. `request` is the id of a stream's request."""
-        subscriber = QueuedSubscriber(request, self.fell_behind)
+        subscriber = QueuedSubscriber(request, self.on_slow)
         self.enter(subscriber, guids, seen, many=many)
         try:
             yield subscriber
         finally:
             self.leave(subscriber)
 
-    def enter(self, subscriber: Subscriber, guids: Sequence[str], seen: Seen | None, *, many: bool) -> None:
+    def enter(self, subscriber: Subscriber, guids: Sequence[str], seen: Version | None, *, many: bool) -> None:
         """Let a viewer watch auctions, until `leave`.
 
         `seen` is what a viewer of one auction already shows: he is sent nothing twice. With `many`, events carry no
@@ -135,7 +135,7 @@ class Hub:
         """Forget a viewer, and the auctions that nobody watches without him."""
         self._subscribers.discard(subscriber)
         STREAMS.dec()
-        STREAMS_ENDED.labels(subscriber.why_ended or "gone").inc()
+        STREAMS_ENDED.labels(subscriber.end_reason or "gone").inc()
         if subscriber.request:
             subscriber.log_end()
         self._unschedule(subscriber)
@@ -155,7 +155,7 @@ class Hub:
         """The event that says that the line works, what time it is, and whether prices are live."""
         return heartbeat_event(self._clock(), self._live)
 
-    def fell_behind(self, subscriber: Subscriber) -> None:
+    def on_slow(self, subscriber: Subscriber) -> None:
         """A viewer has begun not to take what he is sent: look after him when his time for that is up."""
         self._behind.add(subscriber)
         self._unschedule(subscriber)
@@ -227,7 +227,7 @@ class Hub:
         """Cut a stalled stream, end one whose time is up, break a silence, and come back when the next is due."""
         behind_since = subscriber.behind_since
         if behind_since is not None and now - behind_since >= self._stall_seconds:
-            subscriber.why_ended = "stalled"
+            subscriber.end_reason = "stalled"
             subscriber.cut()
             return
         if now >= subscriber.ends_at:

@@ -27,8 +27,8 @@ from sse_auction.auction.state import Record
 from sse_auction.delivery.hub import Hub
 from sse_auction.metrics import MIRROR_LIVE, MIRROR_POLLING, MIRROR_READ_SECONDS, MIRROR_READS, STORE_ERRORS
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreFacts
-from sse_auction.store.connection import CommandError, Link, StoreError, dial
+from sse_auction.store.clock import StoreClock
+from sse_auction.store.connection import CommandError, Connection, StoreError, reconnecting
 from sse_auction.store.generation import name_generation
 from sse_auction.store.records import read_commands, read_record
 
@@ -37,29 +37,29 @@ log = logging.getLogger(__name__)
 WATCHDOG_SECONDS = 1.0
 ANSWER_TIMEOUT_SECONDS = 1.5  # with the above: a frozen store is noticed within 2.5 s
 POLL_SECONDS = 0.25
-LONGEST_WAIT_SECONDS = 60.0  # for an opening or a closing, at a clock that may drift by a millisecond a second
+MAX_WAIT_SECONDS = 60.0  # for an opening or a closing, at a clock that may drift by a millisecond a second
 BATCH = 200  # auctions read in one pipeline: some ms of work, so that bids and polls get their turn
 
 
 class Watched:
     """One watched auction: when it was read, and whether it must be read again."""
 
-    __slots__ = ("damage", "dirty_since", "guid", "read_at", "timer")
+    __slots__ = ("dirty_since", "guid", "invalid_value", "read_at", "timer")
 
     def __init__(self, guid: str) -> None:
         self.guid = guid
         self.dirty_since: float | None = None
         self.read_at = float("-inf")
-        self.damage: str | None = None
+        self.invalid_value: str | None = None
         self.timer: asyncio.TimerHandle | None = None  # of the moment at which time changes the status
 
 
 class Mirror:
     """Publishes the states of watched auctions to the hub. `run` must be owned by somebody's task."""
 
-    def __init__(self, url: str, facts: StoreFacts, *, max_rate: float, plain_currency: str) -> None:
+    def __init__(self, url: str, clock: StoreClock, *, max_rate: float, plain_currency: str) -> None:
         self._url = url
-        self._facts = facts
+        self._clock = clock
         self._pace_seconds = 1 / max_rate
         self._plain_currency = plain_currency
         self._hub: Hub | None = None
@@ -138,7 +138,7 @@ class Mirror:
 
     async def run(self) -> None:
         """Follow the store until cancelled, whatever happens to it."""
-        async with aclosing(dial(self._url, ANSWER_TIMEOUT_SECONDS, self._on_push, "mirror")) as links:
+        async with aclosing(reconnecting(self._url, ANSWER_TIMEOUT_SECONDS, self._on_push, "mirror")) as links:
             async for link in links:
                 try:
                     await self._follow(link)
@@ -154,11 +154,11 @@ class Mirror:
             self._trouble = trouble
             log.error("%s; prices are not live until it answers again", trouble)
 
-    async def _follow(self, link: Link) -> None:
+    async def _follow(self, link: Connection) -> None:
         """Keep everything watched true over one link; returns by raising `StoreError` when that ends."""
         link.when_lost(self._wake.set)
         await self._start_tracking(link)
-        self._facts.memory = await name_generation(link)
+        self._clock.generation = await name_generation(link)
         self._memory_lost = False
         self._mark_all_dirty()
         for _ in range(0, len(self._due), BATCH):
@@ -168,10 +168,10 @@ class Mirror:
             await self._wait_for_work(link)
             if self._memory_lost:
                 self._memory_lost = False
-                self._facts.memory = await name_generation(link)
+                self._clock.generation = await name_generation(link)
             await self._read_due(link)
 
-    async def _wait_for_work(self, link: Link) -> None:
+    async def _wait_for_work(self, link: Connection) -> None:
         """Wait until something is due, and look at the store every so often, whatever else happens.
 
         With tracking, the look is one question to know that the store lives; without, everything is read again.
@@ -188,20 +188,20 @@ class Mirror:
         self._look_again_at = now + (WATCHDOG_SECONDS if self._tracking else POLL_SECONDS)
         if self._tracking:
             await self._read_time(link)
-            if self._times_set != self._facts.times_set:
-                self._times_set = self._facts.times_set
+            if self._times_set != self._clock.times_set:
+                self._times_set = self._clock.times_set
                 self._mark_all_dirty()
         else:
             self._memory_lost = True  # nobody tells, so its name is asked for each time
             self._mark_all_dirty()
 
-    async def _read_time(self, link: Link) -> None:
-        sent_at, asked_at = time.monotonic(), self._facts.moment()
+    async def _read_time(self, link: Connection) -> None:
+        sent_at, asked_at = time.monotonic(), self._clock.moment()
         reply = await link.call("TIME")
         self._true_at = max(self._true_at, sent_at)  # it would have told of changes before this answer
-        self._facts.take_time(reply, asked_at)
+        self._clock.take_time(reply, asked_at)
 
-    async def _read_due(self, link: Link) -> None:
+    async def _read_due(self, link: Connection) -> None:
         """Read a batch of what is due, in one pipeline."""
         batch = [self._due.pop(guid) for guid in list(self._due)[:BATCH]]
         if not batch:
@@ -212,7 +212,7 @@ class Mirror:
                 MIRROR_READ_SECONDS.observe(started - watched.dirty_since)
             watched.dirty_since = None  # from here on, a message about it means another read
             watched.read_at = started
-        sent_at, asked_at = time.monotonic(), self._facts.moment()
+        sent_at, asked_at = time.monotonic(), self._clock.moment()
         try:
             replies = await asyncio.gather(*(link.transaction(*read_commands(watched.guid)) for watched in batch))
         except StoreError:
@@ -221,22 +221,22 @@ class Mirror:
         MIRROR_READS.inc(len(batch))
         self._true_at = sent_at
         for watched, (clock, price, fields) in zip(batch, replies, strict=True):
-            now = self._facts.take_time(clock, asked_at)
+            now = self._clock.take_time(clock, asked_at)
             if self._watched.get(watched.guid) is watched:
                 record = read_record(watched.guid, price, fields, self._plain_currency, now)
                 self._show(watched, record, sent_at)
 
     def _show(self, watched: Watched, record: Record, asked_at: float) -> None:
         """Publish what was asked for at this monotonic second, and come back when time changes it."""
-        if record.damage is not None:
-            if record.damage != watched.damage:
-                log.warning("the price key of auction %s holds no price: %.80r", record.guid, record.damage)
-            watched.damage = record.damage
+        if record.invalid_value is not None:
+            if record.invalid_value != watched.invalid_value:
+                log.warning("the price key of auction %s holds no price: %.80r", record.guid, record.invalid_value)
+            watched.invalid_value = record.invalid_value
             if self._hub is not None and self._hub.has_state(record.guid):
                 return
         else:
-            watched.damage = None
-        state = record.state(record.read_at, self._facts.memory, self._plain_currency)
+            watched.invalid_value = None
+        state = record.state(record.read_at, self._clock.generation, self._plain_currency)
         if watched.timer is not None:
             watched.timer.cancel()
             watched.timer = None
@@ -247,13 +247,13 @@ class Mirror:
 
     def _come_back(self, watched: Watched, moment: int) -> None:
         """Look after an auction at a moment of the store's clock; before that in between, for clocks drift apart."""
-        delay = min(max(0.001, (moment - self._facts.now()) / 1000), LONGEST_WAIT_SECONDS)
+        delay = min(max(0.001, (moment - self._clock.now()) / 1000), MAX_WAIT_SECONDS)
         watched.timer = asyncio.get_running_loop().call_later(delay, self._look_after, watched, moment)
 
     def _look_after(self, watched: Watched, moment: int) -> None:
         """Read at once, not paced, if an opening or a closing is due."""
         watched.timer = None
-        if self._facts.now() < moment:
+        if self._clock.now() < moment:
             self._come_back(watched, moment)
         else:
             watched.dirty_since = time.monotonic()
@@ -275,7 +275,7 @@ class Mirror:
 
     # --- what the store says -----------------------------------------------------------------------------------
 
-    async def _start_tracking(self, link: Link) -> None:
+    async def _start_tracking(self, link: Connection) -> None:
         tracking_before = self._tracking
         try:
             await link.call("CLIENT", "TRACKING", "ON")

@@ -13,7 +13,7 @@ import time
 from itertools import islice
 
 from sse_auction.auction.state import State
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.delivery.events import Update
 from sse_auction.delivery.subscriber import Subscriber
 
@@ -36,7 +36,7 @@ class Room:
         self.among_many: dict[Subscriber, None] = {}
         # The few who have seen more than was published: shown what was told, resumed from a process that was further,
         # or shown a plain price that has fallen since. They are passed over until something newer than that comes.
-        self.ahead: dict[Subscriber, Seen] = {}
+        self.ahead: dict[Subscriber, Version] = {}
         self._waiting: dict[Subscriber, None] = {}  # who still is to get the newest state, in this order
 
     @property
@@ -54,7 +54,7 @@ class Room:
         """The newest state that anybody here was shown."""
         return self.told or self.update
 
-    def admit(self, subscriber: Subscriber, seen: Seen | None, now: int, *, many: bool) -> None:
+    def admit(self, subscriber: Subscriber, seen: Version | None, now: int, *, many: bool) -> None:
         """Let a viewer in and give him the newest state, unless he has seen it or more."""
         (self.among_many if many else self.single)[subscriber] = None
         newest = self.newest

@@ -61,8 +61,17 @@ class Subscriber:
     """One viewer's stream; the two ways to deliver are its subclasses."""
 
     __slots__ = (
-        "behind_since", "ends_at", "events", "guids", "heartbeat_seconds", "opened_at", "ready", "request", "sent_at",
-        "tick", "why_ended",
+        "behind_since",
+        "end_reason",
+        "ends_at",
+        "events",
+        "guids",
+        "heartbeat_seconds",
+        "opened_at",
+        "ready",
+        "request",
+        "sent_at",
+        "tick",
     )  # fmt: skip
 
     def __init__(self, request: str) -> None:
@@ -73,7 +82,7 @@ class Subscriber:
         self.opened_at = self.sent_at = time.monotonic()  # sent: to him alone; the room knows what went to everybody
         self.events = 0  # that were sent to him
         self.behind_since: float | None = None  # since when he has not taken what was sent last
-        self.why_ended: EndReason | None = None
+        self.end_reason: EndReason | None = None
         self.heartbeat_seconds = self.ends_at = 0.0  # the hub sets these, and finds him in its wheel by the tick
         self.tick = 0
 
@@ -91,7 +100,7 @@ class Subscriber:
 
     def log_end(self) -> None:
         """Log the end of a stream, with its request's id."""
-        reason, age = self.why_ended or "gone", round(time.monotonic() - self.opened_at, 3)
+        reason, age = self.end_reason or "gone", round(time.monotonic() - self.opened_at, 3)
         fields = {
             "request": self.request, "auctions": self.guids, "reason": reason, "age_seconds": age,
             "events": self.events,
@@ -104,28 +113,28 @@ class QueuedSubscriber(Subscriber):
     """A viewer whose bytes are taken from his queue, each piece as soon as it is there, until the end.
 
     Whoever takes them passes them on before he takes more. So something that waits here means that the viewer has
-    not taken what was sent last: `fell_behind` is told, and `cut_by` called when that has lasted too long.
+    not taken what was sent last: `on_slow` is told, and `cut_by` called when that has lasted too long.
     """
 
-    __slots__ = ("_fell_behind", "cut_by", "queue")
+    __slots__ = ("_on_slow", "cut_by", "queue")
 
-    def __init__(self, request: str, fell_behind: Callable[[Subscriber], None]) -> None:
+    def __init__(self, request: str, on_slow: Callable[[Subscriber], None]) -> None:
         super().__init__(request)
         self.queue = LatestQueue()
         self.cut_by: Callable[[], object] = _nobody
-        self._fell_behind = fell_behind
+        self._on_slow = on_slow
 
     def offer(self, slot: str, data: bytes) -> None:
-        if self.why_ended is not None:
+        if self.end_reason is not None:
             return
         if self.behind_since is None and not self.queue.empty():
             self.behind_since = time.monotonic()
-            self._fell_behind(self)
+            self._on_slow(self)
         self.queue.put_nowait(Item(slot, data))
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
         self.offer(slot, data)
-        self.why_ended = self.why_ended or reason
+        self.end_reason = self.end_reason or reason
 
     def cut(self) -> None:
         self.cut_by()
@@ -140,7 +149,7 @@ class QueuedSubscriber(Subscriber):
 
     async def take(self) -> list[Item]:
         """Whatever comes for him next, as soon as there is something; nothing after an ending."""
-        if self.why_ended is not None and self.queue.empty():
+        if self.end_reason is not None and self.queue.empty():
             return []
         first = await self.queue.get()
         self.behind_since = None

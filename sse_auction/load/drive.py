@@ -35,7 +35,7 @@ from sse_auction.settings import Settings
 from sse_auction.wire.requests import CreateRequest
 
 SPARE_DESCRIPTORS = 64  # the loop's own, files, name look-ups
-MOST_IN_FLIGHT = 1000  # bids; a service that answers none must not eat all descriptors
+MAX_IN_FLIGHT = 1000  # bids; a service that answers none must not eat all descriptors
 CLOSES_AFTER_SECONDS = 600  # after the run: the clocks of client and service may differ by minutes
 SETTLE_SECONDS = 10.0  # two of the longest pauses before a reconnect
 
@@ -244,14 +244,14 @@ def _make_room(plan: Plan) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     needed = plan.streams + 2 * len(plan.tokens) + SPARE_DESCRIPTORS
     if hard == resource.RLIM_INFINITY:
-        return MOST_IN_FLIGHT
+        return MAX_IN_FLIGHT
     if needed > hard:
         crowd = f"{counted(plan.streams, 'stream')} and {counted(len(plan.tokens), 'bidder')}"
         raise ClientError(
             f"{crowd} need {needed} open files, and this process may have {hard}; "
             "raise the hard limit (ulimit -Hn), or ask for fewer"
         )
-    return min(MOST_IN_FLIGHT, hard - needed + len(plan.tokens))
+    return min(MAX_IN_FLIGHT, hard - needed + len(plan.tokens))
 
 
 async def _open_lots(plan: Plan, settings: Settings) -> list[Lot]:

@@ -14,7 +14,7 @@ from math import ceil
 import msgspec
 
 from sse_auction.auction.state import State
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 
 ANSWER_SECONDS = 10.0  # a bid without an answer after this long has an unknown outcome
 
@@ -62,7 +62,7 @@ class Lot:
 
     guid: str
     state: State | None = None
-    newest: Seen | None = None
+    newest: Version | None = None
     bids: dict[tuple[str, int], Taken] = field(default_factory=dict)
 
     @property
@@ -74,7 +74,7 @@ class Lot:
         """Take a state from a stream or a reply, unless a newer one is known."""
         if self.state is not None and self.state.tag == state.tag:
             return
-        seen = Seen.of_tag(state.tag)
+        seen = Version.of_tag(state.tag)
         if seen is not None and (self.newest is None or self.newest.is_superseded_by(seen)):
             self.state, self.newest = state, seen
 
@@ -84,7 +84,7 @@ class View:
     """What one stream shows of its lot; `since` is when it first showed anything."""
 
     lot: Lot
-    seen: Seen | None = None
+    seen: Version | None = None
     since: float | None = None
 
     @property
@@ -125,7 +125,7 @@ class Ledger:
     def accepted(self, lot: Lot, state: State, due: float, answered: float) -> None:
         """A bid was accepted and made `state`."""
         lot.learn(state)
-        seen = Seen.of_tag(state.tag)
+        seen = Version.of_tag(state.tag)
         if seen is not None:
             lot.bids[seen.epoch, seen.rev] = Taken(due, answered)
 
@@ -133,7 +133,7 @@ class Ledger:
         """A stream got `state`. A lower revision of the same epoch is a regression, and a page would ignore it."""
         self.events += 1
         view.lot.learn(state)
-        seen, before = Seen.of_tag(state.tag), view.seen
+        seen, before = Version.of_tag(state.tag), view.seen
         if seen is None:
             return
         if before is None:

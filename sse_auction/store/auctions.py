@@ -13,20 +13,30 @@ from typing import get_args
 
 import msgspec
 
-from sse_auction.auction.decisions import Accepted, Act, Created, Done, NotCreated, Offer, Refusal, Refused, Standing
+from sse_auction.auction.decisions import (
+    Accepted,
+    ActionDone,
+    BidAmount,
+    Created,
+    NotCreated,
+    OperatorAction,
+    Refusal,
+    Refused,
+    Standing,
+)
 from sse_auction.auction.money import exponent_of
 from sse_auction.auction.state import Record, State
 from sse_auction.auction.terms import NewAuction, Terms
 from sse_auction.store import keys
 from sse_auction.store.catalogue import Catalogue
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import StoreError, StoreUnavailable
 from sse_auction.store.records import FIELDS, Values, read_commands, read_record
 from sse_auction.store.scripts import Script
 from sse_auction.store.store_connection import StoreConnection
 
 ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
-_MOST_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
+_MAX_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
 
 _REFUSALS: dict[bytes, Refusal] = {reason.encode(): reason for reason in get_args(Refusal)}
 
@@ -35,10 +45,10 @@ class Auctions:
     """The auctions of one store."""
 
     def __init__(
-        self, connection: StoreConnection, clock: StoreFacts, plain_currency: str, reopen_hours: float = 24.0
+        self, connection: StoreConnection, clock: StoreClock, plain_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self.connection = connection
-        self._facts = clock
+        self._clock = clock
         self._plain_currency = plain_currency
         self._reopens_ms = int(reopen_hours * 3_600_000)
         self._create_script, self._bid_script = Script("create"), Script("bid")
@@ -51,7 +61,7 @@ class Auctions:
 
     def shared_arguments(self, currency: str) -> tuple[str, str, str, str]:
         """The first four arguments of every script."""
-        decide_before = self._facts.now() + int(self.connection.timeout * 1000)
+        decide_before = self._clock.now() + int(self.connection.timeout * 1000)
         return str(decide_before), self.connection.outbox, currency, str(exponent_of(currency))
 
     async def decide(
@@ -65,11 +75,11 @@ class Auctions:
 
     async def _decide(self, script: Script, script_keys: Sequence[str], arguments: Sequence[str]) -> list[bytes]:
         """A script's reply; its moment is the store's clock, unless it is the answer to an earlier request."""
-        asked_at = self._facts.moment()
+        asked_at = self._clock.moment()
         reply: list[bytes] = await script.run(self.connection.link(), script_keys, arguments)
         match reply:
             case [_, b"0", now, _, _, _, _, *_]:
-                self._facts.take_now(int(now), asked_at)
+                self._clock.take_now(int(now), asked_at)
         return reply
 
     async def create(
@@ -126,7 +136,7 @@ class Auctions:
         terms = await self.terms_of(guid)
         if isinstance(terms, Refused):
             return terms
-        if len(self._currencies) > _MOST_REMEMBERED:
+        if len(self._currencies) > _MAX_REMEMBERED:
             self._currencies.clear()
         self._currencies[guid] = terms.currency
         return terms.currency
@@ -142,7 +152,7 @@ class Auctions:
         self,
         guid: str,
         bidder: str,
-        offer: Offer,
+        offer: BidAmount,
         currency: str,
         *,
         confirmed: bool = False,
@@ -171,7 +181,7 @@ class Auctions:
             case _:
                 return self._refusal(guid, reply)
 
-    async def act(self, guid: str, act: Act, actor: str, reason: str) -> Done | Refused:
+    async def act(self, guid: str, act: OperatorAction, actor: str, reason: str) -> ActionDone | Refused:
         """Carry out one act of the operator `actor`."""
         currency = await self.currency_of(guid)
         if isinstance(currency, Refused):
@@ -191,11 +201,11 @@ class Auctions:
                 if isinstance(before, Terms):
                     await self.catalogue.unlist(before)
                 await self.catalogue.note(terms, state)
-                return Done(terms, state, unpaid)
+                return ActionDone(terms, state, unpaid)
             case _:
                 return self._refusal(guid, reply)
 
-    def _script_of(self, act: Act, actor: str, reason: str) -> tuple[Script, tuple[str, ...]]:
+    def _script_of(self, act: OperatorAction, actor: str, reason: str) -> tuple[Script, tuple[str, ...]]:
         """The script that carries an act out, and its arguments after those that all scripts have."""
         match act.kind:
             case "void":
@@ -249,10 +259,10 @@ class Auctions:
     async def read_many(self, guids: Sequence[str]) -> list[Record]:
         """The records of several auctions as of now, in the same order."""
         link = self.connection.link()
-        asked_at = self._facts.moment()
+        asked_at = self._clock.moment()
         replies = await asyncio.gather(*(link.transaction(*read_commands(guid)) for guid in guids))
         return [
-            read_record(guid, price, fields, self._plain_currency, self._facts.take_time(time, asked_at))
+            read_record(guid, price, fields, self._plain_currency, self._clock.take_time(time, asked_at))
             for guid, (time, price, fields) in zip(guids, replies, strict=True)
         ]
 
@@ -260,7 +270,7 @@ class Auctions:
 
     def now(self) -> int:
         """The store's clock, or a little less, in epoch ms."""
-        return self._facts.now()
+        return self._clock.now()
 
     def tell_of_states(self, listener: Callable[[State], object]) -> None:
         """Have `listener` hear of each state that is told here, as of now."""
@@ -268,8 +278,8 @@ class Auctions:
 
     def state_of(self, record: Record) -> State:
         """The state that a record showed when it was read."""
-        state = record.state(record.read_at, self._facts.memory, self._plain_currency)
-        if record.damage is None and self._listener is not None:
+        state = record.state(record.read_at, self._clock.generation, self._plain_currency)
+        if record.invalid_value is None and self._listener is not None:
             self._listener(state)
         return state
 
@@ -282,7 +292,7 @@ class Auctions:
         if record.terms is None:
             raise StoreError(f"a script told no terms of auction {guid}")
         if replayed == b"1":
-            return record.terms, record.state(record.read_at, self._facts.memory, self._plain_currency)
+            return record.terms, record.state(record.read_at, self._clock.generation, self._plain_currency)
         return record.terms, self.state_of(record)
 
 

@@ -181,7 +181,7 @@ class Catalogue:
         records = await self._auctions.read_many([_guid_of(entry) for entry in entries])
         found: dict[str, Shown] = {}
         for entry, record in zip(entries, records, strict=True):
-            if record.terms is None and record.damage is not None:
+            if record.terms is None and record.invalid_value is not None:
                 continue
             if record.terms is None or _entry(listing, record.terms) != entry:
                 # Of an auction that is gone, or of a closing that was not the last: such a moment never comes back.
@@ -190,7 +190,7 @@ class Catalogue:
             state = self._auctions.state_of(record)
             if _belongs(record.terms, state, listing):
                 found[entry] = record.terms, state
-            elif record.damage is None:
+            elif record.invalid_value is None:
                 self.look_at(record.guid)
         return found
 

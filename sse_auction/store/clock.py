@@ -18,11 +18,11 @@ def _monotonic_us() -> int:
     return time.monotonic_ns() // 1000
 
 
-class StoreFacts:
+class StoreClock:
     """The store's clock (epoch ms) and the name of its unbroken memory."""
 
     def __init__(self, monotonic_us: Callable[[], int] = _monotonic_us) -> None:
-        self.memory = ""
+        self.generation = ""
         self.times_set = 0  # how often the store's clock was set, as far as is known
         self.moment = monotonic_us  # this process's clock, by which requests are timed; whole, for sums to be exact
         self._least_us = self._most_us = 0  # the store's clock less the monotonic one is from the one up to the other

@@ -36,7 +36,7 @@ MAX_WAITING_CALLS = 50_000  # beyond this the store is so far behind that a call
 FLUSH_CALLS = 16  # leave before the turn ends, so that the store begins with the first bids of a crowd meanwhile
 CONNECT_TIMEOUT_SECONDS = 1.0  # a frozen server accepts and says nothing; the next attempt must come soon
 _FIRST_PAUSE_SECONDS = 0.05  # between attempts
-_LONGEST_PAUSE_SECONDS = 0.5  # everything must be true again within 2 s of the store's return
+_MAX_PAUSE_SECONDS = 0.5  # everything must be true again within 2 s of the store's return
 _NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN")
 
 
@@ -67,7 +67,7 @@ def _refusal(message: str) -> StoreError:
     return CommandError(message)
 
 
-class Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A live connection: calls go out, answers and pushes come in. Made by `connect`."""
 
     def __init__(
@@ -216,7 +216,7 @@ def _ignore_push(push: list[Any]) -> None:
 
 async def connect(
     url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push, name: str = "store"
-) -> Link:
+) -> Connection:
     """Open a link to `url`, whose calls have `timeout` seconds each; `StoreUnavailable` says why it cannot be had.
 
     `name` is the one by which the metrics have it.
@@ -242,12 +242,12 @@ async def connect(
     # The one private attribute of redis-py in this project, held by tests of this module against every store.
     writer: asyncio.StreamWriter = connection._writer
     connection._reader = connection._writer = None  # its destructor must not close what is ours now
-    return Link(writer, timeout, on_push, name)
+    return Connection(writer, timeout, on_push, name)
 
 
-async def dial(
+async def reconnecting(
     url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push, name: str = "store"
-) -> AsyncGenerator[Link, None]:
+) -> AsyncGenerator[Connection, None]:
     """Links without end: a new one whenever the last is lost or was closed, after a short random pause."""
     pause = _FIRST_PAUSE_SECONDS
     complained = False
@@ -267,7 +267,7 @@ async def dial(
                 yield link
             finally:
                 link.close()
-            if time.monotonic() - connected_at > _LONGEST_PAUSE_SECONDS:
+            if time.monotonic() - connected_at > _MAX_PAUSE_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS  # else it was of no use, and the next may not be either
         await asyncio.sleep(pause * random.uniform(0.5, 1))
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        pause = min(pause * 2, _MAX_PAUSE_SECONDS)

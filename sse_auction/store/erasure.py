@@ -25,7 +25,7 @@ from sse_auction.store.scripts import Script
 AUCTIONS_AT_ONCE = 200
 ENTRIES_AT_ONCE = 500
 COPY_LIFE_SECONDS = 3600
-MOST_TRIES = 20  # while what is to be told of an auction comes and goes
+MAX_TRIES = 20  # while what is to be told of an auction comes and goes
 
 _NAMES = (b"bidder", b"seller")  # of fields that hold a bidder's id
 _LIST = b"priority"  # a field that holds several, as JSON
@@ -119,7 +119,7 @@ class Erasure:
 
     async def _erase_from(self, guid: str, bidder: str, actor: str, reason: str) -> bool:
         """Whether the auction is over, and knows the bidder no longer."""
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             if not await self._knows(guid, bidder):
                 return True  # another erasure was quicker
             record = await self._auctions.read(guid)

@@ -7,12 +7,12 @@ from collections.abc import Awaitable
 from hashlib import blake2s
 
 from sse_auction.store import keys
-from sse_auction.store.connection import CommandError, Link, StoreNotReady
+from sse_auction.store.connection import CommandError, Connection, StoreNotReady
 
 log = logging.getLogger(__name__)
 
 
-async def name_generation(link: Link) -> str:
+async def name_generation(link: Connection) -> str:
     """The name of the store's unbroken memory: every worker finds the same one, and another one after a loss of data.
 
     Made of a random word kept in the store (gone when its memory is) and of the server's own run id (another
@@ -24,7 +24,7 @@ async def name_generation(link: Link) -> str:
     return blake2s(word + run_id, digest_size=8).hexdigest()
 
 
-async def _word(link: Link) -> bytes:
+async def _word(link: Connection) -> bytes:
     with contextlib.suppress(CommandError, StoreNotReady):  # an ACL or a read-only replica: reading has to do
         await link.call("SET", keys.MEMORY, secrets.token_hex(8), "NX")
     return await link.call("GET", keys.MEMORY) or b""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.lease import Lease
 from sse_auction.store.records import text_of
 from sse_auction.store.scripts import Script
@@ -58,7 +58,7 @@ class Message:
 class Outbox:
     """The outboxes of one store's auctions."""
 
-    def __init__(self, connection: StoreConnection, clock: StoreFacts) -> None:
+    def __init__(self, connection: StoreConnection, clock: StoreClock) -> None:
         self._connection = connection
         self._clock = clock
         self._told = Script("told", decides=False)
@@ -122,7 +122,7 @@ class Outbox:
         link, guid = self._connection.link(), message.guid
         kept = {**message.fields, "id": message.fields.get("id", message.entry)}
         flat = [part for field in kept.items() for part in field]
-        await link.call("SADD", keys.DEAD, guid)  # before, as a crash would hide it; and after, as `revive` may have
+        await link.call("SADD", keys.DEAD, guid)  # before, for a crash; and after, for `retry_dead`
         await link.transaction(("XADD", keys.dead(guid), "*", *flat), ("XDEL", keys.outbox(guid), message.entry))
         await link.call("SADD", keys.DEAD, guid)
         await self.drop(message)  # it has gone already; this looks whether the outbox is to go, too
@@ -138,7 +138,7 @@ class Outbox:
             for entry, flat in page
         ]
 
-    async def revive(self, guid: str) -> int:
+    async def retry_dead(self, guid: str) -> int:
         """Have an auction's dead letters told again, after what still waits; how many those are."""
         link = self._connection.link()
         await link.call("SREM", keys.DEAD, guid)

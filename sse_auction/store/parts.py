@@ -3,7 +3,7 @@
 from sse_auction.store.auctions import Auctions
 from sse_auction.store.bid_log import BidLog
 from sse_auction.store.check import Verification
-from sse_auction.store.clock import StoreFacts
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.deletion import Deletion
 from sse_auction.store.erasure import Erasure
 from sse_auction.store.outbox import Outbox
@@ -18,7 +18,7 @@ class Store:
     """
 
     def __init__(
-        self, url: str, timeout: float, clock: StoreFacts, plain_currency: str, reopen_hours: float = 24.0
+        self, url: str, timeout: float, clock: StoreClock, plain_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self.clock = clock
         self.connection = StoreConnection(url, timeout)

@@ -31,22 +31,22 @@ def read_record(
 ) -> Record:
     """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them."""
     if isinstance(values, Exception):
-        return Record(guid, None, None, damage=str(values), read_at=read_at)
+        return Record(guid, None, None, invalid_value=str(values), read_at=read_at)
     terms = read_terms(guid, values)
-    shown, damage = _read_price(price, terms.currency if terms else plain_currency)
+    shown, invalid_value = _read_price(price, terms.currency if terms else plain_currency)
     if terms is None:
-        return Record(guid, None, shown, damage, read_at=read_at)
+        return Record(guid, None, shown, invalid_value, read_at=read_at)
     if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):
-        damage = shown  # more decimals than the currency of this recorded auction can hold
+        invalid_value = shown  # more decimals than the currency of this recorded auction can hold
     rev, count, leader, extensions, reserve_met, outcome, paused_at, seq, unpaid, _ = values[len(FIELDS_OF_TERMS) :]
     bids = int(count or 0)
-    if shown is None and damage is None and bids:
-        damage = ""  # bids were taken, so a missing price is a loss and not a beginning
+    if shown is None and invalid_value is None and bids:
+        invalid_value = ""  # bids were taken, so a missing price is a loss and not a beginning
     return Record(
         guid=guid,
         terms=terms,
         price=shown,
-        damage=damage,
+        invalid_value=invalid_value,
         rev=int(rev or 0),
         bids=bids,
         leader=int(leader) if leader else None,

@@ -5,7 +5,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
-from sse_auction.store.connection import Argument, CommandError, Link
+from sse_auction.store.connection import Argument, CommandError, Connection
 from sse_auction.store.records import FIELDS
 
 
@@ -27,7 +27,7 @@ class Script:
             self.source = "\n".join([f"local FIELDS = {{{fields}}}", *shared, self.source])
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, link: Link, script_keys: Sequence[str], arguments: Sequence[str]) -> Any:
+    async def run(self, link: Connection, script_keys: Sequence[str], arguments: Sequence[str]) -> Any:
         """The script's reply. A store that does not know the script did not run it, so sending it whole is safe."""
         rest: tuple[Argument, ...] = (len(script_keys), *script_keys, *arguments)
         try:

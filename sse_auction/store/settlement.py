@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 100  # auctions
 SETTLE_SECONDS = 0.8  # between looks for what time alone has opened or closed, unless it is known to be sooner
-LEAST_SETTLE_SECONDS = 0.002  # for everybody else's turn; and should the store's clock have been set back
+MIN_SETTLE_SECONDS = 0.002  # for everybody else's turn; and should the store's clock have been set back
 
 
 class Settlement:
@@ -36,7 +36,7 @@ class Settlement:
                 pause = min(pause, await self.settle_due())
             except StoreError as error:
                 log.debug("nothing can be settled now: %s", error)
-            await asyncio.sleep(max(pause, LEAST_SETTLE_SECONDS))
+            await asyncio.sleep(max(pause, MIN_SETTLE_SECONDS))
 
     async def settle_due(self) -> float:
         """Do what is due by time alone, of some auctions; in how many seconds more is due.

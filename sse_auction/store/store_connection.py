@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from sse_auction.metrics import STORE_ERRORS
 from sse_auction.store import keys
-from sse_auction.store.connection import CommandError, Link, StoreError, StoreUnavailable, dial
+from sse_auction.store.connection import CommandError, Connection, StoreError, StoreUnavailable, reconnecting
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +28,14 @@ class StoreConnection:
     def __init__(self, url: str, timeout: float) -> None:
         self.timeout = timeout
         self._url = url
-        self._link: Link | None = None
+        self._link: Connection | None = None
         self._connected = asyncio.Event()
         self._outbox: Told = ""
         self._outbox_changed = asyncio.Event()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        async with aclosing(dial(self._url, self.timeout, self._on_push)) as links:
+        async with aclosing(reconnecting(self._url, self.timeout, self._on_push)) as links:
             async for link in links:
                 try:
                     await self._follow_outbox(link)
@@ -54,7 +54,7 @@ class StoreConnection:
         """Whether there is a live connection."""
         return self._link is not None
 
-    def link(self) -> Link:
+    def link(self) -> Connection:
         """The live connection; `StoreUnavailable` where there is none."""
         if self._link is None:
             STORE_ERRORS.labels("unreachable").inc()
@@ -77,7 +77,7 @@ class StoreConnection:
         )
         self._outbox = told if anew else self._outbox or told  # at once; and then as it is read
 
-    async def _follow_outbox(self, link: Link) -> None:
+    async def _follow_outbox(self, link: Connection) -> None:
         """Be connected by `link` until that is lost, and know all the while whether there is an outbox.
 
         It is read before the first decision leaves, and the store says when it changes on the connection by which
@@ -102,7 +102,7 @@ class StoreConnection:
                 async with asyncio.timeout(None if says_changes else _OUTBOX_LOOK_SECONDS):
                     await self._outbox_changed.wait()
 
-    async def _tracks_outbox(self, link: Link) -> bool:
+    async def _tracks_outbox(self, link: Connection) -> bool:
         try:
             await link.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", keys.WEBHOOKS)
         except CommandError as error:

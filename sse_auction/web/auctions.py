@@ -32,7 +32,7 @@ from sse_auction.wire.refusals import Rejection
 from sse_auction.wire.replies import AuctionReply, AuctionsReply, HistoryReply, RefreshReply, TermsReply, encode
 from sse_auction.wire.requests import BidRequest, CreateRequest
 
-MOST_PER_PAGE = 200
+MAX_PER_PAGE = 200
 
 _NO_CACHE = (b"cache-control", b"no-cache")
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
@@ -122,7 +122,7 @@ async def history(request: Request) -> Response:
     """The public history of accepted bids."""
     guid = guid_of(request)
     after = whole_number(request, "after", 0, 0, 2**53 - 1)
-    limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
+    limit = whole_number(request, "limit", 50, 1, MAX_PER_PAGE)
     store = service_of(request).store
     bids, following = await store.bid_log.history(guid, after, limit)
     if not bids and not (await store.auctions.read(guid)).exists:
@@ -139,7 +139,7 @@ async def list_auctions(request: Request) -> Response:
     listing = next((each for each in LISTINGS if each == wanted), None)
     if listing is None:
         raise Problem("invalid", f"status={wanted[:40]!r} is none of {', '.join(LISTINGS)}")
-    limit = whole_number(request, "limit", 50, 1, MOST_PER_PAGE)
+    limit = whole_number(request, "limit", 50, 1, MAX_PER_PAGE)
     text = request.query_params.get("after")
     try:
         after = None if text is None else Cursor.read(text, listing)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction.decisions import ActKind
+from sse_auction.auction.decisions import ActionKind
 from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import admit, body_of, guid_of, operator_of, service_of
@@ -13,7 +13,7 @@ from sse_auction.wire.refusals import Rejection
 from sse_auction.wire.requests import ACT_REQUESTS, EraseRequest, ReasonRequest, path_of
 
 
-async def _carry_out(request: Request, kind: ActKind) -> Response:
+async def _carry_out(request: Request, kind: ActionKind) -> Response:
     operator, guid = operator_of(request), guid_of(request)
     admit(operator, guid)
     wanted = await body_of(request, ACT_REQUESTS[kind])
@@ -43,7 +43,7 @@ async def erase(request: Request) -> Response:
     return json_reply(await service_of(request).auctioneer.erase(wanted, operator.subject))
 
 
-def _handler(kind: ActKind) -> Callable[[Request], Awaitable[Response]]:
+def _handler(kind: ActionKind) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         return await _carry_out(request, kind)
 

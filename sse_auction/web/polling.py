@@ -12,13 +12,13 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.delivery.events import Update
 from sse_auction.web.auctions import JSONReply
 from sse_auction.web.problems import RETRY_AFTER_SECONDS, Problem, store_unavailable
 from sse_auction.web.requests import AppState, app_state_of, guid_of, header_of, service_of, whole_number
 
-LONGEST_WAIT_SECONDS = 30
+MAX_WAIT_SECONDS = 30
 WAIT_WHEN_BUSY_SECONDS = 2.0
 WAIT_WHEN_LEAVING_SECONDS = 0.5  # shorter than the server waits for its last requests
 ANY = "*"  # in `If-None-Match`: whatever there is
@@ -60,19 +60,19 @@ class Known:
         """What a poller has to whom this was as good as shown."""
         return Known(self.tags - {ANY} | {update.state.tag})
 
-    def _seen_in(self, epoch: str) -> list[Seen]:
+    def _seen_in(self, epoch: str) -> list[Version]:
         return [seen for tag in self.tags if (seen := _seen(tag, epoch))]
 
 
-def _seen(tag: str, epoch: str) -> Seen | None:
-    seen = Seen.of_tag(tag)
+def _seen(tag: str, epoch: str) -> Version | None:
+    seen = Version.of_tag(tag)
     return seen if seen is not None and seen.epoch == epoch else None
 
 
 async def price(request: Request) -> Response:
     """The state, or 304; with `wait`, held until there is one that is newer than what `If-None-Match` names."""
     guid = guid_of(request)
-    wait = whole_number(request, "wait", 0, 0, LONGEST_WAIT_SECONDS)
+    wait = whole_number(request, "wait", 0, 0, MAX_WAIT_SECONDS)
     app = app_state_of(request)
     service = app.service
     known = Known.of(request)
@@ -115,7 +115,7 @@ async def _next(request: Request, guid: str, known: Known, update: Update, wait:
     return newer if newer is not None and known.lacks(newer) else None
 
 
-async def _watch(request: Request, guid: str, known: Known, seen: Seen, wait: int) -> Update | None:
+async def _watch(request: Request, guid: str, known: Known, seen: Version, wait: int) -> Update | None:
     """Watch an auction until there is news, or the time is up; what there is then."""
     service = service_of(request)
     with service.hub.subscribe([guid], seen) as subscriber:

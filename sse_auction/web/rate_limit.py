@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 
-_MOST_SENDERS = 100_000  # remembered; the one unheard of for longest is forgotten first
+_MAX_SENDERS = 100_000  # remembered; the one unheard of for longest is forgotten first
 BURST_SECONDS = 2.0  # of the allowed rate that may come at once
 
 
@@ -25,6 +25,6 @@ class RateLimit:
         wait = max(0.0, (1 - tokens) / self._per_second)
         self._buckets[sender] = (tokens if wait else tokens - 1, now)
         self._buckets.move_to_end(sender)
-        if len(self._buckets) > _MOST_SENDERS:
+        if len(self._buckets) > _MAX_SENDERS:
             self._buckets.popitem(last=False)
         return wait

@@ -23,7 +23,7 @@ from sse_auction.store.connection import StoreError
 from sse_auction.web.auctions import json_reply
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import AppState, admit, app_state_of, checked_guid, identity_of, service_of
-from sse_auction.web.streams import HEADERS, MOST_AUCTIONS_PER_STREAM, busy_response
+from sse_auction.web.streams import HEADERS, MAX_AUCTIONS_PER_STREAM, busy_response
 from sse_auction.wire.replies import StandingEvent, StandingsReply, encode
 
 ASK_AGAIN_SECONDS = 0.5  # after the store did not say how he stands
@@ -57,7 +57,7 @@ def _asked(request: Request) -> tuple[str, list[str]]:
     """Who asks, and of which auctions."""
     bidder = identity_of(request)
     guids = list(dict.fromkeys(map(checked_guid, request.query_params.getlist("guid"))))
-    if not 1 <= len(guids) <= MOST_AUCTIONS_PER_STREAM:
+    if not 1 <= len(guids) <= MAX_AUCTIONS_PER_STREAM:
         raise Problem("invalid", f"{len(guids)} auctions named; guid=… must be given 1 to 50 times")
     for guid in guids:
         admit(bidder, guid)

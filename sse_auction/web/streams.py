@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_auction.auction.version import Seen
+from sse_auction.auction.version import Version
 from sse_auction.delivery.direct import EXTENSION, DirectStream, ReleasableConnection
 from sse_auction.delivery.events import busy_event, retry_field
 from sse_auction.delivery.hub import RECONNECT_AFTER_DRAIN_MS, BusyReason
@@ -28,7 +28,7 @@ from sse_auction.service import Service
 from sse_auction.web.problems import Problem
 from sse_auction.web.requests import checked_guid, guid_of, query_of, service_of
 
-MOST_AUCTIONS_PER_STREAM = 50
+MAX_AUCTIONS_PER_STREAM = 50
 RECONNECT_WHEN_BUSY_MS = (5_000, 15_000)
 
 HEADERS = {
@@ -45,14 +45,14 @@ AppStatus.enable_automatic_graceful_drain = False
 
 async def stream(request: Request) -> Response:
     """The stream of one auction."""
-    seen = Seen.of_tag(_last_event_id(request))
+    seen = Version.of_tag(_last_event_id(request))
     return WatchResponse(service_of(request), [guid_of(request)], seen, many=False)
 
 
 async def stream_many(request: Request) -> Response:
     """The stream of up to 50 auctions over one connection."""
     guids = list(dict.fromkeys(map(checked_guid, request.query_params.getlist("guid"))))
-    if not 1 <= len(guids) <= MOST_AUCTIONS_PER_STREAM:
+    if not 1 <= len(guids) <= MAX_AUCTIONS_PER_STREAM:
         raise Problem("invalid", f"{len(guids)} auctions named; guid=… must be given 1 to 50 times")
     return WatchResponse(service_of(request), guids, None, many=True)
 
@@ -65,7 +65,7 @@ def _last_event_id(request: Request) -> str:
 class WatchResponse(Response):
     """Subscribes for as long as it is sent, and decides by the first state what to send."""
 
-    def __init__(self, service: Service, guids: list[str], seen: Seen | None, *, many: bool) -> None:
+    def __init__(self, service: Service, guids: list[str], seen: Version | None, *, many: bool) -> None:
         self._service = service
         self._hub = service.hub
         self._guids = guids

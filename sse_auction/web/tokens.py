@@ -18,13 +18,13 @@ from typing import Any, Literal, TypeAlias
 import jwt
 import msgspec
 
-from sse_auction.auction.texts import LONGEST_BIDDER, WrongText, check_text
+from sse_auction.auction.texts import MAX_BIDDER, WrongText, check_text
 from sse_auction.settings import Settings, SettingsError
 
 Role: TypeAlias = Literal["bidder", "operator"]
 
 _ALGORITHM = "HS256"
-_MOST_REMEMBERED = 20_000  # tokens; some 10 MB
+_MAX_REMEMBERED = 20_000  # tokens; some 10 MB
 
 
 class InvalidToken(Exception):
@@ -111,7 +111,7 @@ class Tokens:
         if known is not None and known[1] > self._clock() / 1000:
             return known[0]
         identity, expires_at = self._verified(token)
-        if len(self._read) >= _MOST_REMEMBERED:
+        if len(self._read) >= _MAX_REMEMBERED:
             self._read.clear()  # a bound; it fills again by itself
         self._read[token] = (identity, expires_at)
         return identity
@@ -144,7 +144,7 @@ def _checked(claims: dict[str, Any]) -> _Claims:
     """The claims that this service reads; `InvalidToken` names the one that is wrong."""
     try:
         told = msgspec.convert(claims, _Claims)
-        check_text("the token's claim 'sub'", told.sub, LONGEST_BIDDER)
+        check_text("the token's claim 'sub'", told.sub, MAX_BIDDER)
     except msgspec.ValidationError as error:
         named = _CLAIM_IN_ERROR.search(str(error))
         if named is None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sse_auction.auction.decisions import Act, NotCreated, Refused
+from sse_auction.auction.decisions import NotCreated, OperatorAction, Refused
 from sse_auction.auction.state import State
 
 
@@ -68,7 +68,7 @@ def explain_not_created(guid: str, closes_at: int, refused: NotCreated) -> Rejec
     return Rejection(code, text.format(guid=guid, closes_at=closes_at, now=refused.now))
 
 
-def subject_of(act: Act) -> str:
+def subject_of(act: OperatorAction) -> str:
     """What an act is about, for sentences: a moment or a bidder."""
     if act.kind == "second_offer":
         return "the best underbidder" if act.paddle is None else f"paddle {act.paddle}"

@@ -1,7 +1,7 @@
 """The JSON of requests: what clients send, and what the domain makes of it.
 
 Rule: types hold the limits of single values, `__post_init__` those of texts; what needs the auction's terms is checked
-by `new_auction` and `act_of`. `WRONG` is all that they raise, whichever way a request came: by HTTP, on the command
+by `new_auction` and `action_of`. `WRONG` is all that they raise, whichever way a request came: by HTTP, on the command
 line, from a file. Nothing here asks a store or knows of HTTP.
 """
 
@@ -10,12 +10,12 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from sse_auction.auction.decisions import Act, ActKind, Offer
+from sse_auction.auction.decisions import ActionKind, BidAmount, OperatorAction
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.money import AmountError, check_current, format_amount, parse_amount
 from sse_auction.auction.terms import (
+    DEFAULT_SOFT_CLOSE,
     SOFT_CLOSE_PRESETS,
-    USUAL_SOFT_CLOSE,
     Bidding,
     BuyNowMode,
     NewAuction,
@@ -24,7 +24,7 @@ from sse_auction.auction.terms import (
     positive_amount,
     read_reserve,
 )
-from sse_auction.auction.texts import LONGEST_BIDDER, LONGEST_REASON, LONGEST_TITLE, WrongText, check_text, check_title
+from sse_auction.auction.texts import MAX_BIDDER, MAX_REASON, MAX_TITLE, WrongText, check_text, check_title
 from sse_auction.wire.replies import SoftCloseSeconds, to_builtins
 
 WRONG = (WrongText, AmountError, msgspec.ValidationError)  # the message of each is a sentence for the sender
@@ -40,9 +40,9 @@ def _text(most: int, description: str | None = None) -> msgspec.Meta:
 
 
 _EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253402300799999, description="epoch milliseconds")]
-_Title = Annotated[str, _text(LONGEST_TITLE)]
-_Bidder = Annotated[str, _text(LONGEST_BIDDER, "a bidder's id")]
-_Reason = Annotated[str, _text(LONGEST_REASON, "why, for the log")]
+_Title = Annotated[str, _text(MAX_TITLE)]
+_Bidder = Annotated[str, _text(MAX_BIDDER, "a bidder's id")]
+_Reason = Annotated[str, _text(MAX_REASON, "why, for the log")]
 _Amount = Annotated[str, msgspec.Meta(max_length=40, description="decimal string in the auction's currency")]
 
 
@@ -57,17 +57,17 @@ class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     buy_now: bool = False
     confirm: bool = False
 
-    def offer(self, currency: str) -> Offer:
+    def offer(self, currency: str) -> BidAmount:
         """What is offered; `AmountError` says what is wrong with it."""
         given = [name for name in ("price", "max", "buy_now") if getattr(self, name) not in (None, False)]
         if len(given) != 1:
             raise AmountError(f"a bid has one of price, max and buy_now; this one has {' and '.join(given) or 'none'}")
         if self.buy_now:
-            return Offer("buy_now")
+            return BidAmount("buy_now")
         try:
             if self.price is not None:
-                return Offer("price", parse_amount(self.price, currency))
-            return Offer("max", parse_amount(self.max or "", currency))
+                return BidAmount("price", parse_amount(self.price, currency))
+            return BidAmount("max", parse_amount(self.max or "", currency))
         except AmountError as error:
             raise AmountError(f"{given[0]} {error}") from None
 
@@ -83,7 +83,7 @@ class ReasonRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     reason: _Reason
 
     def __post_init__(self) -> None:
-        check_text("reason", self.reason, LONGEST_REASON)
+        check_text("reason", self.reason, MAX_REASON)
 
 
 class ExtendRequest(ReasonRequest):
@@ -103,7 +103,7 @@ class VoidRequest(ReasonRequest):
         if (self.bidder is None) == (self.paddle is None):
             raise WrongText("exactly one of bidder and paddle says whose bids are void")
         if self.bidder is not None:
-            check_text("bidder", self.bidder, LONGEST_BIDDER)
+            check_text("bidder", self.bidder, MAX_BIDDER)
 
 
 class EraseRequest(ReasonRequest):
@@ -113,7 +113,7 @@ class EraseRequest(ReasonRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_text("bidder", self.bidder, LONGEST_BIDDER)
+        check_text("bidder", self.bidder, MAX_BIDDER)
         if self.bidder in self.reason:
             raise WrongText("the reason names the bidder, and would be kept; say it in other words")
 
@@ -182,14 +182,14 @@ class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
     def __post_init__(self) -> None:
         check_title(self.title)
         if self.seller is not None:
-            check_text("seller", self.seller, LONGEST_BIDDER)
+            check_text("seller", self.seller, MAX_BIDDER)
         for bidder in self.priority:
-            check_text("priority", bidder, LONGEST_BIDDER)
+            check_text("priority", bidder, MAX_BIDDER)
 
 
 # --- what is made of them ------------------------------------------------------------------------------------------
 
-ACT_REQUESTS: dict[ActKind, type[ReasonRequest]] = {
+ACT_REQUESTS: dict[ActionKind, type[ReasonRequest]] = {
     "cancel": ReasonRequest,
     "close": ReasonRequest,
     "extend": ExtendRequest,
@@ -206,7 +206,7 @@ ACT_REQUESTS: dict[ActKind, type[ReasonRequest]] = {
 }
 
 
-def path_of(kind: ActKind) -> str:
+def path_of(kind: ActionKind) -> str:
     """What an act is called in a path."""
     return kind.replace("_", "-")
 
@@ -216,26 +216,26 @@ def checked(request: _T) -> _T:
     return msgspec.convert(to_builtins(request), type(request))
 
 
-def act_of(kind: ActKind, wanted: ReasonRequest, terms: Terms) -> Act:
+def action_of(kind: ActionKind, wanted: ReasonRequest, terms: Terms) -> OperatorAction:
     """The act that a request asks for in an auction with these terms; `WRONG` when they do not allow it."""
     match wanted:
         case ExtendRequest():
-            return Act("extend", closes_at=wanted.closes_at)
+            return OperatorAction("extend", closes_at=wanted.closes_at)
         case ReopenRequest():
-            return Act("reopen", closes_at=wanted.closes_at)
+            return OperatorAction("reopen", closes_at=wanted.closes_at)
         case SecondOfferRequest():
-            return Act("second_offer", paddle=wanted.paddle)
+            return OperatorAction("second_offer", paddle=wanted.paddle)
         case VoidRequest():
-            return Act("void", bidder=wanted.bidder, paddle=wanted.paddle)
+            return OperatorAction("void", bidder=wanted.bidder, paddle=wanted.paddle)
         case EditRequest(reserve=str(text)):
             reserve = read_reserve(text, terms.buy_now, terms.currency)
-            return Act("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=reserve)
+            return OperatorAction("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=reserve)
         case EditRequest(reserve=None):
-            return Act("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=None)
+            return OperatorAction("edit", closes_at=wanted.closes_at, title=wanted.title, reserve=None)
         case EditRequest():
-            return Act("edit", closes_at=wanted.closes_at, title=wanted.title)
+            return OperatorAction("edit", closes_at=wanted.closes_at, title=wanted.title)
         case _:
-            return Act(kind)
+            return OperatorAction(kind)
 
 
 def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was_accepted: bool = False) -> NewAuction:
@@ -278,7 +278,7 @@ def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was
 def _soft_close(given: str | SoftCloseSeconds | None) -> SoftClose | None:
     if isinstance(given, SoftCloseSeconds):
         return SoftClose(given.window_s * 1000, given.extend_s * 1000)
-    return None if given is None else SOFT_CLOSE_PRESETS.get(given, USUAL_SOFT_CLOSE)
+    return None if given is None else SOFT_CLOSE_PRESETS.get(given, DEFAULT_SOFT_CLOSE)
 
 
 def _increments(given: str | Sequence[BandRequest], currency: str) -> Increments:

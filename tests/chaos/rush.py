@@ -35,7 +35,7 @@ class Wanted(msgspec.Struct):
     bids_per_second: int = 0
 
 
-class Seen(msgspec.Struct):
+class Version(msgspec.Struct):
     """What came of it."""
 
     streams_opened: int = 0
@@ -127,7 +127,7 @@ class Load:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.seen = Seen()
+        self.seen = Version()
         self.is_over = False
         self._statuses: Counter[str] = Counter()
         self._seconds = array("d")
@@ -157,7 +157,7 @@ class Load:
             if at >= 0:
                 self._price = max(self._price, int(body[at + 12 : body.index(b".", at)]))
 
-    async def run(self) -> Seen:
+    async def run(self) -> Version:
         """Load, and tell what came of it."""
         rate = self.wanted.polls_per_second + self.wanted.bids_per_second
         askers = [await self._connect() for _ in range(CONNECTIONS)] if rate else []

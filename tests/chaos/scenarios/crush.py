@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.invariants import in_order, log_of
-from tests.chaos.rush import Seen, Wanted
+from tests.chaos.rush import Version, Wanted
 from tests.chaos.stage import Report, Size, Stage, memory_kib, staged
 from tests.harness import create
 
@@ -45,16 +45,16 @@ async def crush(seed: int, size: Size, directory: Path) -> Report:
         return stage.report()
 
 
-async def _load(stage: Stage, guid: str, seconds: float, **rates: int) -> Seen:
+async def _load(stage: Stage, guid: str, seconds: float, **rates: int) -> Version:
     text = msgspec.json.encode(Wanted(stage.server.port, guid, seconds, **rates))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.chaos.rush", text.decode(), stdout=asyncio.subprocess.PIPE
     )
     out, _ = await process.communicate()
-    return msgspec.json.decode(out, type=Seen)
+    return msgspec.json.decode(out, type=Version)
 
 
-def _claim_answered(stage: Stage, streams: Seen, polls: Seen, bids: Seen, size: Size) -> None:
+def _claim_answered(stage: Stage, streams: Version, polls: Version, bids: Version, size: Size) -> None:
     stage.claim(streams.streams_lost == 0, f"{streams.streams_lost} streams were refused or ended without a word")
     stage.claim(streams.streams_turned_away > 0, "nobody was turned away, so nothing was tried")
     missing = size.rush_streams - streams.streams_opened - streams.streams_turned_away
