@@ -19,7 +19,7 @@ from sse_auction.auction.decisions import Refused
 from sse_auction.auction.terms import Terms
 from sse_auction.store import keys
 from sse_auction.store.auctions import Auctions
-from sse_auction.store.connection import StoreUnavailable
+from sse_auction.store.connection import Argument, StoreUnavailable
 from sse_auction.store.scripts import Script
 
 AUCTIONS_AT_ONCE = 200
@@ -155,8 +155,11 @@ class Erasure:
         is_named = await self._is_named_in(stream, pseudonym)
         if is_named:
             async for page in self._pages(stream, last):
-                added = [link.call("XADD", copy, entry_id, *pseudonym.of_entry(flat)) for entry_id, flat in page]
-                await asyncio.gather(*added, link.call("EXPIRE", copy, COPY_LIFE_SECONDS))
+                added: list[tuple[Argument, ...]] = [
+                    ("XADD", copy, entry_id, *pseudonym.of_entry(flat)) for entry_id, flat in page
+                ]
+                # In one transaction: a process that is killed in between must not leave a copy that never expires.
+                await link.transaction(*added, ("EXPIRE", copy, COPY_LIFE_SECONDS))
         return f"{last} {length}", is_named
 
     async def _is_named_in(self, stream: str, pseudonym: Pseudonym) -> bool:
