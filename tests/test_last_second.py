@@ -13,9 +13,12 @@ from tests.harness import Server, StoreProcess, bidder, create, now_ms, open_str
 BIDDERS = 64
 PARTS = 5
 ROUNDS = 10  # of a part
+FIRST_MS = 2000  # from the beginning of a round, or of all that are played together, to the first closing
 APART_MS = 1000  # the closings of a part: a client on a busy machine must still send the bids of a round in time
 WINDOW_MS = EXTEND_MS = 1000
 MOST_EXTENSIONS = 3
+ENOUGH = 3  # rounds of a part that must have been extended, or the test would be about closed lots only
+MORE_ROUNDS = 6  # played one at a time, where a loaded client came too late to most of the rounds it played together
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -24,11 +27,11 @@ def test_the_last_second_of_a_soft_close(
 ) -> None:
     extended = 0
 
-    async def one_round(client: httpx.AsyncClient, number: int) -> None:
+    async def one_round(client: httpx.AsyncClient, number: int, wait_ms: int) -> None:
         nonlocal extended
-        chance = random.Random(part * ROUNDS + number)
+        chance = random.Random(f"{part} {number}")
         name = f"{guid[:8]}-{number}"
-        closes_at = now_ms() + 2000 + number * APART_MS
+        closes_at = now_ms() + wait_ms
         soft = {"window_s": WINDOW_MS // 1000, "extend_s": EXTEND_MS // 1000}
         terms = {"bidding": "proxy", "soft_close": soft, "max_extensions": MOST_EXTENSIONS, "closes_at": closes_at}
         await asyncio.to_thread(create, server, name, **terms)
@@ -78,10 +81,13 @@ def test_the_last_second_of_a_soft_close(
     async def rounds() -> None:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(limits=limits, timeout=30) as client:
-            await asyncio.gather(*(one_round(client, number) for number in range(ROUNDS)))
+            await asyncio.gather(*(one_round(client, number, FIRST_MS + number * APART_MS) for number in range(ROUNDS)))
+            for number in range(ROUNDS, ROUNDS + MORE_ROUNDS):
+                if extended < ENOUGH:
+                    await one_round(client, number, FIRST_MS)
 
     run(rounds())
-    assert extended > ROUNDS / 2, "the bids came in the last second"
+    assert extended >= ENOUGH, "the bids came in the last second"
 
 
 def check_log(store: StoreProcess, name: str, final: dict[str, Any], closes_at: int, accepted: list[int]) -> None:
