@@ -15,10 +15,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from sse_auction.lifecycle import running_service
-from sse_auction.logs import REQUEST_ID_HEADER, begin_request
 from sse_auction.metrics import MULTIPROCESS_VARIABLE
 from sse_auction.scratch import using
 from sse_auction.settings import Settings
@@ -35,40 +34,28 @@ from sse_auction.web import (
     standings,
     streams,
 )
+from sse_auction.web.endpoint import Endpoint
 from sse_auction.web.requests import AppState
 
 log = logging.getLogger(__name__)
-
-
-class Endpoint:
-    """A handler as an ASGI application.
-
-    Starlette takes a handler as it is, but then wraps each request once more in the handling of exceptions that its
-    middleware does anyway: a tenth of what a poll costs.
-    """
-
-    def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
-        self._handle = handle
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name_response = (REQUEST_ID_HEADER, begin_request(scope["headers"]).encode())
-        response = await self._handle(Request(scope, receive, send))
-        response.raw_headers.append(name_response)
-        await response(scope, receive, send)
 
 
 def _route(path: str, handle: Callable[[Request], Awaitable[Response]], method: str = "GET") -> Route:
     return Route(path, Endpoint(handle), methods=[method], name=handle.__name__)
 
 
-ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for most comes first
+def _stream(path: str, stream: ASGIApp, name: str) -> Route:
+    return Route(path, stream, methods=["GET"], name=name)
+
+
+ROUTES: list[BaseRoute] = [  # matched in this order: the most frequent ones first
     _route("/auctions/{guid}/price", polling.price),
     _route("/auctions/{guid}/bids", auctions.bid, "POST"),
     _route("/auctions/{guid}/bids", auctions.history),
-    _route("/auctions/{guid}/stream", streams.stream),
+    _stream("/auctions/{guid}/stream", streams.StreamEndpoint(streams.one_auction), "stream"),
     _route("/auctions/{guid}/bids.csv", exports.export_csv),
     _route("/auctions/{guid}/bids.ndjson", exports.export_ndjson),
-    _route("/auctions/stream", streams.stream_many),
+    _stream("/auctions/stream", streams.StreamEndpoint(streams.several_auctions), "stream_many"),
     _route("/auctions/{guid}/refresh", auctions.refresh, "POST"),
     *(_route(f"/auctions/{{guid}}/{name}", act, "POST") for name, act in operators.ACTS.items()),
     _route("/auctions/{guid}", operators.edit, "PATCH"),
@@ -78,7 +65,7 @@ ROUTES: list[BaseRoute] = [  # looked through in this order: what is asked for m
     _route("/auctions", batches.create, "POST"),
     _route("/auctions", auctions.list_auctions),
     _route("/me/standings", standings.standings),
-    _route("/me/stream", standings.stream),
+    _stream("/me/stream", standings.StandingsEndpoint(), "stream"),
     _route("/livez", operations.livez),
     _route("/readyz", operations.readyz),
     _route("/metrics", operations.show_metrics),

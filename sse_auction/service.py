@@ -1,7 +1,7 @@
-"""One process's working parts and the tasks that drive them.
+"""The parts of one process and the tasks that drive them.
 
-Every task has its owner here. A task that dies of a bug is loud: the probes turn red, the streams end politely, and
-the process is told to stop, for its supervisor to start a new one.
+Every task has its owner here. When a task dies of a bug, that is loud: the probes turn red, the streams end politely,
+and the process stops, so that its supervisor starts a new one.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import resource
 import signal
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sse_auction.auctioneer import Auctioneer
 from sse_auction.delivery.hub import Hub
@@ -28,13 +28,16 @@ from sse_auction.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
+# It goes on to `draining` when it is asked to leave, or to `failed` when a part of it dies, and ends as `stopped`.
+Phase: TypeAlias = Literal["serving", "draining", "failed", "stopped"]
+
 FIRST_READ_TIMEOUT_SECONDS = 5.0
-DRAIN_MARGIN_SECONDS = 0.5  # for viewers who are slow to take their ending; then they are cut
+DRAIN_MARGIN_SECONDS = 0.5  # for viewers that are slow to take their ending; then they are aborted
 STREAMS_SHARE_OF_DESCRIPTORS = 0.95  # the rest is for bids, polls and probes
 VITAL_SIGNS_SECONDS = 0.25
 
 
-def most_streams() -> int:
+def max_streams() -> int:
     """How many streams this process may hold and still have descriptors for bids and polls."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return int(limit * STREAMS_SHARE_OF_DESCRIPTORS)
@@ -50,27 +53,25 @@ class Service:
         self.now = self._clock.now
         self.store = Store(url, settings.store_timeout_seconds, self._clock, settings.currency, settings.reopen_hours)
         self.auctioneer = Auctioneer(self.store, settings.currency)
-        self.mirror = Mirror(url, self._clock, max_rate=settings.max_rate, plain_currency=settings.currency)
+        self.mirror = Mirror(url, self._clock, max_rate=settings.max_rate, external_currency=settings.currency)
         self.hub = Hub(
             self.mirror,
             self.now,
             heartbeat_seconds=settings.heartbeat_seconds,
             stream_life_seconds=settings.stream_life_seconds,
-            max_streams=min(settings.max_streams, most_streams()),
+            max_streams=min(settings.max_streams, max_streams()),
             stall_seconds=settings.stall_seconds,
         )
-        self.mirror.publish_to(self.hub)
-        self.store.auctions.tell_of_states(self.hub.hear)
-        self.failure: str | None = None
-        self.is_leaving = False  # it has been told to stop
+        self.store.auctions.tell_of_states(self.hub.show)
+        self.phase: Phase = "serving"
+        self.failure: str | None = None  # why it failed
         self._drain_seconds = settings.drain_seconds
-        self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, is_server: bool) -> None:
-        """Start the tasks; returns when the store has been read, raises `StoreUnavailable` when it cannot be."""
+        """Start the tasks; returns when the store has been read. Raises: `StoreUnavailable`."""
         self._own("store", self.store.connection.run())
-        self._own("mirror", self.mirror.run())
+        self._own("mirror", self.mirror.run(publish_to=self.hub))
         self._own("hub", self.hub.run())
         self._own("settling", self.store.settlement.run())
         self._own("catalogue", self.store.catalogue.keep())
@@ -98,7 +99,7 @@ class Service:
         return Webhooks(self.store.outbox, settings.webhook_url, settings.webhook_secrets, told, give_up_seconds)
 
     async def _watch_vital_signs(self) -> None:
-        """Keep the gauges true that change by time alone, until cancelled."""
+        """Update the gauges that change by time alone, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + VITAL_SIGNS_SECONDS
@@ -113,20 +114,20 @@ class Service:
 
     async def stop(self) -> None:
         """Stop the tasks, the latest first, for they may give back what they hold; returns when they have ended."""
-        self._stopping = True
+        self.phase = "stopped"
         for task in reversed(self._tasks):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def drain(self, *, at_once: bool = False) -> None:
-        """Leave: take no new streams, and end the open ones spread over the drain window; returns when it is over.
+        """Take no new streams, and end the open ones spread over the drain window; returns when it is over.
 
-        For all of the window `/readyz` fails, for balancers to notice; `at_once` means that there are none, and the
-        end of the last stream is the end.
+        `/readyz` fails for all of the window, so that balancers notice. With `at_once` there are no balancers, and it
+        is over when the last stream has ended.
         """
-        self.is_leaving = True
         window = self._drain_seconds
-        if self.failure is None:
+        if self.phase == "serving":
+            self.phase = "draining"
             log.info("draining: streams end within %g s", window)
             self.hub.drain(window)
         with suppress(TimeoutError):
@@ -134,16 +135,16 @@ class Service:
                 if not at_once:
                     await asyncio.sleep(window)
                 await self.hub.emptied()
-        self.hub.cut_rest()
+        self.hub.abort_rest()
 
     @property
     def is_draining(self) -> bool:
-        """Whether the process is on its way out."""
-        return self.is_leaving or self.failure is not None
+        """Whether this process is about to stop."""
+        return self.phase != "serving"
 
     @property
     def store_trouble(self) -> str | None:
-        """Why the embedded store does not take everything now, in a sentence."""
+        """Why the embedded store refuses some writes now, in a sentence."""
         return None if self._embedded is None else self._embedded.trouble
 
     def explained(self, error: StoreError) -> StoreError:
@@ -156,18 +157,18 @@ class Service:
         self._tasks.append(task)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
-        if self._stopping:
+        if self.phase == "stopped":
             return
         error = None if task.cancelled() else task.exception()
         self._fail(f"the {task.get_name()} has died: {error!r}", error)
 
     def _fail(self, failure: str, error: BaseException | None = None) -> None:
-        self.failure = failure
+        self.phase, self.failure = "failed", failure
         log.critical("%s; this process stops", failure, exc_info=error)
         self.hub.fail()
         os.kill(os.getpid(), signal.SIGTERM)
 
     def on_orphaned(self) -> None:
-        """The supervisor of this worker was killed: make room at once for those of the next one."""
+        """Called when the supervisor of this worker was killed: make room at once for the next one's workers."""
         self._drain_seconds = 0.0
         self._fail("the supervisor has died")

@@ -9,22 +9,22 @@ from typing import Any
 from sse_auction.auction.state import Record, State
 from sse_auction.delivery.batches import BATCH_SIZE
 from sse_auction.delivery.hub import Hub
-from sse_auction.delivery.subscriber import QueuedSubscriber
+from sse_auction.delivery.subscriber import EventSubscriber
 from tests.test_hub import make_hub, prices, state
 
 CROWD = 4 * BATCH_SIZE
 
 
 @contextmanager
-def crowd(hub: Hub, *, guids: tuple[str, ...] = ("g",), size: int = CROWD) -> Iterator[list[QueuedSubscriber]]:
+def crowd(hub: Hub, *, guids: tuple[str, ...] = ("g",), size: int = CROWD) -> Iterator[list[EventSubscriber]]:
     with ExitStack() as stack:
-        viewers = [stack.enter_context(hub.subscribe(guids, many=len(guids) > 1)) for _ in range(size)]
+        viewers = [stack.enter_context(hub.subscribe(guids, multi=len(guids) > 1)) for _ in range(size)]
         for viewer in viewers:
             viewer.queue.take_all()
         yield viewers
 
 
-def shown(viewers: list[QueuedSubscriber]) -> list[list[str]]:
+def shown(viewers: list[EventSubscriber]) -> list[list[str]]:
     return [prices(viewer.queue.take_all()) for viewer in viewers]
 
 
@@ -136,7 +136,7 @@ def test_who_leaves_or_comes_midway_is_served_rightly(run: Callable[..., Any]) -
                 assert shown(viewers) == [["1.00"]] * 2 * BATCH_SIZE + [[]] * 2 * BATCH_SIZE
                 assert newcomer.queue.empty(), "nothing is told twice"
             for viewer in viewers[2 * BATCH_SIZE :]:
-                hub.enter(viewer, ["g"], None, many=False)
+                hub.enter(viewer, ["g"], None, multi=False)
         assert source.guids == []
 
     run(look())
@@ -195,7 +195,7 @@ def test_any_order_of_events_ends_with_everybody_showing_the_newest(run: Callabl
                 check(last, viewer)
             assert set(last.values()) == {rev}
 
-    def check(last: dict[QueuedSubscriber, int], viewer: QueuedSubscriber) -> None:
+    def check(last: dict[EventSubscriber, int], viewer: EventSubscriber) -> None:
         for price in prices(viewer.queue.take_all()):
             assert float(price) > last[viewer]
             last[viewer] = int(float(price))

@@ -114,7 +114,7 @@ def test_a_resumed_viewer_waits_for_more_than_he_has_seen(run: Callable[..., Any
 def test_leaving_leaves_nothing_behind(run: Callable[..., Any]) -> None:
     async def visit(hub: Hub, number: int) -> None:
         guids = [f"a{number % 97}", f"b{number % 89}"] if number % 3 else [f"a{number % 97}"]
-        with hub.subscribe(guids, many=len(guids) > 1) as viewer:
+        with hub.subscribe(guids, multi=len(guids) > 1) as viewer:
             hub.publish(state(number + 1, "1.00", guid=guids[0]))
             await anext(viewer)
             if number % 2:
@@ -145,7 +145,7 @@ def test_an_auction_is_watched_from_its_first_viewer_to_its_last(run: Callable[.
     async def look() -> None:
         hub, source = make_hub()
         with hub.subscribe(["g"]):
-            with hub.subscribe(["g", "h"], many=True):
+            with hub.subscribe(["g", "h"], multi=True):
                 assert source.guids == ["g", "h"]
             assert source.guids == ["g"]
         assert source.guids == []
@@ -264,12 +264,12 @@ def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_publishe
         with hub.subscribe(["g"]) as first:
             hub.publish(state(1, "1.00"))
             first.queue.take_all()
-            hub.hear(state(5, "5.00"))
-            hub.hear(state(4, "4.00"))
+            hub.show(state(5, "5.00"))
+            hub.show(state(4, "4.00"))
             assert shown(hub) == "5.00"
             with (
                 hub.subscribe(["g"]) as fresh,
-                hub.subscribe(["g", "h"], many=True) as among_many,
+                hub.subscribe(["g", "h"], multi=True) as among_many,
                 hub.subscribe(["g"], Version.of_tag(state(3, "3.00").tag)) as behind,
                 hub.subscribe(["g"], Version.of_tag(state(5, "5.00").tag)) as same,
             ):
@@ -293,7 +293,7 @@ def test_what_was_told_before_the_first_state_is_the_first_state(run: Callable[.
     async def look() -> None:
         hub, _ = make_hub()
         with hub.subscribe(["g"]) as early:
-            hub.hear(state(5, "5.00"))
+            hub.show(state(5, "5.00"))
             with hub.subscribe(["g"]) as late:
                 assert prices(late.queue.take_all()) == ["5.00"]
                 first = await hub.first_state("g", 0)
@@ -317,7 +317,7 @@ def test_what_was_told_gives_way_to_whatever_is_asked_for_later(run: Callable[..
             hub, _ = make_hub()
             with hub.subscribe(["g"]):
                 hub.publish(plain("1.00") if told.rev == 0 else state(1, "1.00"))
-                hub.hear(told)
+                hub.show(told)
                 assert shown(hub) == told.price
                 hub.publish(then, time.monotonic())
                 assert shown(hub) == then.price
@@ -331,13 +331,13 @@ def test_of_what_has_no_order_but_time_the_later_one_is_shown(run: Callable[...,
         with hub.subscribe(["g"]) as viewer:
             hub.publish(plain("9.00", now=1000))
             viewer.queue.take_all()
-            hub.hear(plain("3.00", now=2000))
-            hub.hear(plain("9.00", now=1500))
+            hub.show(plain("3.00", now=2000))
+            hub.show(plain("9.00", now=1500))
             assert shown(hub) == "3.00"
             before = time.monotonic() - 1
             hub.publish(plain("9.00", now=1900), before)
             assert shown(hub) == "3.00", "it was read before that"
-            hub.hear(plain("5.00", now=2000))
+            hub.show(plain("5.00", now=2000))
             hub.publish(plain("4.00", now=2000), before)
             assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
 
@@ -347,7 +347,7 @@ def test_of_what_has_no_order_but_time_the_later_one_is_shown(run: Callable[...,
 def test_what_is_told_of_auctions_that_nobody_watches_is_not_kept(run: Callable[..., Any]) -> None:
     async def look() -> None:
         hub, _ = make_hub()
-        hub.hear(state(5, "5.00"))
+        hub.show(state(5, "5.00"))
         assert hub.state_of("g") is None
         assert hub._rooms == {}
 
@@ -359,8 +359,8 @@ def test_the_queue_is_an_asyncio_queue_with_one_place_per_slot(run: Callable[...
         assert issubclass(LatestQueue, asyncio.Queue)
         with make_hub()[0].subscribe(["g"]) as viewer:
             for number in range(5):
-                viewer.offer("g", b"%d" % number)
-                viewer.offer("hb", b"hb%d" % number)
+                viewer.send("g", b"%d" % number)
+                viewer.send("hb", b"hb%d" % number)
             assert viewer.queue.qsize() == 3
             assert viewer.queue.take_all().endswith(b"4hb4"), "a newer item keeps the turn of the one it replaces"
 

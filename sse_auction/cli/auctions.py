@@ -172,10 +172,12 @@ def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
             if sys.stdout.isatty() and not as_json:
                 await show_live(states)
                 return
+            last = ""
             async for state in states:
-                if state is not None:
-                    click.echo(encode(state) if as_json else describe(state))
-                elif not as_json:
+                if state is None and not as_json:
                     click.echo("not live")
+                elif state is not None and not (as_json and state.tag == last):
+                    last = state.tag
+                    click.echo(encode(state) if as_json else describe(state))
 
     run(url, token, follow)

@@ -104,33 +104,42 @@ class HttpClient:
         return f"{self._http.base_url} does not answer: {str(error) or type(error).__name__}"
 
     async def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
-        seen: Version | None = None
+        last: State | None = None
+        is_live = True
         stream = AuctionStream(self._http, guid)
         while True:
             try:
                 async with aclosing(stream.connect()) as events:
                     async for kind, state in events:
-                        if state is not None:
-                            newer = Version.of_tag(state.tag)
-                            if newer is None or (seen is not None and not seen.is_superseded_by(newer)):
-                                continue
-                            seen = newer
+                        if state is not None and _is_news(state, last):
+                            last, is_live = state, True
                             yield state
                             if state.is_final:
                                 return
                         elif kind in ("busy", "not_live"):
+                            is_live = False
                             yield None
+                        elif kind == "live" and not is_live and last is not None:
+                            is_live = True
+                            yield last
             except StreamRefused as refused:
                 if 200 < refused.status < 500:
                     raise ClientError(_refusal(refused.status, refused.body)) from None
-                if seen is None:  # else a proxy's word for a service that is being restarted
+                if last is None:  # later it is a proxy's answer while the service is restarted
                     raise ClientError(self._no_answer(refused)) from None
+                is_live = False
                 yield None
             except (httpx.HTTPError, msgspec.DecodeError) as error:
-                if seen is None:  # a wrong address, rather than a service that went away
+                if last is None:  # a wrong address; later it is a service that went away
                     raise ClientError(self._no_answer(error)) from None
+                is_live = False
                 yield None
             await asyncio.sleep(stream.retry_seconds)
+
+
+def _is_news(state: State, last: State | None) -> bool:
+    newer, seen = Version.of_tag(state.tag), Version.of_tag(last.tag) if last else None
+    return newer is not None and (seen is None or seen.is_superseded_by(newer))
 
 
 def _key_header(key: str | None) -> dict[str, str]:

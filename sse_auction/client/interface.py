@@ -63,4 +63,7 @@ class Client(Protocol):
     async def price(self, guid: str) -> State: ...
 
     def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
-        """States as they come, None when the price is not live; ends with the auction. To be closed by its user."""
+        """States as they come; None when the price is not live, and the last state again when it is.
+
+        Ends with the auction. The caller closes it.
+        """

@@ -106,20 +106,14 @@ class LocalClient:
         return state
 
     async def watch(self, guid: str) -> AsyncGenerator[State | None, None]:
-        service = self._service
-        tag = ""
-        while not service.is_draining:  # a stream has a longest life, after which the next one goes on
-            with service.hub.subscribe([guid], Version.of_tag(tag)) as subscriber:
-                async for _ in subscriber:
-                    update = service.hub.state_of(guid)
-                    if update is None:
-                        if not service.mirror.is_live:
-                            yield None
-                    elif update.state.tag != tag:
-                        tag = update.state.tag
-                        yield update.state
-                        if update.is_final:
-                            return
+        service, last = self._service, ""
+        while not service.is_draining:  # a subscription has a longest life, after which the next one goes on
+            with service.hub.watch([guid], Version.of_tag(last)) as states:
+                async for update in states:
+                    last = update.state.tag if update is not None else last
+                    yield None if update is None else update.state
+                    if update is not None and update.is_final:
+                        return
 
 
 def _accepted(answer: _T | Rejection) -> _T:

@@ -9,7 +9,7 @@ here knows HTTP.
 - `batches`     crowds served in batches, so that other work gets its turn in between
 - `wheel`       a timing wheel: many timers at the price of one
 - `drain`       when a stream ends while the process drains
-- `subscriber`  what one viewer has still to get: a slot per auction, the newest wins
+- `subscriber`  what one viewer still has to get, as SSE bytes or as states: a slot per auction, the newest wins
 - `direct`      the same, written straight to the connection's transport
 - `events`      the only place that makes the bytes of Server-Sent Events
 """

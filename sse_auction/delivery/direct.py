@@ -1,11 +1,11 @@
-"""The short path: a viewer whose bytes go from the hub straight to his connection's transport.
+"""The short path: a subscriber whose SSE bytes go from the hub straight to its connection's transport.
 
 Once the response has begun, the server's HTTP protocol hands the connection over to a `DirectStream`, and everything
-that served the request (parser, scope, task, frames) is gone: what stays per viewer is this one object and the
+that served the request (parser, scope, task, frames) is freed: what stays per viewer is this one object and the
 transport. A state is then one `write` per viewer, which is one `send` to the kernel.
 
-A viewer whose socket did not take all of the last write is behind: what comes for him waits in his one-slot queue,
-newest wins, until the socket has taken everything. So at most one state and a half is ever under way to him here;
+A viewer whose socket did not take all of the last write is behind: what comes next waits in its one-slot queue, newest
+wins, until the socket has taken everything. So at most one state and a half is on its way to it here;
 `TCP_NOTSENT_LOWAT` on the listening socket bounds what the kernel holds back (see `server.listen`).
 
 The body ends with the connection (`Connection: close`), so frames need no chunk headers, and are the same bytes for
@@ -23,17 +23,17 @@ EXTENSION = "sse_auction.transport"  # in the ASGI scope's extensions: the conne
 
 
 class ReleasableConnection(Protocol):
-    """What the server's HTTP protocol must be able to do."""
+    """What the server's HTTP protocol must offer."""
 
     def end_body_with_connection(self) -> None:
         """Send the coming response without chunking; the end of the connection is the end of the body."""
 
     def hand_over(self, successor: "DirectStream") -> None:
-        """Let `successor` have the connection, whose response has begun, for good."""
+        """Give the connection, on which the response has begun, to `successor` for good."""
 
 
 class DirectStream(Subscriber, asyncio.Protocol):
-    """A viewer and his connection in one."""
+    """A subscriber and its connection in one."""
 
     __slots__ = ("_connections", "_hub", "_queue", "_transport")
 
@@ -42,21 +42,21 @@ class DirectStream(Subscriber, asyncio.Protocol):
         self._hub = hub
         self._transport: asyncio.Transport | None = None
         self._connections: set[object] | None = None
-        self.behind_since = time.monotonic()  # until he has a transport, everything waits
+        self.behind_since = time.monotonic()  # until it has a transport, everything waits
         self._queue: LatestQueue | None = LatestQueue()
 
     def start(self, transport: asyncio.Transport, connections: set[object], head: bytes) -> None:
         """Deliver to `transport` from now on, after the response's `head`.
 
-        `connections` are the server's, which it waits for at shutdown.
+        `connections` is the set for which the server waits at shutdown.
         """
         self._transport = transport
         self._connections = connections
         connections.add(self)
-        transport.set_write_buffer_limits(high=0)  # tell us whenever the kernel does not take all
+        transport.set_write_buffer_limits(high=0)  # `pause_writing` is called whenever the kernel does not take all
         self._send_waiting(head)
 
-    def offer(self, slot: str, data: bytes) -> None:
+    def send(self, slot: str, data: bytes) -> None:
         if self.ready is not None:
             self.ready.write(data)
             self.events += slot != RETRY
@@ -65,12 +65,12 @@ class DirectStream(Subscriber, asyncio.Protocol):
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
         if self.end_reason is None:
-            self.offer(slot, data)
+            self.send(slot, data)
             self.end_reason = reason
             self.ready = None
             self._close_if_done()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
@@ -78,7 +78,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
         if self.end_reason is not None and self._queue is None and self._transport is not None:
             self._transport.close()
 
-    # --- what the transport says ---------------------------------------------------------------------------------
+    # --- called by the transport -----------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
         self.ready = None
@@ -99,7 +99,7 @@ class DirectStream(Subscriber, asyncio.Protocol):
             if self.end_reason is None:
                 self.ready = self._transport
             if waiting:
-                self._transport.write(waiting)  # and he may be behind again
+                self._transport.write(waiting)  # may call `pause_writing`
         self._close_if_done()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -109,4 +109,4 @@ class DirectStream(Subscriber, asyncio.Protocol):
             self._connections.discard(self)
 
     def shutdown(self) -> None:
-        """The server is about to stop. The hub knows, and ends the streams spread over the drain window."""
+        """Called when the server stops. The hub ends the streams, spread over the drain window."""

@@ -12,11 +12,11 @@ from functools import cached_property
 
 from sse_auction.auction.state import State
 from sse_auction.auction.version import Version
-from sse_auction.wire.replies import encode
+from sse_auction.wire.replies import StandingEvent, encode
 
 
 class Update:
-    """One state of one auction, encoded once, when first needed, for any number of viewers."""
+    """One state of one auction. It is encoded once, when first needed, for any number of viewers."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -26,7 +26,7 @@ class Update:
 
     @cached_property
     def seen(self) -> Version:
-        """What whoever is shown it has seen."""
+        """What a viewer has seen that this was sent to."""
         return Version(self.state.epoch, self.state.rev, Decimal(self.state.price) if self.state.price else None)
 
     @cached_property
@@ -45,24 +45,29 @@ class Update:
         """The SSE event for a stream of this one auction; its id is the tag, so that a reconnect can resume."""
         return b"%b%d}\n\n" % (self._with_id, self.state.stamp(now))
 
-    def event_among_many(self, now: int) -> bytes:
+    def multi_event(self, now: int) -> bytes:
         """The SSE event for a stream of several auctions: no id, for one id cannot resume many."""
         return b"%b%b%d}\n\n" % (self._event, self._json, self.state.stamp(now))
 
 
-def retry_field(least_ms: int, most_ms: int) -> bytes:
-    """The SSE field that sets a viewer's pause before reconnecting; random, so that a crowd comes back spread out.
+def retry_field(min_ms: int, max_ms: int) -> bytes:
+    """The SSE field that sets a client's pause before it reconnects; random, so that a crowd comes back spread out.
 
     It takes effect as a line; without an empty line after it, no client takes it for an event.
     """
-    return b"retry: %d\n" % random.randint(least_ms, most_ms)
+    return b"retry: %d\n" % random.randint(min_ms, max_ms)
 
 
 def heartbeat_event(now: int, live: bool) -> bytes:
-    """The SSE event that says that the line works, what time it is, and whether the prices are live."""
+    """The SSE event that shows that the connection works: the time (epoch ms), and whether prices are live."""
     return b'event: hb\ndata: {"now":%d,"live":%b}\n\n' % (now, b"true" if live else b"false")
 
 
 def busy_event(now: int, reason: str) -> bytes:
-    """The SSE event of a stream that was turned away: come back later."""
+    """The SSE event of a stream that was refused for now: reconnect later."""
     return b'event: busy\ndata: {"now":%d,"reason":%b}\n\n' % (now, encode(reason))
+
+
+def standing_event(standing: StandingEvent) -> bytes:
+    """The SSE event that says how one bidder stands in one auction."""
+    return b"event: standing\ndata: %b\n\n" % encode(standing)

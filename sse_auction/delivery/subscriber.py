@@ -1,4 +1,8 @@
-"""A viewer's stream, as the hub sees it, and the queue of one slot in which the newest state waits for a slow one."""
+"""A subscriber: the receiving end of a subscription at the hub, and the queue in which the newest state waits for it.
+
+There are three kinds. A `DirectStream` (in `direct`) writes SSE bytes to its own connection. An `EventSubscriber` has
+its SSE bytes taken from its queue. A `StateSubscriber` has states taken from it, before they are made into bytes.
+"""
 
 import asyncio
 import logging
@@ -6,22 +10,23 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
+from sse_auction.delivery.events import Update
 from sse_auction.metrics import STATES_CONFLATED
 
 log = logging.getLogger(__name__)
 
 EndReason: TypeAlias = Literal["closed", "life", "draining", "failed", "stalled"]
 
-
-RETRY = "retry"  # the slot of what is no event: how soon to come back
+RETRY = "retry"  # the slot of the SSE field that says how soon to reconnect; it is no event
 HEARTBEAT = "hb"
 
 
 class Item(NamedTuple):
-    """What waits for a viewer: SSE bytes, and the slot they replace (a guid, or a kind of event)."""
+    """What waits for a subscriber: the slot that it replaces (a guid, or a kind of event), and SSE bytes or a state."""
 
     slot: str
     data: bytes
+    update: Update | None = None
 
 
 class LatestQueue(asyncio.Queue[Item]):
@@ -39,11 +44,11 @@ class LatestQueue(asyncio.Queue[Item]):
         return self._queue.pop(next(iter(self._queue)))
 
     def take_items(self) -> list[Item]:
-        """All that waits, maybe nothing."""
+        """All that waits; may be empty."""
         return [self.get_nowait() for _ in range(self.qsize())]
 
     def take_all(self) -> bytes:
-        """The bytes of all that waits, maybe none."""
+        """The bytes of all that waits; may be empty."""
         return b"".join(item.data for item in self.take_items())
 
     def count_events(self) -> int:
@@ -58,7 +63,7 @@ class Writer(Protocol):
 
 
 class Subscriber:
-    """One viewer's stream; the two ways to deliver are its subclasses."""
+    """One subscription. The hub makes and schedules it; subclasses say how it is delivered."""
 
     __slots__ = (
         "behind_since",
@@ -75,27 +80,27 @@ class Subscriber:
     )  # fmt: skip
 
     def __init__(self, request: str) -> None:
-        self.request = request  # the id of the request that opened a stream; empty for whoever waits in another way
-        self.guids: tuple[str, ...] = ()  # of the auctions that he watches
-        # Takes what comes next for him at once; None where he is behind, or has ended: then it must be offered.
+        self.request = request  # the id of the request that opened a stream; empty for any other subscription
+        self.guids: tuple[str, ...] = ()  # the auctions that it watches
+        # Takes the next bytes at once; None while the subscriber is behind or has ended: then use `send`.
         self.ready: Writer | None = None
-        self.opened_at = self.sent_at = time.monotonic()  # sent: to him alone; the room knows what went to everybody
-        self.events = 0  # that were sent to him
-        self.behind_since: float | None = None  # since when he has not taken what was sent last
+        self.opened_at = self.sent_at = time.monotonic()  # sent to this one alone; a room has its own `sent_at`
+        self.events = 0  # how many were sent
+        self.behind_since: float | None = None  # since when it has not taken what was sent last
         self.end_reason: EndReason | None = None
-        self.heartbeat_seconds = self.ends_at = 0.0  # the hub sets these, and finds him in its wheel by the tick
-        self.tick = 0
+        self.heartbeat_seconds = self.ends_at = 0.0  # set by the hub
+        self.tick = 0  # its place in the hub's timing wheel
 
-    def offer(self, slot: str, data: bytes) -> None:
-        """Give him `data` next, instead of what still waits in that slot; nothing follows an ending."""
+    def send(self, slot: str, data: bytes) -> None:
+        """Send `data`, in place of what still waits in that slot. Does nothing after `end`."""
         raise NotImplementedError
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
-        """Give him `data` as his last, after what still waits in other slots."""
+        """Send `data` as the last event, after what waits in other slots."""
         raise NotImplementedError
 
-    def cut(self) -> None:
-        """Let him go at once, with nothing more: he takes nothing."""
+    def abort(self) -> None:
+        """Close at once, and drop what waits: the other end does not take it."""
         raise NotImplementedError
 
     def log_end(self) -> None:
@@ -110,45 +115,41 @@ class Subscriber:
 
 
 class QueuedSubscriber(Subscriber):
-    """A viewer whose bytes are taken from his queue, each piece as soon as it is there, until the end.
+    """A subscriber with a queue, from which a consumer takes items, until the end.
 
-    Whoever takes them passes them on before he takes more. So something that waits here means that the viewer has
-    not taken what was sent last: `on_slow` is told, and `cut_by` called when that has lasted too long.
+    The consumer passes on what it takes before it takes more. So an item that still waits when the next one comes
+    means that the other end has not taken the last one: then `on_slow` is called, and `on_abort` when that lasts
+    too long.
     """
 
-    __slots__ = ("_on_slow", "cut_by", "queue")
+    __slots__ = ("_on_slow", "on_abort", "queue")
 
     def __init__(self, request: str, on_slow: Callable[[Subscriber], None]) -> None:
         super().__init__(request)
         self.queue = LatestQueue()
-        self.cut_by: Callable[[], object] = _nobody
+        self.on_abort: Callable[[], object] = _do_nothing
         self._on_slow = on_slow
 
-    def offer(self, slot: str, data: bytes) -> None:
+    def send(self, slot: str, data: bytes) -> None:
+        self._put(Item(slot, data))
+
+    def _put(self, item: Item) -> None:
         if self.end_reason is not None:
             return
         if self.behind_since is None and not self.queue.empty():
             self.behind_since = time.monotonic()
             self._on_slow(self)
-        self.queue.put_nowait(Item(slot, data))
+        self.queue.put_nowait(item)
 
     def end(self, reason: EndReason, slot: str, data: bytes) -> None:
-        self.offer(slot, data)
+        self.send(slot, data)
         self.end_reason = self.end_reason or reason
 
-    def cut(self) -> None:
-        self.cut_by()
-
-    def __aiter__(self) -> "QueuedSubscriber":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if items := await self.take():
-            return b"".join(item.data for item in items)
-        raise StopAsyncIteration
+    def abort(self) -> None:
+        self.on_abort()
 
     async def take(self) -> list[Item]:
-        """Whatever comes for him next, as soon as there is something; nothing after an ending."""
+        """All items, as soon as there is one. An empty list after the end."""
         if self.end_reason is not None and self.queue.empty():
             return []
         first = await self.queue.get()
@@ -157,5 +158,71 @@ class QueuedSubscriber(Subscriber):
         return [first, *self.queue.take_items()]
 
 
-def _nobody() -> None:
+class EventSubscriber(QueuedSubscriber):
+    """Iterates over SSE bytes."""
+
+    __slots__ = ()
+
+    def __aiter__(self) -> "EventSubscriber":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if items := await self.take():
+            return b"".join(item.data for item in items)
+        raise StopAsyncIteration
+
+
+class States(Protocol):
+    """The newest states, as the hub knows them."""
+
+    @property
+    def is_live(self) -> bool: ...
+
+    def state_of(self, guid: str) -> Update | None: ...
+
+
+class StateSubscriber(QueuedSubscriber):
+    """Gets states before they are made into bytes; retry fields and heartbeats come as bytes.
+
+    It iterates over the watched auctions' newest states, each as soon as it changes. None means that prices are not
+    live; when they are live again, all states follow. A cancelled step loses nothing but the news that it waited for.
+    """
+
+    __slots__ = ("_changed", "_states", "_was_live")
+
+    def __init__(self, request: str, on_slow: Callable[[Subscriber], None], states: States) -> None:
+        super().__init__(request, on_slow)
+        self._states = states
+        self._changed: dict[str, None] = {}
+        self._was_live = True
+
+    def send_update(self, update: Update) -> None:
+        """Send a state, in place of an older one of the same auction that still waits."""
+        self._put(Item(update.guid, b"", update))
+
+    def __aiter__(self) -> "StateSubscriber":
+        return self
+
+    async def __anext__(self) -> Update | None:
+        while True:
+            while self._changed:
+                guid = next(iter(self._changed))
+                del self._changed[guid]
+                if update := self._states.state_of(guid):
+                    return update
+            items = await self.take()
+            if not items:
+                raise StopAsyncIteration
+            if not self._states.is_live:
+                if self._was_live:
+                    self._was_live = False
+                    return None
+            elif self._was_live:
+                self._changed.update((item.slot, None) for item in items if item.update is not None)
+            else:
+                self._was_live = True
+                self._changed.update(dict.fromkeys(self.guids))
+
+
+def _do_nothing() -> None:
     pass

@@ -2,7 +2,7 @@
 
 Rule: what is refused is a problem document (`problems`). Nothing here decides about an auction.
 
-- `requests`, `problems`   what every handler asks of a request, and how a refusal is sent
+- `endpoint`, `requests`, `problems`   handlers as ASGI applications, what they all ask of a request, refusals
 - `tokens`, `rate_limit`, `poll_budget`, `shared_reads`   who asks; what bounds and spares work
 - `auctions`, `batches`, `operators`, `exports`   create, list, bid; files of lots; acts; the log
 - `polling`, `streams`, `standings`   the price, once or as a stream; how a bidder stands

@@ -1,8 +1,8 @@
-"""The price for those who poll: at once, or held until there is something new.
+"""The price for clients that poll: at once, or held until there is something new.
 
-Rule: a poller who says what it has (`If-None-Match`) is never shown less. What is surely newer is answered from memory,
-and what it has is no news. Anything else may have come from another process that was further than this one: then the
-store is asked.
+Rule: a poller that says what it has (`If-None-Match`) never gets less. A state that is certainly newer is answered from
+memory, and the state that it has is no news. Any other tag may come from another process that was further than this
+one: then the store is asked.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ ANY = "*"  # in `If-None-Match`: whatever there is
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a poller has, as the tags that it names say."""
+    """What a poller has, by the tags that it names."""
 
     tags: frozenset[str]
 
@@ -38,16 +38,16 @@ class Known:
         return cls(tags) if tags else None
 
     def has(self, update: Update) -> bool:
-        """Whether it has this very state, or says that it wants none that is there."""
+        """Whether it has this very state, or asks for no state that exists (`*`)."""
         return update.state.tag in self.tags or ANY in self.tags
 
     def is_superseded_by(self, update: Update) -> bool:
-        """Whether all that it has of this epoch is older, and there is such."""
+        """Whether it has states of this epoch, and all of them are older."""
         seen = self._seen_in(update.seen.epoch)
         return bool(seen) and all(each.is_superseded_by(update.seen) for each in seen)
 
     def more_than(self, update: Update) -> str | None:
-        """The tag of a later revision that it has, if any."""
+        """The tag of a later revision that it has, or None."""
         later = [(each.rev, tag) for tag in self.tags if (each := _seen(tag, update.seen.epoch))]
         rev, tag = max(later, default=(0, None))
         return tag if rev > update.seen.rev else None
@@ -57,7 +57,7 @@ class Known:
         return not self.has(update) and self.more_than(update) is None
 
     def and_this(self, update: Update) -> "Known":
-        """What a poller has to whom this was as good as shown."""
+        """What a poller has that need not be sent this state."""
         return Known(self.tags - {ANY} | {update.state.tag})
 
     def _seen_in(self, epoch: str) -> list[Version]:
@@ -90,7 +90,7 @@ async def price(request: Request) -> Response:
 
 
 async def _current(app: AppState, guid: str, known: Known | None = None) -> Update:
-    """The state as of now: what is watched here, where it is surely no less than what is known; else the store's."""
+    """The state as of now: the hub's if that is certainly no less than what is known, else the store's."""
     update = app.service.hub.state_of(guid)
     if update is None or (known is not None and not known.has(update) and not known.is_superseded_by(update)):
         update = await app.reads.update(guid)
@@ -98,9 +98,9 @@ async def _current(app: AppState, guid: str, known: Known | None = None) -> Upda
 
 
 async def _next(request: Request, guid: str, known: Known, update: Update, wait: int) -> Update | None:
-    """The next state that is news; None when the time is up, or the poller or the process leaves, or none can follow.
+    """The next state that is news; None when the time is up, the poller or the process leaves, or none can follow.
 
-    Refused as soon as the store is lost: nobody could say then that nothing has changed.
+    Raises: `Problem` as soon as prices are not live: then it is unknown whether something has changed.
     """
     app = app_state_of(request)
     service = app.service
@@ -116,19 +116,18 @@ async def _next(request: Request, guid: str, known: Known, update: Update, wait:
 
 
 async def _watch(request: Request, guid: str, known: Known, seen: Version, wait: int) -> Update | None:
-    """Watch an auction until there is news, or the time is up; what there is then."""
+    """The first state that is news; else what there is when the time is up, or the poller or the process leaves."""
     service = service_of(request)
-    with service.hub.subscribe([guid], seen) as subscriber:
+    with service.hub.watch([guid], seen) as states:
         leaving = asyncio.create_task(_gone(request))
         try:
-            async with asyncio.timeout(wait) as patience:
-                leaving.add_done_callback(partial(_lose, patience))
-                async for _ in subscriber:
-                    newer = service.hub.state_of(guid)
-                    if newer is None and not service.mirror.is_live:
+            async with asyncio.timeout(wait) as deadline:
+                leaving.add_done_callback(partial(_expire, deadline))
+                async for update in states:
+                    if update is None:
                         raise store_unavailable("the store does not answer")
-                    if newer is not None and known.lacks(newer):
-                        break
+                    if known.lacks(update):
+                        return update
         except TimeoutError:
             pass
         finally:
@@ -137,14 +136,14 @@ async def _watch(request: Request, guid: str, known: Known, seen: Version, wait:
 
 
 async def _gone(request: Request) -> None:
-    """Wait until the other end has left."""
+    """Wait until the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _lose(patience: asyncio.Timeout, leaving: asyncio.Task[None]) -> None:
+def _expire(deadline: asyncio.Timeout, leaving: asyncio.Task[None]) -> None:
     if not leaving.cancelled():
-        patience.reschedule(0)  # a time that is past: at once
+        deadline.reschedule(0)  # a moment that is past: at once
 
 
 def _not_modified(tag: str) -> Response:

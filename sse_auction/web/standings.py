@@ -1,32 +1,31 @@
-"""How a bidder stands in the auctions that he names, told to him alone: on his own stream, or once.
+"""How a bidder stands in auctions, for that bidder alone: as a stream, or once.
 
-The token comes in the `Authorization` header and nowhere else: an address, with a token in it, would be kept by every
-proxy on the way. An `EventSource` cannot send headers; `fetch` can, and reads a stream as well.
+The token comes in the `Authorization` header and nowhere else: proxies keep the URLs that they pass on, and with them
+a token in a URL. An `EventSource` cannot send headers; `fetch` can, and reads a stream as well.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import partial
 from typing import Literal
 
-from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sse_auction.auction.state import State
-from sse_auction.delivery.subscriber import HEARTBEAT, RETRY, Item, QueuedSubscriber
+from sse_auction.delivery.events import standing_event
+from sse_auction.delivery.subscriber import HEARTBEAT, Item, StateSubscriber
 from sse_auction.logs import current_request
 from sse_auction.store.bid_log import Participant
 from sse_auction.store.connection import StoreError
 from sse_auction.web.auctions import json_reply
-from sse_auction.web.problems import Problem
-from sse_auction.web.requests import AppState, admit, app_state_of, checked_guid, identity_of, service_of
-from sse_auction.web.streams import HEADERS, MAX_AUCTIONS_PER_STREAM, busy_response
-from sse_auction.wire.replies import StandingEvent, StandingsReply, encode
+from sse_auction.web.endpoint import request_id_header
+from sse_auction.web.requests import AppState, admit, app_state_of, identity_of, service_of
+from sse_auction.web.streams import HEADERS, busy_response, guids_of, send_events
+from sse_auction.wire.replies import StandingEvent, StandingsReply
 
-ASK_AGAIN_SECONDS = 0.5  # after the store did not say how he stands
+ASK_AGAIN_SECONDS = 0.5  # after the store failed to answer
 
 
 async def standings(request: Request) -> Response:
@@ -43,86 +42,83 @@ async def standings(request: Request) -> Response:
     return json_reply(StandingsReply([each for each in found if each is not None]))
 
 
-async def stream(request: Request) -> Response:
-    """The stream of the bearer's standing in up to 50 auctions."""
-    bidder, guids = _asked(request)
-    app = app_state_of(request)
-    service = app.service
-    if service.hub.busy_reason is not None:
-        return busy_response(service, service.hub.busy_reason)
-    return StandingsResponse(app, bidder, guids)
+class StandingsEndpoint:
+    """An ASGI application: the stream of the bearer's standing in up to 50 auctions."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        header = request_id_header(scope)
+        request = Request(scope)
+        bidder, guids = _asked(request)
+        app = app_state_of(request)
+        hub = app.service.hub
+        if hub.busy_reason is not None:
+            response = busy_response(app.service, hub.busy_reason)
+            response.raw_headers.append(header)
+            await response(scope, receive, send)
+            return
+        with hub.watch(guids, request=current_request()) as subscriber:
+            events = _Standings(app, bidder, subscriber).events()
+            headers = {**HEADERS, "cache-control": "no-store, no-transform"}
+            await send_events(subscriber, events, headers, scope, receive, send, header)
 
 
 def _asked(request: Request) -> tuple[str, list[str]]:
-    """Who asks, and of which auctions."""
+    """The bearer and the auctions of a request. Raises: `Problem` if the token is not good for each of them."""
     bidder = identity_of(request)
-    guids = list(dict.fromkeys(map(checked_guid, request.query_params.getlist("guid"))))
-    if not 1 <= len(guids) <= MAX_AUCTIONS_PER_STREAM:
-        raise Problem("invalid", f"{len(guids)} auctions named; guid=… must be given 1 to 50 times")
+    guids = guids_of(request)
     for guid in guids:
         admit(bidder, guid)
     return bidder.subject, guids
 
 
-class StandingsResponse(Response):
-    """Watches auctions as long as it is sent, and sends what they mean to one bidder, when that changes."""
+class _Standings:
+    """What news of auctions means to one bidder: an event whenever the bidder's standing in one of them changes."""
 
-    def __init__(self, app: AppState, bidder: str, guids: list[str]) -> None:
+    def __init__(self, app: AppState, bidder: str, subscriber: StateSubscriber) -> None:
         self._service = app.service
         self._reads = app.reads
         self._bidder = bidder
-        self._guids = guids
+        self._subscriber = subscriber
         self._participants: dict[str, tuple[tuple[str, int], Participant]] = {}  # by guid, each as of a moment
-        self._told: dict[str, str] = {}  # by guid, the standing that he knows
-        self._unclear: dict[str, None] = {}  # auctions in which it must be found out how he stands
+        self._sent: dict[str, str] = {}  # by guid, the standing that was sent last
+        self._unclear: dict[str, None] = {}  # auctions in which the standing must be found out
         self._store_failed = False
-        self.raw_headers = []  # besides the usual ones
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with (
-            self._service.hub.subscribe(self._guids, many=True, request=current_request()) as subscriber,
-            suppress(TimeoutError),
-        ):
-            async with asyncio.timeout(None) as patience:
-                subscriber.cut_by = partial(patience.reschedule, 0)
-                events = self._events(subscriber)
-                headers = {**HEADERS, "cache-control": "no-store, no-transform"}
-                response = EventSourceResponse(events, headers=headers, media_type="text/event-stream", ping=0)
-                response.raw_headers.extend(self.raw_headers)
-                await response(scope, receive, send)
-
-    async def _events(self, subscriber: QueuedSubscriber) -> AsyncIterator[bytes]:
-        """What is said to every viewer, at once; and what news of his auctions means to him, as soon as it is known."""
-        subscriber.offer(HEARTBEAT, self._service.hub.heartbeat())  # he gets no states, and it may be long before a bid
-        while items := await self._next_items(subscriber):
-            if line := b"".join(item.data for item in items if item.slot in (RETRY, HEARTBEAT)):
-                yield line
-            self._unclear |= dict.fromkeys(item.slot for item in items if item.slot in self._guids)
+    async def events(self) -> AsyncIterator[bytes]:
+        """Retry fields and heartbeats as they come, and standings as soon as they are known."""
+        self._send_heartbeat()  # there may be no standing to send, and no bid for a long time
+        while items := await self._next_items():
+            if data := b"".join(item.data for item in items):
+                yield data
+            self._unclear |= dict.fromkeys(item.slot for item in items if item.update is not None)
             if news := b"".join(await asyncio.gather(*map(self._news, self._unclear))):
                 yield news
 
-    async def _next_items(self, subscriber: QueuedSubscriber) -> list[Item]:
-        """What comes next; where the store could not be asked, something soon, maybe a heartbeat."""
+    def _send_heartbeat(self) -> None:
+        self._subscriber.send(HEARTBEAT, self._service.hub.heartbeat())
+
+    async def _next_items(self) -> list[Item]:
+        """What comes next; soon after the store failed, at least a heartbeat, so that it is asked again."""
         if self._store_failed:
             self._store_failed = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(ASK_AGAIN_SECONDS):
-                    return await subscriber.take()
-            subscriber.offer(HEARTBEAT, self._service.hub.heartbeat())
-        return await subscriber.take()
+                    return await self._subscriber.take()
+            self._send_heartbeat()
+        return await self._subscriber.take()
 
     async def _news(self, guid: str) -> bytes:
-        """The event that says how he stands in an auction, if he does not know."""
+        """The event of the bidder's standing in an auction, if it has changed."""
         update = self._service.hub.state_of(guid)
         if update is None:
-            return b""  # what comes when prices are live again, or when time has changed the state, asks again
+            return b""  # asked again when prices are live again, or when time has changed the state
         moment = _acts_of(update.state)
         known = self._participants.get(guid)
         if known is None or known[0] != moment:
             try:
                 participant = await self._service.store.bid_log.participant(guid, self._bidder)
                 if participant is not None and known is None:
-                    update = await self._reads.update(guid)  # the hub's may be of before his bid
+                    update = await self._reads.update(guid)  # the hub's may be older than the bidder's first bid
             except StoreError:
                 self._store_failed = True
                 return b""
@@ -131,13 +127,11 @@ class StandingsResponse(Response):
         if known is None:
             return b""
         self._participants[guid] = known
-        return self._tell(_standing(update.state, known[1], self._service.now()))
-
-    def _tell(self, event: StandingEvent) -> bytes:
-        if self._told.get(event.guid) == event.standing:
+        standing = _standing(update.state, known[1], self._service.now())
+        if self._sent.get(guid) == standing.standing:
             return b""
-        self._told[event.guid] = event.standing
-        return b"event: standing\ndata: %b\n\n" % encode(event)
+        self._sent[guid] = standing.standing
+        return standing_event(standing)
 
 
 def _acts_of(state: State) -> tuple[str, int]:
@@ -147,7 +141,7 @@ def _acts_of(state: State) -> tuple[str, int]:
 
 
 def _standing(state: State, participant: Participant, now: int) -> StandingEvent:
-    """`leading`, `outbid`, and at the end `winning` or `lost`; `voided` once an operator has declared his bids void."""
+    """`leading` or `outbid`, at the end `winning` or `lost`; `voided` once an operator has voided the bidder's bids."""
     leads = state.leader == participant.paddle
     standing: Literal["leading", "outbid", "winning", "lost", "voided"]
     if participant.is_voided:
