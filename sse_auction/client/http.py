@@ -1,4 +1,4 @@
-"""A service elsewhere, over HTTP."""
+"""A client of a service elsewhere, over HTTP."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -25,7 +25,7 @@ _BATCH_SECONDS = 120.0  # of a hundred thousand auctions
 
 
 class HttpClient:
-    """For a service elsewhere; `token` says who bids or creates."""
+    """Asks a service over HTTP; the bearer token of `http` says who asks."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -95,7 +95,7 @@ class HttpClient:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise ClientError(self._no_answer(error)) from None
+            raise ClientError(f"{self._no_answer(error)}{_doubt(method, error)}") from None
         if not response.is_success:
             raise ClientError(_refusal(response.status_code, response.content))
         return response
@@ -142,12 +142,19 @@ def _is_news(state: State, last: State | None) -> bool:
     return newer is not None and (seen is None or seen.is_superseded_by(newer))
 
 
+def _doubt(method: str, error: httpx.HTTPError) -> str:
+    """What to add where a request may have been carried out, although no answer came."""
+    if method == "GET" or isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return ""
+    return "; whether it was carried out is unknown"
+
+
 def _key_header(key: str | None) -> dict[str, str]:
     return {"Idempotency-Key": key} if key else {}
 
 
 def _lines(lots: Sequence[Lot]) -> bytes:
-    """A line of JSON for each, at the place that it has in its file, for the service tells what is wrong by line."""
+    """A line of JSON for each lot, with the line number that it has in its file: the service names wrong lines."""
     lines: list[bytes] = []
     for lot in lots:
         lines += [b""] * (lot.line - 1 - len(lines))

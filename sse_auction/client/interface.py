@@ -1,4 +1,8 @@
-"""What a client of a service offers, over HTTP or straight to the store. What is refused is a `ClientError`."""
+"""What a client of a service offers, over HTTP or straight to the store.
+
+Every method raises `ClientError`. If a write may have been carried out although no answer came, its message says that
+the outcome is unknown; the same request with the same idempotency key is carried out once.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -17,11 +21,11 @@ SEND_AGAIN = "the same command again creates all of them, or shows them if they 
 
 
 class ClientError(Exception):
-    """What the service refused, or why it could not be asked; the message is a sentence."""
+    """The service refused, or did not answer; the message is a sentence."""
 
 
 class NothingCreated(ClientError):
-    """Auctions that were refused as a whole; the message has a line for each that is in the way."""
+    """A file of auctions was refused as a whole; the message has a line for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class CreatedAll:
     missing: list[str]  # what another program wrote under the guid of one of them, in that very second
 
     def take(self, line: bytes) -> None:
-        """What a line of the service's answer says."""
+        """Take a line of the service's answer."""
         try:
             self.made.append(msgspec.json.decode(line, type=AuctionReply))
         except msgspec.ValidationError:
@@ -44,7 +48,7 @@ class Client(Protocol):
     """What a command needs of a service."""
 
     async def create(self, request: CreateRequest, guid: str | None, key: str | None = None) -> AuctionReply:
-        """Without a guid the auction gets one; with a key, the same request creates one auction."""
+        """Create an auction, under a new guid if none is given; with a key, the same request creates one auction."""
 
     async def create_all(self, lots: Sequence[Lot], key: str, advance: Callable[[], None]) -> "CreatedAll":
         """Create all or none, once for a key; `advance` is called for each. Raises: `NothingCreated`."""
@@ -58,7 +62,7 @@ class Client(Protocol):
     async def erase(self, request: EraseRequest) -> ErasedReply: ...
 
     def export(self, guid: str, form: Format) -> AsyncGenerator[bytes, None]:
-        """Pieces of the log, for its user to close."""
+        """The log in pieces. The caller closes it."""
 
     async def price(self, guid: str) -> State: ...
 

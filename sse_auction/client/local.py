@@ -89,7 +89,7 @@ class LocalClient:
                 yield line
 
     async def dead_letters(self, retry: str | None) -> list[Message]:
-        """What could not be told by webhook; with `retry`, that auction's is sent again."""
+        """The webhook messages that were given up; with `retry`, that auction's are sent again."""
         outbox = self._service.store.outbox
         if retry is not None and not await outbox.retry_dead(retry):
             raise ClientError(f"auction {retry!r} has no dead letters")

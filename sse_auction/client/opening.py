@@ -1,4 +1,4 @@
-"""Which client it is: of a service elsewhere, or of the store."""
+"""Opens a client: of a service elsewhere, or of the store."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from sse_auction.settings import Settings
 async def open_client(
     url: str | None, token: str | None, settings: Settings, *, bidder: str = "", user: str = ""
 ) -> AsyncIterator[Client]:
-    """A client of the service at `url`, where `token` says who it is; or of the store where that is None."""
+    """A client of the service at `url`, which `token` identifies; of the store if `url` is None."""
     if url is None:
         async with running_service(replace(settings, demo=False), is_server=False) as service:
             yield LocalClient(service, bidder, user)

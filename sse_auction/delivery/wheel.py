@@ -19,7 +19,7 @@ class TimingWheel(Generic[_Entry]):
         self._swept = 0  # the slot that was swept last
 
     def start(self) -> None:
-        """Begin now: what is due already comes out with the next sweep."""
+        """Begin now: entries that are due already come out with the next sweep."""
         self._swept = int(time.monotonic() / self._tick_seconds)
 
     @property
@@ -28,7 +28,7 @@ class TimingWheel(Generic[_Entry]):
         return (self._swept + 1) * self._tick_seconds - time.monotonic()
 
     def sweep(self) -> set[_Entry]:
-        """Take the entries of the next slot out."""
+        """Take out the entries of the next slot."""
         self._swept += 1
         return self._slots.pop(self._swept, set())
 

@@ -20,7 +20,7 @@ from sse_auction.web.requests import AppState, app_state_of, guid_of, header_of,
 
 MAX_WAIT_SECONDS = 30
 WAIT_WHEN_BUSY_SECONDS = 2.0
-WAIT_WHEN_LEAVING_SECONDS = 0.5  # shorter than the server waits for its last requests
+WAIT_WHEN_DRAINING_SECONDS = 0.5  # shorter than the server waits for its last requests
 ANY = "*"  # in `If-None-Match`: whatever there is
 
 
@@ -107,8 +107,8 @@ async def _next(request: Request, guid: str, known: Known, update: Update, wait:
     if update.is_final:
         return None
     if service.hub.busy_reason is not None:
-        longest = WAIT_WHEN_LEAVING_SECONDS if service.is_draining else WAIT_WHEN_BUSY_SECONDS
-        await asyncio.sleep(min(wait, longest))  # else the poller would be back in a millisecond
+        max_wait = WAIT_WHEN_DRAINING_SECONDS if service.is_draining else WAIT_WHEN_BUSY_SECONDS
+        await asyncio.sleep(min(wait, max_wait))  # otherwise the poller would be back in a millisecond
         newer: Update | None = await _current(app, guid, known)
     else:
         newer = await _watch(request, guid, known, update.seen, wait)

@@ -1,4 +1,4 @@
-"""What every handler asks of a request: the service behind it, the guid, the bearer, numbers in the query."""
+"""What handlers ask of a request: the service behind it, the guid, the bearer, numbers in the query, the body."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MAX_BODY_BYTES = 16 * 1024  # a bid has 40 bytes, an auction with a hundred band
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """What the lifespan hands to every request: the service, and what HTTP needs beside it."""
+    """What the lifespan gives to every request: the service, and what HTTP needs beside it."""
 
     service: Service
     tokens: Tokens
@@ -64,7 +64,7 @@ def guid_of(request: Request) -> str:
 
 
 def checked_guid(guid: str) -> str:
-    """`guid` if it can name an auction."""
+    """`guid` if it can name an auction. Raises: `Problem`."""
     if guid in RESERVED_GUIDS:
         raise Problem("invalid", f"{guid!r} is reserved and cannot name an auction")
     if not is_guid(guid):
@@ -81,7 +81,7 @@ def header_of(request: Request, name: bytes) -> str:
 
 
 def identity_of(request: Request) -> Identity:
-    """Who sent the request, by its bearer token."""
+    """Who sent the request, by its bearer token. Raises: `Problem` without a valid token."""
     scheme, _, token = header_of(request, b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem("unauthorized", "this needs a token: send 'Authorization: Bearer <token>'")
@@ -92,7 +92,10 @@ def identity_of(request: Request) -> Identity:
 
 
 def operator_of(request: Request) -> Identity:
-    """Who sent the request, if he is an operator. Asked before anything else of the request is looked at."""
+    """The operator who sent the request. Handlers call it first, before they look at the rest of the request.
+
+    Raises: `Problem` without a token, or with a bidder's.
+    """
     identity = identity_of(request)
     if identity.role != "operator":
         raise Problem("forbidden", "this needs an operator's token; yours is a bidder's")
@@ -108,7 +111,7 @@ def is_for_operator(request: Request, guid: str) -> bool:
 
 
 def admit(identity: Identity, guid: str) -> None:
-    """Refuse a token that is not good for this auction."""
+    """Check that a token is good for this auction. Raises: `Problem`."""
     if not identity.may_enter(guid):
         raise Problem("forbidden", f"your token is not good for auction {guid!r}")
 
@@ -118,18 +121,18 @@ def query_of(request: Request) -> Mapping[str, str]:
     return request.query_params if request.scope["query_string"] else {}
 
 
-def whole_number(request: Request, name: str, default: int, least: int, most: int) -> int:
-    """A whole number in the query."""
+def whole_number(request: Request, name: str, default: int, minimum: int, maximum: int) -> int:
+    """A whole number in the query. Raises: `Problem` if it is none, or out of range."""
     text = query_of(request).get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
-        raise Problem("invalid", f"{name}={text[:40]!r} is not a whole number from {least} to {most}")
+    if not (text.isascii() and text.isdigit() and len(text) <= 16 and minimum <= int(text) <= maximum):
+        raise Problem("invalid", f"{name}={text[:40]!r} is not a whole number from {minimum} to {maximum}")
     return int(text)
 
 
 async def body_of(request: Request, shape: type[_T]) -> _T:
-    """The JSON body as `shape`; of a wrong one, msgspec names the place."""
+    """The JSON body as `shape`. Raises: `Problem` if it does not fit; msgspec names the place."""
     body = await whole_body(request, MAX_BODY_BYTES)
     try:
         return decode(body, shape)
@@ -141,9 +144,9 @@ async def body_of(request: Request, shape: type[_T]) -> _T:
         raise Problem("invalid", f"the body is not JSON: {error}") from None
 
 
-async def whole_body(request: Request, most_bytes: int) -> bytes:
-    """The body as it came."""
-    # Starlette's own limit answers in plain text, where everybody reads problem documents.
+async def whole_body(request: Request, max_bytes: int) -> bytes:
+    """The body as it came. Raises: `Problem` if it is larger, or if the connection is lost."""
+    # Starlette's own limit answers in plain text, but clients expect a problem document.
     parts: list[bytes] = []
     size = 0
     more = True
@@ -154,6 +157,6 @@ async def whole_body(request: Request, most_bytes: int) -> bytes:
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
         size += len(parts[-1])
-        if size > most_bytes:
-            raise Problem("too_large", f"the body is larger than {most_bytes} bytes")
+        if size > max_bytes:
+            raise Problem("too_large", f"the body is larger than {max_bytes} bytes")
     return b"".join(parts)
