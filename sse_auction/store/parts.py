@@ -1,4 +1,4 @@
-"""All that uses one store, wired together."""
+"""All users of one connection to the store, wired together."""
 
 from sse_auction.store.auctions import Auctions
 from sse_auction.store.bid_log import BidLog
@@ -12,9 +12,9 @@ from sse_auction.store.store_connection import StoreConnection
 
 
 class Store:
-    """The users of one connection to the store, which somebody's task must run (`connection.run`).
+    """The users of one connection to the store. A task of the owner must run it (`connection.run`).
 
-    `timeout` (seconds) is the deadline of each call; `plain_currency` that of prices that another program writes.
+    `timeout` (seconds) is the deadline of each call. `plain_currency` is the currency of external auctions.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
--- Carries out one act of an operator, or changes nothing.
+-- Executes one act of an operator, or changes nothing.
 -- ARGV  5 'cancel' | 'close' | 'extend' | 'pause' | 'resume' | 'edit'  6 actor  7 reason
 --       8 closes_at ms ('' = as it is)  9 title ('' = as it is)  10 reserve (minor units, '' = none, 'keep' = as it is)
--- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; strings all. Verdicts: done, not_open (it is over),
---       already_paused, not_paused, not_later, reserve_raised; alone: unknown, currency, late, damaged
+-- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; all strings. Verdicts: done, not_open (it is over),
+--       already_paused, not_paused, not_later, reserve_raised; without a state: unknown, currency, late, damaged
 local kind, actor, reason, closes_at, title, reserve = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local auction = read_auction()
@@ -19,7 +19,7 @@ if closes_at and closes_at <= math.max(tonumber(auction.closes_at), now) then re
 local private = fields_of(private_key)
 local contest, hard = contest_of(auction, private, price), tonumber(auction.hard_close_at or '')
 
-local details = {} -- for the log: what has changed, and to what
+local details = {} -- for the log: the changed fields and their new values
 local function note(field, value) details[#details + 1], details[#details + 2] = field, value end
 local function change(field, value)
   if auction[field] ~= value then note(field, value) end

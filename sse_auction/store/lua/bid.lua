@@ -2,15 +2,15 @@
 -- KEYS  8 stored answer
 -- ARGV  5 bidder id  6 'price' | 'max' | 'buy_now'  7 amount (minor units, '' = buy_now)  8 '1' if confirmed
 --       9 life of the stored answer in ms ('' = no idempotency key)  10 hash of the request
--- Reply {verdict, replayed '1'|'0', now, price, seq, paddle, standing (or why he is voided), values of FIELDS...};
---       strings all. Verdicts:
+-- Reply {verdict, replayed '1'|'0', now, price, seq, paddle, standing (or the reason of a void), values of FIELDS...};
+--       all strings. Verdicts:
 --       accepted, not_open, paused, own_auction, voided, no_maxima, not_for_sale, lowering, too_low, too_high,
---       not_aligned, already_leading; and alone: unknown, currency, late, damaged, key_reused
+--       not_aligned, already_leading; without a state: unknown, currency, late, damaged, key_reused
 local answer_key, bidder, kind, amount = KEYS[8], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local confirmed, answer_life, request = ARGV[8] == '1', ARGV[9], ARGV[10]
 
 local auction = read_auction()
-if now > tonumber(ARGV[1]) then return {'late'} end -- before any stored answer: he was told that there is none
+if now > tonumber(ARGV[1]) then return {'late'} end -- before any stored answer: the client already got an error
 local none = remembered(answer_key, answer_life, request) or standstill(auction)
 if none then return none end
 
@@ -19,7 +19,7 @@ local function answer(verdict, seq, paddle, standing)
   return remember(answer_key, answer_life, request, reply_of(verdict, shown, seq, paddle, standing))
 end
 
--- What time or an operator lifts is not remembered: sent again, the bid is to be taken then.
+-- A refusal that time or an operator can lift is not stored: the same bid sent again later must be accepted.
 if not is_opened(auction) or is_closed(auction) then return reply_of('not_open', shown) end
 if is_paused(auction) then return reply_of('paused', shown) end
 local private = fields_of(private_key)
@@ -55,11 +55,11 @@ else
   meet_reserve(contest)
 end
 
-if leads and not buys and contest.price == price then -- he raised his own maximum: nobody else's business
+if leads and not buys and contest.price == price then -- the leader raised the own maximum: nothing public changes
   log_act(auction, 'raise', 'bidder', bidder, 'paddle', paddle, 'max', text(amount))
   redis.call('HSET', private_key, 'max', text(contest.max))
   redis.call('HSET', auction_key, 'acts', auction.acts)
-  if (contest.seq or '') == '' then contest.seq = auction.seq end -- an older release kept none
+  if (contest.seq or '') == '' then contest.seq = auction.seq end -- an older release stored none
   return answer('accepted', contest.seq, paddle, 'leading')
 end
 

@@ -1,9 +1,10 @@
--- Corrects what came of an auction that is over, or changes nothing.
+-- Corrects the outcome of an auction that is over, or changes nothing.
 -- ARGV  5 'reopen' | 'second_offer' | 'unpaid' | 'paid' | 'archive' | 'unarchive'  6 actor  7 reason
---       8 closes_at ms, to reopen until  9 paddle of a second offer ('' = the best underbidder)
---       10 for how long after its closing it can be reopened (ms)
--- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; strings all. Verdicts: done, not_closed, too_late,
---       not_later, not_sold, unchanged, no_underbidder, below_reserve; alone: unknown, currency, late, damaged
+--       8 closes_at ms of a reopening  9 paddle of a second offer ('' = the best underbidder)
+--       10 how long after its closing an auction can be reopened (ms)
+-- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; all strings. Verdicts: done, not_closed, too_late,
+--       not_later, not_sold, unchanged, no_underbidder, below_reserve; without a state: unknown, currency, late,
+--       damaged
 local kind, actor, reason, closes_at, paddle, reopens_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local auction = fields_of(auction_key)
@@ -46,7 +47,7 @@ settle(auction)
 if kind == 'reopen' then
   if counted then
     write_contest(auction, counted.contest)
-    auction.seq = auction.seq or auction.bids -- an older release kept none
+    auction.seq = auction.seq or auction.bids -- an older release stored none
     auction.bids = text(counted.bids)
     if counted.purchase then auction.undone = (auction.undone or '') .. counted.purchase.seq .. ' ' end
   end
@@ -58,7 +59,7 @@ if kind == 'reopen' then
   auction.opens_at, auction.extensions = text(math.min(tonumber(auction.opens_at), now)), '0'
   auction.outcome, auction.settled, auction.unpaid, auction.archived = '', '', '', ''
   auction.passed, auction.hammer_price = '', ''
-  auction.rev = text(tonumber(auction.rev) + 2) -- its closing was one, which it takes back
+  auction.rev = text(tonumber(auction.rev) + 2) -- one for the closing, which this undoes, and one for this act
 elseif kind == 'second_offer' then
   local passed = ''
   for each in string.gmatch(auction.passed or '', '%d+') do

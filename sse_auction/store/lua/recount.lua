@@ -1,4 +1,4 @@
--- What the log comes to, for what takes bids out of it; put between common.lua and the text of such a script.
+-- Counts the bids of the log again, for scripts that take bids out; put between common.lua and such a script.
 
 local function voided_paddles()
   local gone = {}
@@ -6,7 +6,7 @@ local function voided_paddles()
   return gone
 end
 
--- Adds one bid or raise of the log to what has been counted.
+-- Adds one bid or raise of the log to the count.
 local function count_in(counted, id, bid, gone, passed)
   local contest, paddle, max = counted.contest, bid.paddle, tonumber(bid.max) or minor_units(bid.price)
   if gone[paddle] then return end
@@ -23,8 +23,8 @@ local function count_in(counted, id, bid, gone, passed)
   if contest.leader == paddle then contest.seq = string.match(id, '^%d+') end
 end
 
--- The contest without the paddles of `gone` and `passed`, how many bids stand in it, and the most that each paddle that
--- is not in `gone` is committed to. A purchase stands apart, and is forgotten where the auction was reopened after it.
+-- The state of the bidding without the paddles of `gone` and `passed`, how many bids count in it, and the highest
+-- commitment of each paddle that is not in `gone`. A purchase is kept apart, and does not count after a reopening.
 local function recount(auction, private, gone, passed)
   local contest, from = contest_of(auction, private), '-'
   contest.leader, contest.max, contest.priority, contest.seq = '', nil, nil, nil

@@ -1,7 +1,7 @@
 -- Declares all bids of a bidder void, before or after the hammer, or changes nothing.
--- ARGV  5 actor  6 reason  7 bidder id ('' = by paddle)  8 his paddle
--- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; strings all. Verdicts: done, no_such_bidder; alone:
---       unknown, currency, late, damaged
+-- ARGV  5 actor  6 reason  7 bidder id ('' = by paddle)  8 the bidder's paddle
+-- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; all strings. Verdicts: done, no_such_bidder;
+--       without a state: unknown, currency, late, damaged
 local actor, reason, bidder, paddle = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local auction = fields_of(auction_key)
@@ -21,9 +21,9 @@ redis.call('SADD', voided_key, paddle)
 redis.call('HSET', private_key, 'void:' .. paddle, reason)
 local counted = recount(auction, fields_of(private_key), voided_paddles(), {})
 local purchase, contest = counted.purchase, counted.contest
-auction.seq = auction.seq or auction.bids -- an older release kept none
+auction.seq = auction.seq or auction.bids -- an older release stored none
 auction.bids, auction.rev = text(counted.bids + (purchase and 1 or 0)), text(tonumber(auction.rev) + 1)
-if (auction.passed or '') == '' or paddle == leader then -- no second offer stands, or no longer
+if (auction.passed or '') == '' or paddle == leader then -- there is no second offer, or this void ends it
   if purchase then buy(contest, purchase) end
   write_contest(auction, contest)
   auction.passed, auction.hammer_price = '', ''
