@@ -30,7 +30,7 @@ import standardwebhooks
 from sse_auction.metrics import WEBHOOKS
 from sse_auction.store.connection import StoreError
 from sse_auction.store.outbox import Message, Outbox
-from sse_auction.store.store_connection import Told
+from sse_auction.store.store_connection import OutboxContent
 from sse_auction.wire.replies import encode
 
 log = logging.getLogger(__name__)
@@ -76,11 +76,13 @@ def standard_headers(signing: Sequence[str], message_id: str, timestamp: int, bo
 class Webhooks:
     """The sender of one process: `claim`, then `run`, which must be owned by somebody's task."""
 
-    def __init__(self, outbox: Outbox, url: str, signing: Sequence[str], told: Told, give_up_seconds: float) -> None:
+    def __init__(
+        self, outbox: Outbox, url: str, signing: Sequence[str], content: OutboxContent, give_up_seconds: float
+    ) -> None:
         self._outbox = outbox
         self._url = url
         self._signing = signing
-        self._told = told
+        self._content = content
         self._give_up_seconds = give_up_seconds
         self._life_seconds = max(give_up_seconds, LEAST_LIFE_SECONDS)
         self._renewed_at = float("-inf")
@@ -95,7 +97,7 @@ class Webhooks:
     async def claim(self) -> None:
         """Have every process write what is to be told from now on, as this one is set up to tell it."""
         with _tolerance("it is said when the store can be asked"):
-            await self._outbox.keep(self._told, self._life_seconds, anew=True)
+            await self._outbox.keep(self._content, self._life_seconds, anew=True)
             self._renewed_at = time.monotonic()
 
     async def run(self) -> None:
@@ -120,7 +122,7 @@ class Webhooks:
         """Keep alive the fact that others are told; should it be lost, at once."""
         now = time.monotonic()
         if now - self._renewed_at > self._life_seconds / 4 or not self._outbox.is_kept:
-            await self._outbox.keep(self._told, self._life_seconds, anew=False)
+            await self._outbox.keep(self._content, self._life_seconds, anew=False)
             self._renewed_at = now
 
     # --- who sends ---------------------------------------------------------------------------------------------
@@ -147,11 +149,11 @@ class Webhooks:
     async def _look(self) -> None:
         """Hand the auctions that have something to tell to those who send."""
         now = time.monotonic()
-        for guid in await self._outbox.waiting():
+        for guid in await self._outbox.pending():
             if guid not in self._in_hand and self._rests_until.get(guid, 0) <= now:
                 self._in_hand.add(guid)
                 self._queue.put_nowait(guid)
-        if now - self._searched_at > SEARCH_SECONDS and await self._outbox.find():
+        if now - self._searched_at > SEARCH_SECONDS and await self._outbox.reindex():
             self._searched_at = now
 
     # --- sending -----------------------------------------------------------------------------------------------
@@ -167,11 +169,11 @@ class Webhooks:
                 guid = await self._queue.get()
                 try:
                     with _tolerance(f"nothing of auction {guid} can be sent now"):
-                        await self._tell_of(http, guid)
+                        await self._send_messages(http, guid)
                 finally:
                     self._in_hand.discard(guid)
 
-    async def _tell_of(self, http: httpx.AsyncClient, guid: str) -> None:
+    async def _send_messages(self, http: httpx.AsyncClient, guid: str) -> None:
         """Send an auction's messages, until there are none, or one is not taken and is to be tried again."""
         in_a_row = 0  # given up
         while self._is_leading and (messages := await self._outbox.oldest(guid)):
@@ -192,7 +194,7 @@ class Webhooks:
         for number, message in enumerate(messages):
             if not self._is_leading or not await self._send(http, message):
                 return number
-            await self._outbox.drop(message)
+            await self._outbox.ack(message)
             self._pauses.pop(message.guid, None)
             self._rests_until.pop(message.guid, None)
         return len(messages)
@@ -217,12 +219,12 @@ class Webhooks:
 
     async def _send(self, http: httpx.AsyncClient, message: Message) -> bool:
         """Whether the receiver has taken it."""
-        told = message.told()
-        body, timestamp = encode(told), int(time.time())
+        payload = message.payload()
+        body, timestamp = encode(payload), int(time.time())
         headers = {
             "Content-Type": "application/json",
             SIGNATURE_HEADER: signature(self._signing, timestamp, body),
-            **standard_headers(self._signing, told["id"], timestamp, body),
+            **standard_headers(self._signing, payload["id"], timestamp, body),
         }
         try:
             async with asyncio.timeout(ANSWER_SECONDS):  # httpx counts anew with each byte that comes

@@ -56,4 +56,4 @@ def webhooks(retry: str | None) -> None:
         return await client.dead_letters(retry)
 
     for message in run(None, None, look):
-        click.echo(encode(message.told()))
+        click.echo(encode(message.payload()))

@@ -1,7 +1,7 @@
 """The outboxes: one stream of messages per auction, written by the scripts that decide (`tell` in lua/common.lua).
 
 Messages are sent oldest first. A message leaves the stream when it was delivered, or when it becomes a dead letter.
-One set names the auctions with pending messages. The processes that decide maintain it as best effort; `find` adds
+One set names the auctions with pending messages. The processes that decide maintain it as best effort; `reindex` adds
 the auctions that a crash left out.
 """
 
@@ -15,7 +15,7 @@ from sse_auction.store.clock import StoreClock
 from sse_auction.store.lease import Lease
 from sse_auction.store.records import text_of
 from sse_auction.store.scripts import Script
-from sse_auction.store.store_connection import StoreConnection, Told
+from sse_auction.store.store_connection import OutboxContent, StoreConnection
 
 PAGE = 100  # messages of an auction read at once
 SEARCHED_AT_ONCE = 500  # auctions
@@ -39,7 +39,7 @@ class Message:
         """When the message was written, by the store's clock; epoch ms."""
         return int(self.entry.partition("-")[0])
 
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """The JSON object that receivers get; each value has the same type as in the state."""
         data: dict[str, Any] = {}
         for name, value in self.fields.items():
@@ -62,7 +62,7 @@ class Outbox:
     def __init__(self, connection: StoreConnection, clock: StoreClock) -> None:
         self._connection = connection
         self._clock = clock
-        self._told = Script("told", decides=False)
+        self._ack_script = Script("ack", decides=False)
         self._cursor = 0  # of the search through all auctions
 
     def now(self) -> int:
@@ -74,19 +74,19 @@ class Outbox:
         """Whether the processes write messages now."""
         return bool(self._connection.outbox)
 
-    async def keep(self, told: Told, life_seconds: float, *, anew: bool) -> None:
+    async def keep(self, content: OutboxContent, life_seconds: float, *, anew: bool) -> None:
         """Have all processes write messages for `life_seconds` from now; see `StoreConnection.keep_outbox`."""
-        await self._connection.keep_outbox(told, life_seconds, anew=anew)
+        await self._connection.keep_outbox(content, life_seconds, anew=anew)
 
     def lease(self) -> Lease:
         """The lease of the one process that sends."""
         return Lease(self._connection, keys.SENDER)
 
-    async def waiting(self) -> list[str]:
+    async def pending(self) -> list[str]:
         """The auctions with pending messages."""
         return [guid.decode() for guid in await self._connection.link().call("SMEMBERS", keys.OUTBOXES)]
 
-    async def find(self) -> bool:
+    async def reindex(self) -> bool:
         """Search some of all managed auctions for pending messages; whether these were the last of them.
 
         A process may have died after it wrote a message and before it added the auction to the set.
@@ -113,10 +113,10 @@ class Outbox:
         page = await self._connection.link().call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", PAGE)
         return [Message(guid, entry.decode(), text_of(flat)) for entry, flat in page]
 
-    async def drop(self, message: Message) -> None:
+    async def ack(self, message: Message) -> None:
         """Remove a delivered message. Outcome unknown on `StoreTimeout`: the message may then be sent again."""
         guid = message.guid
-        await self._told.run(self._connection.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
+        await self._ack_script.run(self._connection.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
 
     async def give_up(self, message: Message) -> None:
         """Move an undeliverable message to the dead letters, under the id that receivers know."""
@@ -126,7 +126,7 @@ class Outbox:
         await link.call("SADD", keys.DEAD, guid)  # before, against a crash; and after, against `retry_dead`
         await link.transaction(("XADD", keys.dead(guid), "*", *flat), ("XDEL", keys.outbox(guid), message.entry))
         await link.call("SADD", keys.DEAD, guid)
-        await self.drop(message)  # the message is gone already; this deletes the outbox of a deleted auction
+        await self.ack(message)  # the message is gone already; this deletes the outbox of a deleted auction
 
     async def dead_letters(self) -> list[Message]:
         """All dead letters."""

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 _OUTBOX_LOOK_SECONDS = 0.25  # between reads of the outbox setting, when the store does not push its changes
 
-Told: TypeAlias = Literal["", "events", "bids"]
+OutboxContent: TypeAlias = Literal["", "events", "bids"]
 
 
 class StoreConnection:
@@ -30,7 +30,7 @@ class StoreConnection:
         self._url = url
         self._link: Connection | None = None
         self._connected = asyncio.Event()
-        self._outbox: Told = ""
+        self._outbox: OutboxContent = ""
         self._outbox_changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -64,18 +64,18 @@ class StoreConnection:
     # --- what the scripts write to the outbox ------------------------------------------------------------------
 
     @property
-    def outbox(self) -> Told:
+    def outbox(self) -> OutboxContent:
         """What the scripts write to the outboxes. The store holds this setting, for all processes."""
         return self._outbox
 
-    async def keep_outbox(self, told: Told, life_seconds: float, *, anew: bool) -> None:
+    async def keep_outbox(self, content: OutboxContent, life_seconds: float, *, anew: bool) -> None:
         """Keep the setting alive for `life_seconds` from now; `anew` replaces the setting of another process."""
         life_ms = int(life_seconds * 1000)
         await self.link().transaction(
-            ("SET", keys.WEBHOOKS, told, "PX", life_ms, *([] if anew else ["NX"])),
+            ("SET", keys.WEBHOOKS, content, "PX", life_ms, *([] if anew else ["NX"])),
             ("PEXPIRE", keys.WEBHOOKS, life_ms),
         )
-        self._outbox = told if anew else self._outbox or told  # at once; the next read corrects it
+        self._outbox = content if anew else self._outbox or content  # at once; the next read corrects it
 
     async def _follow_outbox(self, link: Connection) -> None:
         """Use `link` until it is lost, and follow the outbox setting meanwhile.
@@ -89,8 +89,8 @@ class StoreConnection:
             link.check()
             self._outbox_changed.clear()
             try:
-                told = await link.call("GET", keys.WEBHOOKS)
-                self._outbox = "" if told is None else "bids" if told == b"bids" else "events"
+                content = await link.call("GET", keys.WEBHOOKS)
+                self._outbox = "" if content is None else "bids" if content == b"bids" else "events"
             except CommandError as error:
                 log.debug("whether there is an outbox cannot be read: %s", error)
             except StoreUnavailable:
