@@ -50,7 +50,7 @@ class Service:
         self.now = self._clock.now
         self.store = Store(url, settings.store_timeout_seconds, self._clock, settings.currency, settings.reopen_hours)
         self.auctioneer = Auctioneer(self.store, settings.currency)
-        self.mirror = Mirror(url, self._clock, max_rate=settings.max_rate, plain_currency=settings.currency)
+        self.mirror = Mirror(url, self._clock, max_rate=settings.max_rate, external_currency=settings.currency)
         self.hub = Hub(
             self.mirror,
             self.now,

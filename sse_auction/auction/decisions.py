@@ -40,7 +40,7 @@ class OperatorAction:
 
 Refusal: TypeAlias = Literal[
     # of a bid
-    "unknown", "plain", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
+    "unknown", "external", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
     "too_low", "too_high", "not_aligned", "already_leading", "key_reused",
     # of an operator's act
     "already_paused", "not_paused", "not_later", "reserve_raised", "no_such_bidder",

@@ -93,14 +93,14 @@ class Record:
     def exists(self) -> bool:
         return self.invalid_value is None and (self.terms is not None or self.price is not None)
 
-    def state(self, now: int, generation: str, plain_currency: str) -> State:
+    def state(self, now: int, generation: str, external_currency: str) -> State:
         """The state at `now` (the store's clock).
 
         `generation` names the store's unbroken memory: it changes when the store lost data. The `epoch` in the tag
         also changes when an auction is created anew under an old guid, so that its revisions may start over.
         """
         if self.terms is None or self.invalid_value is not None:
-            return self._plain_state(now, generation, plain_currency)
+            return self._external_state(now, generation, external_currency)
         terms = self.terms
         # What has an outcome is over, and what has had a bid has opened, though the store's clock was set back since.
         is_over = self.outcome is not None or (now >= terms.closes_at and not self.paused)
@@ -141,7 +141,7 @@ class Record:
             return "no_bids"
         return "reserve_not_met" if self.reserve_met is False else "sold"
 
-    def _plain_state(self, now: int, generation: str, currency: str) -> State:
+    def _external_state(self, now: int, generation: str, currency: str) -> State:
         price = None if self.invalid_value is not None else self.price
         return State(
             guid=self.guid,

@@ -57,11 +57,11 @@ class Watched:
 class Mirror:
     """Publishes the states of watched auctions to the hub. `run` must be owned by somebody's task."""
 
-    def __init__(self, url: str, clock: StoreClock, *, max_rate: float, plain_currency: str) -> None:
+    def __init__(self, url: str, clock: StoreClock, *, max_rate: float, external_currency: str) -> None:
         self._url = url
         self._clock = clock
         self._pace_seconds = 1 / max_rate
-        self._plain_currency = plain_currency
+        self._external_currency = external_currency
         self._hub: Hub | None = None
         self._watched: dict[str, Watched] = {}
         self._due: dict[str, Watched] = {}  # to be read now, in this order
@@ -223,7 +223,7 @@ class Mirror:
         for watched, (clock, price, fields) in zip(batch, replies, strict=True):
             now = self._clock.take_time(clock, asked_at)
             if self._watched.get(watched.guid) is watched:
-                record = read_record(watched.guid, price, fields, self._plain_currency, now)
+                record = read_record(watched.guid, price, fields, self._external_currency, now)
                 self._show(watched, record, sent_at)
 
     def _show(self, watched: Watched, record: Record, asked_at: float) -> None:
@@ -236,7 +236,7 @@ class Mirror:
                 return
         else:
             watched.invalid_value = None
-        state = record.state(record.read_at, self._clock.generation, self._plain_currency)
+        state = record.state(record.read_at, self._clock.generation, self._external_currency)
         if watched.timer is not None:
             watched.timer.cancel()
             watched.timer = None

@@ -45,11 +45,11 @@ class Auctions:
     """The auctions of one store."""
 
     def __init__(
-        self, connection: StoreConnection, clock: StoreClock, plain_currency: str, reopen_hours: float = 24.0
+        self, connection: StoreConnection, clock: StoreClock, external_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self.connection = connection
         self._clock = clock
-        self._plain_currency = plain_currency
+        self._external_currency = external_currency
         self._reopens_ms = int(reopen_hours * 3_600_000)
         self._create_script, self._bid_script = Script("create"), Script("bid")
         self._act_script, self._void_script, self._correct_script = Script("act"), Script("void"), Script("correct")
@@ -146,7 +146,7 @@ class Auctions:
         """The terms of a managed auction, or a refusal when there is no such auction."""
         record = await self.read(guid)
         if record.terms is None:
-            return Refused("plain", self.state_of(record)) if record.exists else Refused("unknown")
+            return Refused("external", self.state_of(record)) if record.exists else Refused("unknown")
         return record.terms
 
     async def bid(
@@ -263,7 +263,7 @@ class Auctions:
         asked_at = self._clock.moment()
         replies = await asyncio.gather(*(link.transaction(*read_commands(guid)) for guid in guids))
         return [
-            read_record(guid, price, fields, self._plain_currency, self._clock.take_time(time, asked_at))
+            read_record(guid, price, fields, self._external_currency, self._clock.take_time(time, asked_at))
             for guid, (time, price, fields) in zip(guids, replies, strict=True)
         ]
 
@@ -279,7 +279,7 @@ class Auctions:
 
     def state_of(self, record: Record) -> State:
         """The state of a record at the moment when it was read."""
-        state = record.state(record.read_at, self._clock.generation, self._plain_currency)
+        state = record.state(record.read_at, self._clock.generation, self._external_currency)
         if record.invalid_value is None and self._listener is not None:
             self._listener(state)
         return state
@@ -289,11 +289,11 @@ class Auctions:
     ) -> tuple[Terms, State]:
         """The terms and the state in a script's reply; a replayed reply shows the state of that time."""
         values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release stored fewer
-        record = read_record(guid, price or None, values, self._plain_currency, int(now))
+        record = read_record(guid, price or None, values, self._external_currency, int(now))
         if record.terms is None:
             raise StoreError(f"a script told no terms of auction {guid}")
         if replayed == b"1":
-            return record.terms, record.state(record.read_at, self._clock.generation, self._plain_currency)
+            return record.terms, record.state(record.read_at, self._clock.generation, self._external_currency)
         return record.terms, self.state_of(record)
 
 

@@ -249,20 +249,20 @@ class Catalogue:
     async def _adopt(self) -> None:
         """File the auctions of versions that keep no lists; such a process may still run and create more."""
         link = self._connection.link()
-        recorded_ones = await link.call("ZCARD", keys.INDEX)  # first, as new auctions enter it first
+        managed_count = await link.call("ZCARD", keys.INDEX)  # first, as new auctions enter it first
         listed = [await link.call("ZCARD", keys.listed(each)) for each in ("all", "archived")]
-        is_whole = recorded_ones <= sum(listed)
+        is_whole = managed_count <= sum(listed)
         if is_whole or await link.call("EXISTS", keys.LISTS_COMPLETE):
             self._complete.set()  # also when the store accepts no writes now
         cursor, count = b"0", 0
         while not is_whole:
             cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", _AT_ONCE)
             records = await self._auctions.read_many([guid.decode() for guid in flat[::2]])
-            recorded = [(each.terms, self._auctions.state_of(each)) for each in records if each.terms is not None]
-            await self.file(*recorded)
+            managed = [(each.terms, self._auctions.state_of(each)) for each in records if each.terms is not None]
+            await self.file(*managed)
             due = [each.guid for each in records if each.terms is not None and each.outcome is None]
             await self._make_due(due)
-            count += len(recorded)
+            count += len(managed)
             if cursor == b"0":
                 break
         await link.call("SET", keys.LISTS_COMPLETE, "1")

@@ -38,7 +38,7 @@ class Verification:
             return [f"{key} cannot be read: {reply}" for key, reply in refused]
         public, private, price, voided, paddles, newest = replies
         if not public and not newest:
-            return Refused("plain" if price is not None else "unknown")
+            return Refused("external" if price is not None else "unknown")
         if not newest:
             return ["there is no log"]
         replay = Replay()

@@ -32,7 +32,7 @@ class Deletion:
         """
         record = await self._auctions.read(guid)
         if record.terms is None:
-            return Refused("plain", self._auctions.state_of(record)) if record.exists else Refused("unknown")
+            return Refused("external", self._auctions.state_of(record)) if record.exists else Refused("unknown")
         if self._auctions.state_of(record).status != "open":  # the script refuses to delete an open auction
             await self._forget_requests(guid)
         currency = record.terms.currency

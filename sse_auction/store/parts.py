@@ -14,15 +14,15 @@ from sse_auction.store.store_connection import StoreConnection
 class Store:
     """The users of one connection to the store. A task of the owner must run it (`connection.run`).
 
-    `timeout` (seconds) is the deadline of each call. `plain_currency` is the currency of external auctions.
+    `timeout` (seconds) is the deadline of each call. `external_currency` is the currency of external auctions.
     """
 
     def __init__(
-        self, url: str, timeout: float, clock: StoreClock, plain_currency: str, reopen_hours: float = 24.0
+        self, url: str, timeout: float, clock: StoreClock, external_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self.clock = clock
         self.connection = StoreConnection(url, timeout)
-        self.auctions = Auctions(self.connection, clock, plain_currency, reopen_hours)
+        self.auctions = Auctions(self.connection, clock, external_currency, reopen_hours)
         self.catalogue = self.auctions.catalogue
         self.settlement = Settlement(self.auctions)
         self.bid_log = BidLog(self.connection)

@@ -27,7 +27,7 @@ Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None for a missing fi
 
 
 def read_record(
-    guid: str, price: bytes | Exception | None, values: Values | Exception, plain_currency: str, read_at: int = 0
+    guid: str, price: bytes | Exception | None, values: Values | Exception, external_currency: str, read_at: int = 0
 ) -> Record:
     """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them.
 
@@ -36,7 +36,7 @@ def read_record(
     if isinstance(values, Exception):
         return Record(guid, None, None, invalid_value=str(values), read_at=read_at)
     terms = read_terms(guid, values)
-    shown, invalid_value = _read_price(price, terms.currency if terms else plain_currency)
+    shown, invalid_value = _read_price(price, terms.currency if terms else external_currency)
     if terms is None:
         return Record(guid, None, shown, invalid_value, read_at=read_at)
     if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):

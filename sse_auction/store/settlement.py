@@ -77,9 +77,9 @@ class Settlement:
         if self._connection.outbox:
             await link.call("SADD", keys.OUTBOXES, *due)
         replies = {guid: reply for guid, reply in zip(due, results, strict=True) if isinstance(reply, list)}
-        recorded = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
+        managed = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
         await self._auctions.catalogue.file(
-            *(self._auctions.terms_and_state(guid, r[1], r[2], r[3], r[7:]) for guid, r in recorded)
+            *(self._auctions.terms_and_state(guid, r[1], r[2], r[3], r[7:]) for guid, r in managed)
         )
         await asyncio.gather(
             *(

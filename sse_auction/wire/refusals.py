@@ -23,7 +23,7 @@ class Rejection:
 
 _TEXTS = {
     "unknown": ("unknown_auction", "there is no auction {guid!r}"),
-    "plain": ("not_open", "auction {guid!r} is kept by another system and takes no bids or orders here"),
+    "external": ("not_open", "auction {guid!r} is kept by another system and takes no bids or orders here"),
     "not_open": ("not_open", "auction {guid!r} is {status} and takes no bids or orders now"),
     "paused": ("not_open", "auction {guid!r} is paused and takes no bids now"),
     "own_auction": ("forbidden", "you are the seller of auction {guid!r} and cannot bid in it"),
