@@ -153,7 +153,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _many(listener: socket.socket) -> list[socket.socket]:
+def _copies(listener: socket.socket) -> list[socket.socket]:
     """The same listener several times: the event loop accepts one connection per listener in each turn."""
     return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
@@ -173,7 +173,7 @@ def _serve_alone(settings: Settings, host: str) -> int:
     # uvicorn raises the signals that it got once more when it is done; a clean stop is to end with exit code 0.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, _nothing_more)
-    uvicorn.Server(config).run(sockets=_many(listener))
+    uvicorn.Server(config).run(sockets=_copies(listener))
     service = getattr(app.state, "service", None)
     return 0 if service is not None and service.failure is None else 1
 
@@ -183,7 +183,7 @@ def _serve_workers(settings: Settings, host: str) -> int:
         "sse_auction.app:create_app", factory=True, workers=settings.workers, **_options(settings)  # type: ignore[arg-type]  # as above
     )  # fmt: skip
     listener = _announced(host, settings)
-    supervisor = Multiprocess(config, sockets=_many(listener))
+    supervisor = Multiprocess(config, sockets=_copies(listener))
     supervisor.run()
     return 1 if any((worker.exitcode or 0) > 0 for worker in supervisor.processes) else 0
 

@@ -60,7 +60,7 @@ class Service:
             stall_seconds=settings.stall_seconds,
         )
         self.mirror.publish_to(self.hub)
-        self.store.auctions.tell_of_states(self.hub.hear)
+        self.store.auctions.on_state(self.hub.hear)
         self.failure: str | None = None
         self.is_leaving = False  # it has been told to stop
         self._drain_seconds = settings.drain_seconds

@@ -16,7 +16,7 @@ class Bid:
     paddle: str
     most: int
     is_raise: bool
-    is_told: bool  # whether the entry says who leads after it; those of older releases do not
+    names_leader: bool  # whether the entry says who leads after it; those of older releases do not
     is_purchase: bool
 
 

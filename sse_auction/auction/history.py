@@ -40,9 +40,9 @@ def entries_of(entry_id: str, fields: Mapping[str, str], currency: str, voided: 
     price = parse_amount(fields["price"], currency)
     committed = min(price, int(fields.get("max", price)))
     is_void = paddle in voided or entry_id in voided
-    told = [HistoryEntry(seq, int(paddle), format_amount(committed, currency), False, at, is_void)]
+    entries = [HistoryEntry(seq, int(paddle), format_amount(committed, currency), False, at, is_void)]
     leader = fields.get("leader", paddle)
     if leader != paddle:
         is_void = is_void or leader in voided
-        told.append(HistoryEntry(seq, int(leader), format_amount(price, currency), True, at, is_void))
-    return told
+        entries.append(HistoryEntry(seq, int(leader), format_amount(price, currency), True, at, is_void))
+    return entries

@@ -79,7 +79,7 @@ class Replay:
             return {"max": "", "priority_leads": "", "leader_seq": ""}
         kept = {"max": str(contest.most), "priority_leads": "1" if contest.leader_wins_ties else ""}
         last = contest.leading
-        return {**kept, "leader_seq": str(last.seq)} if last and last.is_told else kept
+        return {**kept, "leader_seq": str(last.seq)} if last and last.names_leader else kept
 
     def _shown_price(self) -> str:
         return "" if self.contest.price is None else format_amount(self.contest.price, self.currency)
@@ -180,9 +180,9 @@ class Replay:
         _check(not self.public["paused_at"], "it was settled during a pause")
         _check(at >= closes_at, f"it was settled at {at}, before the closing at {closes_at}")
         outcome = self.ending or self._outcome()
-        told = (fields["outcome"], fields["price"], fields["leader"])
+        logged = (fields["outcome"], fields["price"], fields["leader"])
         due = (outcome, self._shown_price(), self.contest.leader)
-        _check(told == due, f"it settled {told}, which must be {due}")
+        _check(logged == due, f"it settled {logged}, which must be {due}")
         self.public |= {"outcome": outcome, "settled": "1"}
 
     def _outcome(self) -> str:
@@ -302,8 +302,8 @@ class Replay:
         price = min(max(offers, default=0), hammer_price)
         shown = format_amount(price, self.currency)
         _check(price >= (self.contest.reserve or 0), "it is below the reserve")
-        told, due = (fields["passed"], fields["price"]), (self.contest.leader, shown)
-        _check(told == due, f"it passed and asked {told}, which must be {due}")
+        logged, due = (fields["passed"], fields["price"]), (self.contest.leader, shown)
+        _check(logged == due, f"it passed and asked {logged}, which must be {due}")
         passed = [each for each in self.public["passed"].split() if each != paddle]
         self.public |= {
             "passed": "".join(f"{each} " for each in [*passed, self.contest.leader]), "hammer_price": str(hammer_price),

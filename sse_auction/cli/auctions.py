@@ -145,8 +145,8 @@ def bid(
         raise click.UsageError("Say who bids with --bidder, or where the service is with --url.")
     request = BidRequest(price=price, max=maximum, buy_now=buy_now, confirm=confirm)
     made = run(url, token, lambda client: client.bid(guid, request, key), bidder=bidder or "")
-    told = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
-    click.echo(encode(made) if as_json else told)
+    text = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
+    click.echo(encode(made) if as_json else text)
 
 
 @click.command(cls=AuctionCommand)

@@ -162,8 +162,8 @@ class Auctions:
         """Decide one bid, in minor units of `currency`, which `currency_of` returned. Raises: as `create`."""
         request = ""
         if idempotency_key:
-            told = f"{offer.kind} {offer.amount} {confirmed}"
-            request = blake2s(told.encode(), digest_size=16).hexdigest()
+            content = f"{offer.kind} {offer.amount} {confirmed}"
+            request = blake2s(content.encode(), digest_size=16).hexdigest()
         script_keys = (*keys_of_decisions(guid), keys.answer(guid, bidder, idempotency_key))
         arguments = (
             *self.shared_arguments(currency), bidder, offer.kind, or_empty(offer.amount), "1" if confirmed else "",
@@ -250,14 +250,14 @@ class Auctions:
 
     async def read(self, guid: str) -> Record:
         """The current record of one auction."""
-        (record,) = await self.read_many([guid])
+        (record,) = await self.read_multi([guid])
         return record
 
     async def state(self, guid: str) -> State:
         """The current state of one auction; its status is `unknown` when there is none."""
         return self.state_of(await self.read(guid))
 
-    async def read_many(self, guids: Sequence[str]) -> list[Record]:
+    async def read_multi(self, guids: Sequence[str]) -> list[Record]:
         """The current records of several auctions, in the same order."""
         link = self.connection.link()
         asked_at = self._clock.moment()
@@ -273,7 +273,7 @@ class Auctions:
         """A lower bound of the store's clock, in epoch ms."""
         return self._clock.now()
 
-    def tell_of_states(self, listener: Callable[[State], object]) -> None:
+    def on_state(self, listener: Callable[[State], object]) -> None:
         """Call `listener` with each current state that this object returns."""
         self._listener = listener
 

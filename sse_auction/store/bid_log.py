@@ -67,10 +67,10 @@ class BidLog:
                 break
             start = f"({entries[-1][0].decode()}"
         gone = what_is_void(paddles, undone)
-        told = [
+        per_bid = [
             entries_of(entry_id.decode(), text_of(flat), currency.decode(), gone) for entry_id, flat in bids[:limit]
         ]
-        entries = [entry for each in told for entry in each]
+        entries = [entry for each in per_bid for entry in each]
         return entries, entries[-1].seq if len(bids) > limit else None
 
     async def participant(self, guid: str, bidder: str) -> Participant | None:

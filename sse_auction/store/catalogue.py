@@ -39,7 +39,7 @@ _ENTRY = re.compile(r"[0-9]{15}:[A-Za-z0-9_-]{1,64}", re.ASCII)
 _DUE_AHEAD_MS = 1000  # the store's clock is estimated, and auctions become due while a page is read
 _AT_ONCE = 100  # auctions: a few ms of work, so that bids do not wait long
 _PAUSE_SECONDS = 0.01  # between those portions, while all auctions that are not over are checked
-_PATIENCE_SECONDS = 2.0  # of a listing, while the auctions of an earlier version are being filed
+_DEADLINE_SECONDS = 2.0  # of a listing, while the auctions of an earlier version are being filed
 _RETRY_SECONDS = 1.0
 _KEEP_SECONDS = 600.0  # at most, between checks of all auctions that are not over
 
@@ -85,7 +85,7 @@ class Records(Protocol):
 
     def now(self) -> int: ...
     def state_of(self, record: Record) -> State: ...
-    async def read_many(self, guids: Sequence[str]) -> list[Record]: ...
+    async def read_multi(self, guids: Sequence[str]) -> list[Record]: ...
 
 
 class Catalogue:
@@ -180,7 +180,7 @@ class Catalogue:
 
     async def _fitting(self, listing: Listing, entries: Sequence[str]) -> dict[str, Shown]:
         """The entries that agree with their auction's own state; the others are repaired."""
-        records = await self._auctions.read_many([_guid_of(entry) for entry in entries])
+        records = await self._auctions.read_multi([_guid_of(entry) for entry in entries])
         found: dict[str, Shown] = {}
         for entry, record in zip(entries, records, strict=True):
             if record.terms is None and record.invalid_value is not None:
@@ -209,7 +209,7 @@ class Catalogue:
         soon = self._auctions.now() + _DUE_AHEAD_MS
         guids = [guid.decode() for guid in await link.call("ZRANGE", keys.DUE, "-inf", soon, "BYSCORE")]
         total, before = await filed, await passed if passed else 0
-        records = [each for each in await self._auctions.read_many(guids) if each.terms is not None]
+        records = [each for each in await self._auctions.read_multi(guids) if each.terms is not None]
         entries = [_entry(listing, each.terms) for each in records if each.terms is not None]
         scores = await link.call("ZMSCORE", key, *entries) if entries else []
         found: dict[str, Shown] = {}
@@ -225,7 +225,7 @@ class Catalogue:
 
     async def _until_complete(self) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_DEADLINE_SECONDS):
                 await self._complete.wait()
         except TimeoutError:
             raise StoreUnavailable("the lists of auctions are still being made; ask again") from None
@@ -257,7 +257,7 @@ class Catalogue:
         cursor, count = b"0", 0
         while not is_whole:
             cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", _AT_ONCE)
-            records = await self._auctions.read_many([guid.decode() for guid in flat[::2]])
+            records = await self._auctions.read_multi([guid.decode() for guid in flat[::2]])
             managed = [(each.terms, self._auctions.state_of(each)) for each in records if each.terms is not None]
             await self.file(*managed)
             due = [each.guid for each in records if each.terms is not None and each.outcome is None]

@@ -37,9 +37,9 @@ class StoreClock:
 
     def take_time(self, reply: Sequence[bytes], asked_at: int) -> int:
         """Learn from a reply to `TIME`, requested at the moment `asked_at`; returns the store's time in epoch ms."""
-        told_us = int(reply[0]) * 1_000_000 + int(reply[1])
-        self._bound(told_us, told_us, asked_at)
-        return told_us // 1000
+        store_us = int(reply[0]) * 1_000_000 + int(reply[1])
+        self._bound(store_us, store_us, asked_at)
+        return store_us // 1000
 
     def take_now(self, now: int, asked_at: int) -> None:
         """Learn from a script's `now` (epoch ms); the script was called at the moment `asked_at`."""

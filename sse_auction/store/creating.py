@@ -45,6 +45,6 @@ async def claim(auctions: Auctions, actor: str, key: str, request: str, guid: st
     while not await link.call("SET", claimed, f"{request} {guid}", "NX", "PX", ANSWER_LIFE_MS):
         held: bytes | None = await link.call("GET", claimed)
         if held is not None:  # otherwise it has just expired
-            told, _, first = held.decode().partition(" ")
-            return first if told == request else None
+            earlier, _, first = held.decode().partition(" ")
+            return first if earlier == request else None
     return guid

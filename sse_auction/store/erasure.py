@@ -99,8 +99,8 @@ class Erasure:
             yield [guid.decode() for guid in flat[::2]]
             if cursor == b"0":
                 break
-        for untold in (keys.OUTBOXES, keys.DEAD):  # deleted auctions may still have messages
-            guids = await link.call("SMEMBERS", untold)
+        for unsent in (keys.OUTBOXES, keys.DEAD):  # deleted auctions may still have messages
+            guids = await link.call("SMEMBERS", unsent)
             for start in range(0, len(guids), AUCTIONS_AT_ONCE):
                 yield [guid.decode() for guid in guids[start : start + AUCTIONS_AT_ONCE]]
 

@@ -56,7 +56,7 @@ class Operation:
     token: bool = False
     body: type | None = None
     parameters: tuple[dict[str, Any], ...] = field(default=())
-    many: str = ""  # the media type of many bodies, and of their replies
+    multi: str = ""  # the media type of a request for several auctions at once, and of its reply
 
 
 def _parameter(name: str, where: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -127,7 +127,8 @@ OPERATIONS = (
     Operation(
         "post", "/auctions", "Record a new auction; or all of many, or none, a line each (operators)",
         {201: ("It is recorded; of many a line each, in their order", AuctionReply)},
-        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,), many="application/x-ndjson",
+        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,),
+        multi="application/x-ndjson",
     ),
     Operation(
         "get", "/auctions/{guid}", "One auction's terms and state; with an operator's token also `unpaid`",
@@ -267,9 +268,9 @@ def _describe(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         schema = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    if operation.many:
+    if operation.multi:
         for each in (described["requestBody"], replies["201"]):
-            each["content"][operation.many] = {"schema": {"type": "string"}}
+            each["content"][operation.multi] = {"schema": {"type": "string"}}
     if operation.token:
         described["security"] = [{"token": []}]
     return described

@@ -131,20 +131,20 @@ class Tokens:
             raise InvalidToken("the token was not signed by this service's secret with HS256") from None
         except jwt.InvalidTokenError as error:
             raise InvalidToken(f"the token cannot be used: {error}") from None
-        told = _checked(claims)
+        checked = _checked(claims)
         now = self._clock() / 1000
-        if told.exp <= now:
+        if checked.exp <= now:
             raise InvalidToken("the token has expired; get a new one")
-        if told.nbf > now:
+        if checked.nbf > now:
             raise InvalidToken("the token is not good yet, says its claim 'nbf'")
-        return Identity(told.sub, told.name, told.role, told.auctions), told.exp
+        return Identity(checked.sub, checked.name, checked.role, checked.auctions), checked.exp
 
 
 def _checked(claims: dict[str, Any]) -> _Claims:
     """The claims that this service reads; `InvalidToken` names the one that is wrong."""
     try:
-        told = msgspec.convert(claims, _Claims)
-        check_text("the token's claim 'sub'", told.sub, MAX_BIDDER)
+        checked = msgspec.convert(claims, _Claims)
+        check_text("the token's claim 'sub'", checked.sub, MAX_BIDDER)
     except msgspec.ValidationError as error:
         named = _CLAIM_IN_ERROR.search(str(error))
         if named is None:
@@ -153,9 +153,9 @@ def _checked(claims: dict[str, Any]) -> _Claims:
     except WrongText as error:
         raise InvalidToken(str(error)) from None
     for name in ("exp", "nbf"):
-        if not math.isfinite(getattr(told, name)):
+        if not math.isfinite(getattr(checked, name)):
             raise _wrong(name)
-    return told
+    return checked
 
 
 def _wrong(claim: str) -> InvalidToken:

@@ -56,9 +56,9 @@ def _rows_of_bid(
     entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str], bidders: Mapping[str, str]
 ) -> list[Row]:
     rows: list[Row] = []
-    for told in entries_of(entry_id, fields, currency, voided):
-        row = {"id": entry_id, "kind": "bid", "bidder": bidders.get(str(told.paddle)), **msgspec.to_builtins(told)}
-        if not told.automatic:
+    for entry in entries_of(entry_id, fields, currency, voided):
+        row = {"id": entry_id, "kind": "bid", "bidder": bidders.get(str(entry.paddle)), **msgspec.to_builtins(entry)}
+        if not entry.automatic:
             row["max"] = format_amount(int(fields["max"]), currency) if "max" in fields else None
             row["details"] = {"buy_now": "1"} if fields.get("buy_now") else None
         rows.append(row)

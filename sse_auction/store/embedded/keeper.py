@@ -21,7 +21,7 @@ from sse_auction.store.embedded.server import REFUSE_WRITES, TAKE_WRITES, Contro
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2  # between looks at the disk
-TELL_AGAIN_SECONDS = 5.0  # another process may have configured the server differently, and exited
+CONFIGURE_AGAIN_SECONDS = 5.0  # another process may have configured the server differently, and exited
 START_AGAIN_SECONDS = 1.0  # between attempts, when the server does not start or does not stay alive
 _GROWTH_BEFORE_REWRITE = "100"  # per cent, the server's own default
 
@@ -37,8 +37,8 @@ class Keeper:
         self._leaving = False
         self._bell, self._ear = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="embedded-store", daemon=True)
-        self._told: tuple[str, ...] = ()  # the configuration that this connection has set, and when
-        self._told_at = 0.0
+        self._configured: tuple[str, ...] = ()  # the configuration that this connection has set, and when
+        self._configured_at = 0.0
 
     def start(self) -> None:
         """Take a first look and start the thread."""
@@ -59,7 +59,7 @@ class Keeper:
         while not self._leaving:
             with suppress(OSError), Control(self._server.socket_path) as control:
                 began = time.monotonic()
-                self._told = ()
+                self._configured = ()
                 self._look_on(control)
             if not self._leaving:
                 self._revive(has_just_begun=time.monotonic() - began < START_AGAIN_SECONDS)
@@ -82,28 +82,28 @@ class Keeper:
             info = control.info()
             was_enough = _takes_writes(info)
             is_enough = self._room.is_enough(was_enough=was_enough)
-            self._tell(control, info, is_enough)
+            self._configure(control, info, is_enough)
             self.trouble = None if is_enough else FULL
             if is_enough != was_enough:
                 log.log(logging.INFO if is_enough else logging.WARNING, "%s", _news(is_enough))
             with suppress(OSError):  # the disk is full: the older mark is still true
                 self._log.refresh_mark(seen, info)
 
-    def _tell(self, control: Control, info: dict[str, str], is_enough: bool) -> None:
+    def _configure(self, control: Control, info: dict[str, str], is_enough: bool) -> None:
         """Configure the server to accept or refuse writes, and to rewrite its log only when both logs have room."""
         may_rewrite = is_enough and self._room.free() > int(info.get("aof_current_size", 0))
-        told = (TAKE_WRITES if is_enough else REFUSE_WRITES, _GROWTH_BEFORE_REWRITE if may_rewrite else "0")
+        wanted = (TAKE_WRITES if is_enough else REFUSE_WRITES, _GROWTH_BEFORE_REWRITE if may_rewrite else "0")
         if (
             _takes_writes(info) == is_enough
-            and told == self._told
-            and time.monotonic() - self._told_at < TELL_AGAIN_SECONDS
+            and wanted == self._configured
+            and time.monotonic() - self._configured_at < CONFIGURE_AGAIN_SECONDS
         ):
             return
-        control.call("CONFIG", "SET", "min-replicas-to-write", told[0])
-        control.call("CONFIG", "SET", "auto-aof-rewrite-percentage", told[1])
+        control.call("CONFIG", "SET", "min-replicas-to-write", wanted[0])
+        control.call("CONFIG", "SET", "auto-aof-rewrite-percentage", wanted[1])
         with suppress(OSError):  # a server without this option still deletes expired keys, and uses the reserve
             control.call("CONFIG", "SET", "import-mode", "no" if is_enough else "yes")
-        self._told, self._told_at = told, time.monotonic()
+        self._configured, self._configured_at = wanted, time.monotonic()
 
     def _revive(self, *, has_just_begun: bool) -> None:
         """Start the server again if it has died."""
