@@ -157,7 +157,7 @@ class Auctioneer:
     ) -> AsyncGenerator[bytes, None]:
         voided = await self._store.bid_log.voided(guid)
         async with aclosing(self._store.bid_log.entries(guid)) as entries:
-            async for line in lines(entries, form, currency=currency, voided=voided, everything=include_private):
+            async for line in lines(entries, form, currency=currency, voided=voided, include_private=include_private):
                 yield line
 
     async def verify(self, guid: str) -> list[str] | Rejection:

@@ -29,13 +29,13 @@ Row: TypeAlias = dict[str, Cell]
 
 async def lines(
     entries: AsyncIterator[tuple[str, Mapping[str, str]]], form: Format, *, currency: str, voided: Collection[str],
-    everything: bool,
+    include_private: bool,
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """The lines of an export, each with its end; with `everything`, also what only operators may see.
+    """The lines of an export, each with its end; with `include_private`, also what only operators may see.
 
     `voided` names paddles, and entries whose bids do not count though their bidders are not void.
     """
-    columns = COLUMNS if everything else PUBLIC_COLUMNS
+    columns = COLUMNS if include_private else PUBLIC_COLUMNS
     if form == "csv":
         yield _csv_line(list(columns))
     bidders: dict[str, str] = {}  # by paddle
@@ -44,7 +44,7 @@ async def lines(
             bidders[fields["paddle"]] = fields["bidder"]
             rows = _rows_of_bid(entry_id, fields, currency, voided, bidders)
         else:
-            rows = [_row_of_act(entry_id, fields, currency, voided)] if everything else []
+            rows = [_row_of_act(entry_id, fields, currency, voided)] if include_private else []
         for row in rows:
             if form == "csv":
                 yield _csv_line([row.get(name) for name in columns])
