@@ -1,4 +1,4 @@
-"""The outboxes: one stream of messages per auction, written by the scripts that decide (`tell` in lua/common.lua).
+"""The outboxes: one stream of messages per auction, written by the scripts that decide (`emit` in lua/common.lua).
 
 Messages are sent oldest first. A message leaves the stream when it was delivered, or when it becomes a dead letter.
 One set names the auctions with pending messages. The processes that decide maintain it as best effort; `reindex` adds

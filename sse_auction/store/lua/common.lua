@@ -70,7 +70,7 @@ local function step_at(price, increments)
 end
 
 -- The state of the bidding: price, and the leader's paddle, maximum, seq and priority. Without bids there is no price.
-local function contest_of(auction, private, price)
+local function bidding_state(auction, private, price)
   local chosen = {}
   for _, bidder in ipairs(cjson.decode(private.priority or '[]')) do chosen[bidder] = true end
   return {
@@ -81,33 +81,33 @@ local function contest_of(auction, private, price)
 end
 
 -- Resolves one accepted bid: `max` is its price, or in a proxy auction the bidder's maximum.
-local function place(contest, bidder, paddle, max)
-  local price, has_priority = contest.price, contest.chosen[bidder] or false
-  if not contest.proxy then
-    contest.price, contest.leader, contest.max = max, paddle, max
-  elseif paddle == contest.leader then
-    contest.max = math.max(contest.max, max)
+local function resolve_bid(bidding, bidder, paddle, max)
+  local price, has_priority = bidding.price, bidding.chosen[bidder] or false
+  if not bidding.proxy then
+    bidding.price, bidding.leader, bidding.max = max, paddle, max
+  elseif paddle == bidding.leader then
+    bidding.max = math.max(bidding.max, max)
   elseif not price then
-    contest.price, contest.leader, contest.max, contest.priority = contest.start, paddle, max, has_priority
-  elseif max > contest.max or (max == contest.max and has_priority and not contest.priority) then
-    contest.price = math.max(price, math.min(max, contest.max + step_at(contest.max, contest.increments)))
-    contest.leader, contest.max, contest.priority = paddle, max, has_priority
+    bidding.price, bidding.leader, bidding.max, bidding.priority = bidding.start, paddle, max, has_priority
+  elseif max > bidding.max or (max == bidding.max and has_priority and not bidding.priority) then
+    bidding.price = math.max(price, math.min(max, bidding.max + step_at(bidding.max, bidding.increments)))
+    bidding.leader, bidding.max, bidding.priority = paddle, max, has_priority
   else
-    contest.price = math.max(price, math.min(contest.max, max + step_at(max, contest.increments)))
+    bidding.price = math.max(price, math.min(bidding.max, max + step_at(max, bidding.increments)))
   end
 end
 
 -- Lifts the price to the reserve when the leader's maximum reaches it. Returns '' without a reserve, '1' when it is
 -- met, else '0'.
-local function meet_reserve(contest)
-  local reserve = contest.reserve
+local function meet_reserve(bidding)
+  local reserve = bidding.reserve
   if not reserve then return '' end
-  if contest.price and contest.price < reserve and contest.max >= reserve then contest.price = reserve end
-  return contest.price and contest.price >= reserve and '1' or '0'
+  if bidding.price and bidding.price < reserve and bidding.max >= reserve then bidding.price = reserve end
+  return bidding.price and bidding.price >= reserve and '1' or '0'
 end
 
 -- The reply when the auction cannot be decided now, or nil.
-local function standstill(auction)
+local function precondition(auction)
   if not auction.currency then return {'unknown'} end
   if auction.currency ~= ARGV[3] then return {'currency', auction.currency} end
   if now > tonumber(ARGV[1]) then return {'late'} end -- the client already got an error
@@ -152,7 +152,7 @@ local function announce(auction)
     'opens_at', auction.opens_at, 'closes_at', closes_at)
 end
 
-local function tell(event, auction, ...)
+local function emit(event, auction, ...)
   announce(auction)
   if ARGV[2] == '' or (event == 'bid' and ARGV[2] ~= 'bids') then return end
   redis.call('XADD', outbox_key, '*', 'event', event, 'at', text(now), 'rev', rev_of(auction), ...)
@@ -164,12 +164,12 @@ local function log_act(auction, kind, ...)
   redis.call('XADD', log_key, auction.seq .. '-' .. auction.acts, 'kind', kind, 'at', text(now), ...)
 end
 
-local function write_contest(auction, contest)
-  auction.leader, auction.reserve_met = contest.leader, meet_reserve(contest)
-  if contest.price then redis.call('SET', price_key, decimal(contest.price)) else redis.call('DEL', price_key) end
-  if contest.proxy then
-    redis.call('HSET', private_key, 'max', contest.max and text(contest.max) or '',
-      'priority_leads', contest.priority and '1' or '', 'leader_seq', contest.seq or '')
+local function write_bidding(auction, bidding)
+  auction.leader, auction.reserve_met = bidding.leader, meet_reserve(bidding)
+  if bidding.price then redis.call('SET', price_key, decimal(bidding.price)) else redis.call('DEL', price_key) end
+  if bidding.proxy then
+    redis.call('HSET', private_key, 'max', bidding.max and text(bidding.max) or '',
+      'priority_leads', bidding.priority and '1' or '', 'leader_seq', bidding.seq or '')
   end
 end
 
@@ -190,7 +190,7 @@ local function close(auction, outcome)
   local shown, price = price_of(auction)
   shown = price and decimal(price) or shown or ''
   log_act(auction, 'settled', 'outcome', outcome, 'price', shown, 'leader', auction.leader)
-  tell('closed', auction, 'outcome', outcome, 'price', shown, 'leader', auction.leader, 'closes_at', auction.closes_at)
+  emit('closed', auction, 'outcome', outcome, 'price', shown, 'leader', auction.leader, 'closes_at', auction.closes_at)
 end
 
 -- Settles an auction that time has closed, if that was not done yet.

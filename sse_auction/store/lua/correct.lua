@@ -8,7 +8,7 @@
 local kind, actor, reason, closes_at, paddle, reopens_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local auction = fields_of(auction_key)
-local none = standstill(auction)
+local none = precondition(auction)
 if none then return none end
 local shown, price, damage = price_of(auction)
 local function answer(verdict) return reply_of(verdict, redis.call('GET', price_key)) end
@@ -34,11 +34,11 @@ if kind == 'second_offer' then
   local passed = {[auction.leader] = true}
   for each in string.gmatch(auction.passed or '', '%d+') do passed[each] = true end
   counted = recount(auction, private, voided_paddles(), passed)
-  if paddle == '' then paddle = counted.contest.leader end
+  if paddle == '' then paddle = counted.bidding.leader end
   if paddle == auction.leader or not counted.committed[paddle] then return answer('no_underbidder') end
   hammer_price = tonumber(auction.hammer_price or '') or price
   offer = math.min(counted.committed[paddle], hammer_price)
-  if offer < (counted.contest.reserve or 0) then return answer('below_reserve') end
+  if offer < (counted.bidding.reserve or 0) then return answer('below_reserve') end
 elseif kind == 'reopen' and (outcome == 'bought_now' or was_passed) then
   counted = recount(auction, private, voided_paddles(), {})
 end
@@ -46,7 +46,7 @@ end
 settle(auction)
 if kind == 'reopen' then
   if counted then
-    write_contest(auction, counted.contest)
+    write_bidding(auction, counted.bidding)
     auction.seq = auction.seq or auction.bids -- an older release stored none
     auction.bids = text(counted.bids)
     if counted.purchase then auction.undone = (auction.undone or '') .. counted.purchase.seq .. ' ' end
@@ -67,9 +67,9 @@ elseif kind == 'second_offer' then
   end
   details = {'paddle', paddle, 'passed', auction.leader, 'price', decimal(offer)}
   auction.passed, auction.hammer_price = passed .. auction.leader .. ' ', text(hammer_price)
-  counted.contest.price, counted.contest.leader, counted.contest.max = offer, paddle, offer
-  counted.contest.priority, counted.contest.seq = nil, nil
-  write_contest(auction, counted.contest)
+  counted.bidding.price, counted.bidding.leader, counted.bidding.max = offer, paddle, offer
+  counted.bidding.priority, counted.bidding.seq = nil, nil
+  write_bidding(auction, counted.bidding)
   auction.outcome, auction.unpaid, auction.rev = 'sold', '', text(tonumber(auction.rev) + 1)
 elseif kind == 'archive' or kind == 'unarchive' then
   auction.archived = kind == 'archive' and '1' or ''
@@ -78,6 +78,6 @@ else
   details = {'paddle', auction.leader}
 end
 log_act(auction, kind, 'actor', actor, 'reason', reason, unpack(details))
-tell(kind == 'reopen' and 'reopened' or kind, auction, 'actor', actor, 'reason', reason, unpack(details))
+emit(kind == 'reopen' and 'reopened' or kind, auction, 'actor', actor, 'reason', reason, unpack(details))
 write(auction)
 return answer('done')

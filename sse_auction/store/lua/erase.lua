@@ -10,7 +10,7 @@ local actor, reason, bidder, pseudonym, seller, priority = ARGV[5], ARGV[6], ARG
 local marks, copied = {ARGV[11], ARGV[12], ARGV[13]}, ARGV[14]
 
 local auction = fields_of(auction_key)
-local none = standstill(auction)
+local none = precondition(auction)
 local is_gone = none and none[1] == 'unknown'
 if none and not is_gone then return none end
 if not is_gone and not is_closed(auction) then return reply_of('not_closed', redis.call('GET', price_key)) end
@@ -40,6 +40,6 @@ if paddle ~= '' then
 end
 redis.call('HSET', private_key, 'seller', seller, 'priority', priority)
 log_act(auction, 'erase', 'actor', actor, 'reason', reason, 'paddle', paddle)
-tell('erase', auction, 'actor', actor, 'reason', reason, 'paddle', paddle)
+emit('erase', auction, 'actor', actor, 'reason', reason, 'paddle', paddle)
 write(auction)
 return {'erased'}
