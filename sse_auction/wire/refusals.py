@@ -1,4 +1,4 @@
-"""Why a bid or an operator's act was refused, in words: one table for HTTP and the command line."""
+"""The sentences for refused bids and acts: one table for HTTP and the command line."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from sse_auction.auction.state import State
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A request that changed nothing, for the client: a code, a sentence, and the state that made it so.
+    """A request that changed nothing, for the client: a code, a sentence, and the state that is the reason.
 
-    `reason` is why a bidder's bids are void, for that bidder alone; `replayed` when this is the first answer given
-    again.
+    `reason` is the operator's reason for a void, only for that bidder; `replayed` when this repeats the first answer
+    to the same request.
     """
 
     code: str
@@ -63,13 +63,13 @@ _NOT_CREATED = {
 
 
 def explain_not_created(guid: str, closes_at: int, refused: NotCreated) -> Rejection:
-    """Why an auction was not recorded."""
+    """The rejection for an auction that was not created."""
     code, text = _NOT_CREATED[refused.reason]
     return Rejection(code, text.format(guid=guid, closes_at=closes_at, now=refused.now))
 
 
 def subject_of(act: OperatorAction) -> str:
-    """What an act is about, for sentences: a moment or a bidder."""
+    """The subject of an act, for sentences: a moment or a bidder."""
     if act.kind == "second_offer":
         return "the best underbidder" if act.paddle is None else f"paddle {act.paddle}"
     if act.kind == "void":
@@ -78,7 +78,7 @@ def subject_of(act: OperatorAction) -> str:
 
 
 def explain(guid: str, offer: str, refused: Refused) -> Rejection:
-    """Why something was refused in auction `guid`; `offer` is the amount, moment or bidder in question."""
+    """The rejection for a refused bid or act in auction `guid`; `offer` is its amount, moment or bidder."""
     state = refused.state
     at_top = refused.reason == "too_low" and state is not None and state.next_bid is None
     code, text = _TEXTS["nothing_higher" if at_top else refused.reason]
