@@ -1,7 +1,7 @@
-"""What sellers, bidders and watchers do: `create`, `bid`, `price`, `watch`.
+"""The commands of sellers, bidders and watchers: `create`, `bid`, `price`, `watch`.
 
-What is asked for is a request as HTTP has it, whether it goes to a service elsewhere or straight into the store. What
-an auction allows is decided there; here only wrong usage is told.
+A command makes the same request as HTTP, and sends it to a service or directly to the store. They decide what an
+auction allows; this module only reports wrong usage.
 """
 
 import sys
@@ -111,7 +111,7 @@ def _create_all(file: Path, key: str | None, url: str | None, token: str | None,
 
 
 def _read(file: Path) -> tuple[bytes, list[lots.Lot]]:
-    """The bytes of a file, and its auctions."""
+    """(the bytes of a file, its auctions)."""
     kind = file.suffix.lower()
     if kind not in (".csv", ".ndjson"):
         raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")

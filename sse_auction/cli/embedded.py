@@ -1,6 +1,6 @@
-"""For those who run the embedded store: `backup`, `restore` and `repair`.
+"""The commands for the embedded store: `backup`, `restore` and `repair`.
 
-They look after the data directory of this machine; another store is backed up by its own means.
+They work on the data directory of this machine. Another store has its own tools for backups.
 """
 
 from pathlib import Path

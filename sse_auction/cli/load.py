@@ -1,6 +1,6 @@
-"""The load test as a command: its options, the tokens of its bidders, and the exit code that its report earns.
+"""The load test as a command: its options, the tokens of its bidders, and the exit code for its report.
 
-The test is imported when it is to run, and the other commands start quicker so.
+The test is imported only when it runs, so that the other commands start faster.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ def _made_token(settings: Settings, subject: str, *, role: Any = "bidder") -> st
 
 
 def _bidders_tokens(settings: Settings, file: IO[str] | None, bidders: int | None) -> tuple[str, ...]:
-    """As many tokens as there are to be bidders: the first of `file`, or made with the local secret."""
+    """One token per bidder: the first ones of `file`, or new ones made with the local secret."""
     if file is None:
         run = uuid.uuid4().hex[:8]
         number = 10 if bidders is None else bidders

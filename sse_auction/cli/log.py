@@ -1,6 +1,6 @@
-"""What was kept of an auction: `export` writes its log, `verify` tries it, `webhooks` lists what nobody could be told.
+"""The commands for an auction's log: `export` writes it, `verify` checks it, `webhooks` lists dead letters.
 
-`verify` and `webhooks` look into the store and take no --url: a service has no route for either.
+`verify` and `webhooks` read the store and have no --url: a service has no route for them.
 """
 
 from contextlib import aclosing

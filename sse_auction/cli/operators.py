@@ -1,7 +1,7 @@
-"""What operators do to an auction: all of it needs a reason, which the log keeps.
+"""The commands of operators. Each needs a reason, which the log keeps.
 
-Each command is an act, in words, and at most one term that its line has to give; the name of a term is the name of
-the request's field. An act's answer is the state that it led to.
+A command is one act with at most one further argument or option, named after the request's field. It prints the state
+after the act.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def _no_term(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _operator_command(name: str, kind: ActionKind, summary: str, term: _Decorator = _no_term) -> click.Command:
-    """A command that does an act to an auction, with what its line says of `term`."""
+    """A command for one act on an auction; `term` is its further argument or option."""
 
     @click.command(name, help=summary, cls=AuctionCommand)
     @guid_argument
