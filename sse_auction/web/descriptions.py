@@ -1,4 +1,4 @@
-"""What each route does, in one Markdown sentence: for the routes of docs/reference.md and for /openapi.json.
+"""A description of each route in Markdown, for docs/reference.md and for /openapi.json.
 
 Rule: text only. The shapes of requests and replies are in `openapi`.
 """

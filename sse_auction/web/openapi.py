@@ -1,6 +1,6 @@
-"""The description of every route, from the very shapes that requests and replies have.
+"""The OpenAPI document of every route, made from the shapes of requests and replies.
 
-A test holds this table against the routes of the app, both ways.
+A test compares this table with the routes of the app, in both directions.
 """
 
 import re
@@ -51,7 +51,7 @@ class Operation:
     method: str
     path: str
     summary: str
-    replies: dict[int, tuple[str, Any]]  # status: (what it means, its JSON shape, or the name of its media type)
+    replies: dict[int, tuple[str, Any]]  # status: (meaning, JSON shape or name of the media type)
     problems: tuple[int, ...] = ()
     token: bool = False
     body: type | None = None
