@@ -1,6 +1,6 @@
-"""What the service counts, for Prometheus. With several workers the counts of all of them are added up.
+"""The metrics of the service, for Prometheus. With several workers the values of all workers are combined.
 
-A leaf: it imports nothing of this project, so that every layer may count.
+A leaf: it imports nothing from this project, so that every layer may count.
 """
 
 import os
@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import REGISTRY
 
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own name for the shared directory
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's variable for the shared directory
 
 STREAMS = Gauge("sse_auction_streams", "Open streams", multiprocess_mode="livesum")
 ROOMS = Gauge("sse_auction_rooms", "Watched auctions", multiprocess_mode="livesum")
@@ -111,7 +111,7 @@ def render() -> tuple[bytes, str]:
 
 
 def _forget_the_dead() -> None:
-    """Take out the gauges of workers that were killed: their streams are open no longer."""
+    """Remove the gauges of workers that were killed, because their streams are gone."""
     for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         try:
@@ -119,4 +119,4 @@ def _forget_the_dead() -> None:
         except ProcessLookupError:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the package leaves it untyped
         except PermissionError:
-            pass  # it lives, as another user's
+            pass  # the process is alive and belongs to another user
