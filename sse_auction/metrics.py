@@ -22,7 +22,7 @@ MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's variab
 STREAMS = Gauge("sse_auction_streams", "Open streams", multiprocess_mode="livesum")
 ROOMS = Gauge("sse_auction_rooms", "Watched auctions", multiprocess_mode="livesum")
 STREAMS_BEHIND = Gauge(
-    "sse_auction_streams_behind", "Streams whose viewers have not taken what was sent last", multiprocess_mode="livesum"
+    "sse_auction_streams_behind", "Streams with data that the viewer has not read yet", multiprocess_mode="livesum"
 )
 STREAMS_ENDED = Counter(
     "sse_auction_streams_ended_total",
@@ -66,7 +66,7 @@ MIRROR_POLLING = Gauge(
 )
 STORE_FULL = Gauge(
     "sse_auction_store_full",
-    "1 while the embedded store takes no writes, as its disk is full",
+    "1 while the embedded store refuses writes because its disk is full",
     multiprocess_mode="livemax",
 )
 STORE_ERRORS = Counter("sse_auction_store_errors_total", "Calls to the store that failed, by kind", ["kind"])
