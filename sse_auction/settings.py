@@ -89,7 +89,7 @@ def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
     for origin in origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"has {origin!r}, which is no origin such as https://shop.example")
+            raise ValueError(f"has {origin!r}, which is not an origin such as https://shop.example")
     return origins
 
 
@@ -97,7 +97,7 @@ def _data_dir(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError("begins with the home directory of a user that there is not") from None
+        raise ValueError("begins with the home directory of a user that does not exist") from None
 
 
 def _default_data_dir() -> Path:

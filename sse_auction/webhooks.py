@@ -96,7 +96,7 @@ class Webhooks:
 
     async def claim(self) -> None:
         """Have every process write messages to the outboxes from now on, by the settings of this process."""
-        with _tolerance("it is said when the store can be asked"):
+        with _tolerance("the setting is written when the store is reachable"):
             await self._outbox.keep(self._content, self._life_seconds, anew=True)
             self._renewed_at = time.monotonic()
 
@@ -108,7 +108,7 @@ class Webhooks:
                 for _ in range(AT_ONCE):
                     tasks.create_task(self._work(authorities))
                 while True:
-                    with _tolerance("what is to be sent cannot be read now"):
+                    with _tolerance("pending messages cannot be read now"):
                         await self._renew()
                         if await self._lead():
                             await self._look()
@@ -215,7 +215,7 @@ class Webhooks:
             await self._outbox.give_up(message)
         WEBHOOKS.labels("dead").inc(len(late))
         guid, seconds = late[0].guid, self._give_up_seconds
-        log.error("webhooks about auction %s were not taken for %g s: %d given up", guid, seconds, len(late))
+        log.error("webhooks about auction %s were not accepted for %g s: %d given up", guid, seconds, len(late))
         return len(late)
 
     async def _send(self, http: httpx.AsyncClient, message: Message) -> bool:
@@ -238,7 +238,9 @@ class Webhooks:
             trouble = str(error) or type(error).__name__
         WEBHOOKS.labels("failed" if trouble else "sent").inc()
         if trouble and message.guid not in self._pauses:
-            log.warning("a webhook about auction %s was not taken (%s); it is tried again", message.guid, trouble)
+            log.warning(
+                "a webhook about auction %s was not accepted (%s); it will be sent again", message.guid, trouble
+            )
         return not trouble
 
 

@@ -29,7 +29,7 @@ def check_text(name: str, text: str, most: int, *, allowed: tuple[str, ...] = ()
         raise WrongText(f"{name} has {len(text)} characters; at most {most} are possible")
     categories = [unicodedata.category(character) for character in text]
     if "Cs" in categories:  # a lone surrogate: bytes on the command line that are not UTF-8, or an escape in JSON
-        raise WrongText(f"{name} has half a character in it; it is not UTF-8")
+        raise WrongText(f"{name} is not valid UTF-8")
     if all(category[0] in "ZC" for category in categories):
         raise WrongText(f"{name} is blank")
     if any(category in ("Cc", *_SEPARATORS) and category not in allowed for category in categories):

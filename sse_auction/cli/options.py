@@ -80,13 +80,15 @@ class AuctionCommand(click.Command):
 
 
 guid_argument = click.argument("guid", callback=auction_guid)
-url_option = click.option("--url", envvar="SSE_AUCTION_URL", help="A service elsewhere. [SSE_AUCTION_URL; the store]")
-token_option = click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token there. [SSE_AUCTION_TOKEN]")
+url_option = click.option(
+    "--url", envvar="SSE_AUCTION_URL", help="A service's URL. [SSE_AUCTION_URL; the store itself]"
+)
+token_option = click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token for it. [SSE_AUCTION_TOKEN]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 as_option = click.option(
-    "--as", "user", callback=_user, help="Your name for the log; with --url the token says it. [your user name]"
+    "--as", "user", callback=_user, help="Your name for the log; with --url the token has it. [your user name]"
 )
 
 

@@ -47,10 +47,10 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
 @click.command()
 @click.argument("subject")
 @click.option("--role", type=click.Choice(["bidder", "operator"]), default="bidder", show_default=True)
-@click.option("--name", help="A name for people.")
+@click.option("--name", help="A name to display.")
 @click.option("--auction", "auctions", multiple=True, callback=lambda c, p, v: auction_guids(c, p, v) or None,
-              help="Good for this auction only; may be given several times.")  # fmt: skip
-@click.option("--hours", type=click.IntRange(1, 24 * 366), default=24, show_default=True, help="How long it is good.")
+              help="Valid for this auction only; may be given several times.")  # fmt: skip
+@click.option("--hours", type=click.IntRange(1, 24 * 366), default=24, show_default=True, help="Its life in hours.")
 @json_option
 def token(subject: str, role: Any, name: str | None, auctions: list[str] | None, hours: int, as_json: bool) -> None:
     """Print a token for SUBJECT, a bidder's or operator's id."""

@@ -99,7 +99,7 @@ def _counts(report: Report) -> list[tuple[str, str]]:
         ("ran", f"{report.seconds:.1f} s against {report.url}, {counted(len(report.auctions), 'auction')}"),
         ("streams", f"{streams.opened} of {streams.wanted} opened"),
         ("at the end", f"{streams.open_at_end} open, {streams.down} down"),
-        ("drops", f"{streams.drops}, {counted(streams.reconnects, 'reconnect')}, {streams.busy} told to come later"),
+        ("drops", f"{streams.drops}, {counted(streams.reconnects, 'reconnect')}, {streams.busy} refused as busy"),
         ("why connections ended", _listed(streams.ends)),
         ("events", f"{streams.events}, {streams.foreign} of bids by others, {streams.not_live} said not live"),
         ("revisions back", str(streams.regressions)),

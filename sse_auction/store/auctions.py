@@ -230,9 +230,9 @@ class Auctions:
                 return Refused("unknown")
             case [b"currency", _]:
                 self._currencies.pop(guid, None)
-                raise StoreUnavailable(f"auction {guid} was created anew in another currency; send it again")
+                raise StoreUnavailable(f"auction {guid} was created again in another currency; send the request again")
             case [b"late"]:
-                raise StoreUnavailable("it reached the store too late and was not counted; send it again")
+                raise StoreUnavailable("the request reached the store too late and was not executed; send it again")
             case [b"damaged", value]:
                 shown = value.decode("ascii", "replace")[:40]
                 raise StoreUnavailable(
@@ -291,7 +291,7 @@ class Auctions:
         values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release stored fewer
         record = read_record(guid, price or None, values, self._external_currency, int(now))
         if record.terms is None:
-            raise StoreError(f"a script told no terms of auction {guid}")
+            raise StoreError(f"a script returned no terms of auction {guid}")
         if replayed == b"1":
             return record.terms, record.state(record.read_at, self._clock.generation, self._external_currency)
         return record.terms, self.state_of(record)

@@ -118,7 +118,7 @@ class Batches:
             arguments = (f"{me} {batch.content}", str(len(batch.items)))
             decided = await self._decide.run(link, script_keys, arguments)
             if not decided:
-                raise StoreError("the store has lost what it was given; nothing was created, send it again")
+                raise StoreError("the store has lost the staged auctions; nothing was created, send them again")
         attempt, content = decided.decode().split()
         if content != batch.content:
             raise OtherBatch

@@ -52,7 +52,7 @@ class Verification:
         found["voided"] = " ".join(sorted(map(_text, voided)))
         expected = replay.expected()
         if not is_due and expected["settled"] != "1":
-            unlisted.append("it is not among what is due, and so will not be settled")
+            unlisted.append("it is not in the list of due auctions, so it will not be settled")
         differing = differences(expected, found) + wrong_paddles(replay.paddles, _texts(paddles))
         return differing + wrong_reasons(replay.voided, found) + unlisted
 

@@ -65,7 +65,7 @@ class CommandError(StoreError):
 def _refusal(message: str) -> StoreError:
     """The error for an error reply: `StoreNotReady` for a temporary condition, else `CommandError`."""
     if message.startswith(_NOT_NOW):
-        return StoreNotReady(f"the store cannot do it now: {message}")
+        return StoreNotReady(f"the store cannot execute commands now: {message}")
     return CommandError(message)
 
 

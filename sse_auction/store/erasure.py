@@ -131,7 +131,7 @@ class Erasure:
             verdict = await self._replace(guid, bidder, actor, reason, record.terms)
             if verdict != "changed":
                 return verdict == "erased"  # otherwise the auction was reopened meanwhile
-        raise StoreUnavailable(f"auction {guid} changed again and again while it was copied; repeat it")
+        raise StoreUnavailable(f"auction {guid} changed repeatedly while it was copied; repeat the erasure")
 
     async def _replace(self, guid: str, bidder: str, actor: str, reason: str, terms: Terms | None) -> str | Refused:
         """Copy one auction's streams and run erase.lua; its verdict, or the refusal."""

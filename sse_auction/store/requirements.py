@@ -44,6 +44,6 @@ async def check_store(url: str, timeout: float) -> None:
             raise StoreUnavailable(f"the store is Redis {shown}; 6.2 or newer, or Valkey, is needed")
         _check_eviction((await link.call("INFO", "memory")).decode())
     except CommandError as error:
-        log.warning("the store does not tell about itself: %s", error)  # an ACL may forbid INFO
+        log.warning("the store does not answer INFO: %s", error)  # an ACL may forbid INFO
     finally:
         link.close()

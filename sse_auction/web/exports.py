@@ -45,7 +45,7 @@ class Export(Response):
                         piece = b""
             await send({"type": "http.response.body", "body": piece})
         except StoreError as error:
-            log.error("a reply of many lines was cut: %s", error)
+            log.error("a response of several lines was cut: %s", error)
         finally:
             left.cancel()
             await self._rest.aclose()

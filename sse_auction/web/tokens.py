@@ -136,7 +136,7 @@ class Tokens:
         if checked.exp <= now:
             raise InvalidToken("the token has expired; get a new one")
         if checked.nbf > now:
-            raise InvalidToken("the token is not good yet, says its claim 'nbf'")
+            raise InvalidToken("the token is not valid yet, by its claim 'nbf'")
         return Identity(checked.sub, checked.name, checked.role, checked.auctions), checked.exp
 
 

@@ -124,7 +124,7 @@ def read_text(data: bytes) -> str:
     head, nul, _ = text.partition("\0")
     if nul:  # in UTF-16, every second byte of most texts
         line = head.count("\n") + 1
-        raise WrongEncoding(f"it has a NUL in line {line}, so it is hardly UTF-8")
+        raise WrongEncoding(f"it has a NUL in line {line}, so it is probably not UTF-8")
     return text.removeprefix("\ufeff")
 
 
@@ -143,7 +143,7 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
             if not is_guid(guid):
                 raise ValueError(f"guid {guid!r} cannot name an auction")
             if guid in lines_of:
-                raise ValueError(f"guid {guid!r} is that of line {lines_of[guid]} too")
+                raise ValueError(f"guid {guid!r} is also in line {lines_of[guid]}")
             lines_of[guid] = line
             new_auction(request, guid, currency)
             if request.closes_at <= time.time() * 1000:
@@ -187,7 +187,7 @@ def _check_header(header: Iterable[str]) -> None:
     if unknown or twice:
         named = ", ".join(repr(name) for name in unknown or sorted(twice))
         raise WrongLots(
-            f"line 1: {named} {'is no column' if unknown else 'is there twice'}; {', '.join(COLUMNS)} can be"
+            f"line 1: {named} {'is not a column' if unknown else 'appears twice'}; the columns are {', '.join(COLUMNS)}"
         )
 
 

@@ -27,12 +27,15 @@ _TEXTS = {
     "not_open": ("not_open", "auction {guid!r} is {status} and takes no bids or orders now"),
     "paused": ("not_open", "auction {guid!r} is paused and takes no bids now"),
     "own_auction": ("forbidden", "you are the seller of auction {guid!r} and cannot bid in it"),
-    "voided": ("voided", "your bids in auction {guid!r} were declared void, and you can bid in it no more{because}"),
+    "voided": (
+        "voided",
+        "your bids in auction {guid!r} were declared void, and you cannot bid there any more{because}",
+    ),
     "no_maxima": ("invalid", "auction {guid!r} takes prices, not maxima"),
     "not_for_sale": ("not_open", "auction {guid!r} cannot be bought now"),
     "lowering": ("too_low", "{offer} does not raise your maximum"),
     "too_low": ("too_low", "{offer} is too low; the next bid is {next_bid} {currency}"),
-    "nothing_higher": ("too_low", "{offer} is too low, and nothing more can be bid: {leading} {currency} is the top"),
+    "nothing_higher": ("too_low", "{offer} is too low, and no higher bid is possible than {leading} {currency}"),
     "too_high": ("too_high", "{offer} is more than a hundred times the next bid, {next_bid} {currency}; confirm it"),
     "not_aligned": (
         "not_aligned",
@@ -48,15 +51,15 @@ _TEXTS = {
     "not_closed": ("not_closed", "auction {guid!r} is {status}; this can be done when it is over"),
     "too_late": ("too_late", "auction {guid!r} has been over for too long to be reopened, since {closes_at}"),
     "not_sold": ("not_sold", "auction {guid!r} has no winner: its outcome is {outcome}"),
-    "unchanged": ("unchanged", "auction {guid!r} is marked so already"),
-    "no_underbidder": ("no_underbidder", "auction {guid!r} has no other bidder to whom it could go: {offer}"),
-    "below_reserve": ("below_reserve", "what {offer} is committed to in auction {guid!r} is below the reserve"),
+    "unchanged": ("unchanged", "auction {guid!r} has this mark already"),
+    "no_underbidder": ("no_underbidder", "{offer} cannot get auction {guid!r}: there is no such underbidder"),
+    "below_reserve": ("below_reserve", "the commitment of {offer} in auction {guid!r} is below the reserve"),
 }
 
 
 _NOT_CREATED = {
-    "exists": ("exists", "auction {guid!r} exists already and was left as it is"),
-    "held": ("exists", "auction {guid!r} is being created by somebody else just now"),
+    "exists": ("exists", "auction {guid!r} exists already and was not changed"),
+    "held": ("exists", "auction {guid!r} is being created by another request now"),
     "past": ("invalid", "closes_at {closes_at} is not in the future: it is {now} now"),
     "key_reused": ("invalid", "this Idempotency-Key was used for another auction; use a new one"),
 }

@@ -101,7 +101,7 @@ class VoidRequest(ReasonRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.bidder is None) == (self.paddle is None):
-            raise WrongText("exactly one of bidder and paddle says whose bids are void")
+            raise WrongText("a void needs exactly one of bidder and paddle")
         if self.bidder is not None:
             check_text("bidder", self.bidder, MAX_BIDDER)
 
@@ -115,7 +115,7 @@ class EraseRequest(ReasonRequest):
         super().__post_init__()
         check_text("bidder", self.bidder, MAX_BIDDER)
         if self.bidder in self.reason:
-            raise WrongText("the reason names the bidder, and would be kept; say it in other words")
+            raise WrongText("the reason contains the bidder's id, and is kept; use other words")
 
 
 class ReopenRequest(ReasonRequest):
@@ -140,7 +140,7 @@ class EditRequest(ReasonRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.title is None and self.closes_at is None and self.reserve is msgspec.UNSET:
-            raise WrongText("nothing is to be changed; title, closes_at and reserve can be")
+            raise WrongText("there is nothing to change; give title, closes_at or reserve")
         if self.title is not None:
             check_title(self.title)
 

@@ -33,7 +33,7 @@ REFRESH_SECONDS = 0.2  # the loss of the writes of this time can go unnoticed
 SYNC_SECONDS = 5.0  # of the mark itself: each sync costs a bid's time, and only a power loss needs it
 _WAYS_ON = (
     "`sse-auction repair` keeps what can be read of it, `sse-auction restore FILE --replace` puts a backup in its "
-    "place, and `sse-auction restore --empty --replace` begins anew; each keeps the present files aside"
+    "place, and `sse-auction restore --empty --replace` starts empty; each keeps the present files aside"
 )
 
 

@@ -38,7 +38,7 @@ def back_up(data_dir: Path, target: Path) -> int:
                 for piece in _snapshot(control):
                     file.write(piece)
         except OSError as error:
-            raise StoreUnavailable(f"there is no backup: {error}") from None
+            raise StoreUnavailable(f"no backup was written: {error}") from None
     return auctions
 
 
@@ -132,10 +132,10 @@ def _mend(append_log: AppendLog) -> list[str]:
     if manifest is None:
         manifest = Manifest.read(mark.manifest) if mark else _guessed(append_log.folder)
         write_whole(append_log.folder / MANIFEST, manifest.text.encode())
-        done.append(f"{MANIFEST} was written anew")
+        done.append(f"{MANIFEST} was rewritten")
     missing = [part.name for part in manifest.parts if not (append_log.folder / part.name).exists()]
     if missing:
-        raise StoreUnavailable(f"nothing can be made of the log without {', '.join(missing)}; restore a backup")
+        raise StoreUnavailable(f"the log cannot be repaired without {', '.join(missing)}; restore a backup")
     appended = [part for part in manifest.parts if not part.is_base]
     for part in appended:
         path = append_log.folder / part.name
@@ -160,7 +160,7 @@ def _guessed(folder: Path) -> Manifest:
     lines = [f"file {path.name} seq {_number(path)} type b\n" for path in bases]
     lines += [f"file {path.name} seq {_number(path)} type i\n" for path in appended]
     if not bases or not appended:
-        raise StoreUnavailable(f"nothing can be made of what is left in {folder}; restore a backup")
+        raise StoreUnavailable(f"the files in {folder} cannot be repaired; restore a backup")
     return Manifest.read("".join(lines))
 
 
@@ -227,7 +227,7 @@ def _lay_out(source: Path, folder: Path) -> None:
     """Make a backup the base of a new log, to which nothing was appended yet."""
     with source.open("rb") as file:
         if not file.read(8).startswith(_MAGIC):
-            raise StoreUnavailable(f"{source} is no backup of a store, and nothing was changed")
+            raise StoreUnavailable(f"{source} is not a backup of a store; nothing was changed")
     folder.mkdir(mode=0o700)
     shutil.copyfile(source, folder / _BASE)
     (folder / _APPENDED).touch(0o600)

@@ -133,4 +133,4 @@ def _takes_writes(info: dict[str, str]) -> bool:
 
 
 def _news(is_enough: bool) -> str:
-    return "the embedded store's disk has room again: everything is taken" if is_enough else FULL
+    return "the embedded store's disk has room again: writes are accepted" if is_enough else FULL
