@@ -49,7 +49,7 @@ def current_request() -> str:
 class JSONFormatter(logging.Formatter):
     """One JSON object per line: time (RFC 3339), level, logger, process, message, and the record's extra fields."""
 
-    _usual = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+    _standard_fields = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -61,7 +61,7 @@ class JSONFormatter(logging.Formatter):
         }
         if request_id := _current_request.get():
             line["request"] = request_id
-        line |= {name: value for name, value in record.__dict__.items() if name not in self._usual}
+        line |= {name: value for name, value in record.__dict__.items() if name not in self._standard_fields}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=repr).decode()

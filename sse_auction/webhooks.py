@@ -41,7 +41,7 @@ LOOK_SECONDS = 0.25  # between the sender's looks for pending messages
 STANDBY_SECONDS = 0.5  # between attempts of the other processes to take the lease
 LEASE_SECONDS = 2.0  # with the above, another process continues within 3 s
 SEARCH_SECONDS = 60.0  # between searches through all auctions, for messages that a dead process did not register
-LEAST_LIFE_SECONDS = 60.0  # of the setting in the store, even if messages are given up sooner
+MIN_LIFE_SECONDS = 60.0  # of the setting in the store, even if messages are given up sooner
 AT_ONCE = 32  # auctions
 ANSWER_SECONDS = 10.0
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 300.0
@@ -84,7 +84,7 @@ class Webhooks:
         self._signing = signing
         self._content = content
         self._give_up_seconds = give_up_seconds
-        self._life_seconds = max(give_up_seconds, LEAST_LIFE_SECONDS)
+        self._life_seconds = max(give_up_seconds, MIN_LIFE_SECONDS)
         self._renewed_at = float("-inf")
         self._lease, self._name = outbox.lease(), secrets.token_hex(8)
         self._leads_until = float("-inf")

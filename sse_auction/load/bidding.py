@@ -39,13 +39,13 @@ class Bidders:
 
     def __init__(
         self, clients: Sequence[httpx.AsyncClient], lots: Sequence[Lot], ledger: Ledger, counts: BidCounts,
-        most_in_flight: int, stopped: asyncio.Event,
+        max_in_flight: int, stopped: asyncio.Event,
     ) -> None:  # fmt: skip
         self._clients = clients
         self._lots = lots
         self._ledger = ledger
         self._counts = counts
-        self._most_in_flight = most_in_flight
+        self._max_in_flight = max_in_flight
         self._stopped = stopped
         self._leaders: dict[tuple[str, int], int] = {}  # (guid, paddle) -> index of the bidder
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -78,7 +78,7 @@ class Bidders:
         if not takers:
             return
         self._counts.due += 1
-        if len(self._in_flight) >= self._most_in_flight:
+        if len(self._in_flight) >= self._max_in_flight:
             self._counts.unsent += 1
             return
         lot = random.choice(takers)

@@ -65,15 +65,15 @@ class Plan:
 
 async def run_load(plan: Plan, settings: Settings, show: Callable[[Progress], None]) -> Report:
     """Run `plan` to its end or to Ctrl-C; calls `show` every second. Raises: `ClientError` when it cannot continue."""
-    most_in_flight = _make_room(plan)
+    max_in_flight = _make_room(plan)
     lots = await _open_lots(plan, settings)
-    run = _Run(plan, lots, most_in_flight, show)
+    run = _Run(plan, lots, max_in_flight, show)
     with _interrupts(run.interrupt):
         return await run.run()
 
 
 class _Run:
-    def __init__(self, plan: Plan, lots: Sequence[Lot], most_in_flight: int, show: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: Plan, lots: Sequence[Lot], max_in_flight: int, show: Callable[[Progress], None]) -> None:
         self._plan = plan
         self._lots = lots
         self._show = show
@@ -86,7 +86,7 @@ class _Run:
         self._stopped = asyncio.Event()
         self._interrupted = False
         self._bidders = Bidders(
-            [self._open_http(token) for token in plan.tokens], lots, self._ledger, self._bids, most_in_flight,
+            [self._open_http(token) for token in plan.tokens], lots, self._ledger, self._bids, max_in_flight,
             self._stopped,
         )  # fmt: skip
         self._phase: Phase = "ramp"

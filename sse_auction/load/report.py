@@ -13,8 +13,8 @@ from sse_auction.load.figures import Summary
 Phase = Literal["ramp", "full load", "last answers"]
 
 # Above these the client, rather than the service, may have made the figures.
-MOST_LAG_MS = 25.0
-MOST_CPU_SHARE = 0.85
+MAX_LAG_MS = 25.0
+MAX_CPU_SHARE = 0.85
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -133,10 +133,10 @@ class Progress(msgspec.Struct, frozen=True):
 def client_limits(lag: Summary, cpu_share: float) -> ClientLimits:
     """Whether this process limited the run, by its event loop's lag and its share of a core."""
     limits = []
-    if lag.p99 is not None and lag.p99 > MOST_LAG_MS:
-        limits.append(f"its event loop was {lag.p99:.0f} ms late (p99; {MOST_LAG_MS:.0f} is too much)")
-    if cpu_share > MOST_CPU_SHARE:
-        limits.append(f"it used {cpu_share:.0%} of a core ({MOST_CPU_SHARE:.0%} is too much)")
+    if lag.p99 is not None and lag.p99 > MAX_LAG_MS:
+        limits.append(f"its event loop was {lag.p99:.0f} ms late (p99; {MAX_LAG_MS:.0f} is too much)")
+    if cpu_share > MAX_CPU_SHARE:
+        limits.append(f"it used {cpu_share:.0%} of a core ({MAX_CPU_SHARE:.0%} is too much)")
     return ClientLimits(lag, round(cpu_share, 3), bool(limits), limits)
 
 

@@ -25,7 +25,7 @@ class StoreClock:
         self.generation = ""
         self.times_set = 0  # how often the store's clock is known to have been set
         self.moment = monotonic_us  # this process's clock, which times requests; an integer, so that sums are exact
-        self._least_us = self._most_us = 0  # bounds of the store's clock minus the monotonic clock
+        self._min_us = self._max_us = 0  # bounds of the store's clock minus the monotonic clock
         self._bounded_at: int | None = None  # when these bounds held; the clocks may have drifted apart since
 
     def now(self) -> int:
@@ -33,7 +33,7 @@ class StoreClock:
         if self._bounded_at is None:
             return int(time.time() * 1000)  # no reply has carried the store's time yet
         moment = self.moment()
-        return (moment + self._least_us - (moment - self._bounded_at) // _DRIFT) // 1000
+        return (moment + self._min_us - (moment - self._bounded_at) // _DRIFT) // 1000
 
     def take_time(self, reply: Sequence[bytes], asked_at: int) -> int:
         """Learn from a reply to `TIME`, requested at the moment `asked_at`; returns the store's time in epoch ms."""
@@ -48,13 +48,13 @@ class StoreClock:
     def _bound(self, earliest_us: int, latest_us: int, asked_at: int) -> None:
         """The store's clock was between these two at some moment between `asked_at` and now."""
         moment = self.moment()
-        least, most = earliest_us - moment, latest_us - asked_at
+        low, high = earliest_us - moment, latest_us - asked_at
         if self._bounded_at is not None:
             drift, since = divmod(moment - self._bounded_at, _DRIFT)
             moment -= since  # the remainder of the division counts next time
-            known_least, known_most = self._least_us - drift, self._most_us + drift
-            if least <= known_most and most >= known_least:
-                least, most = max(least, known_least), min(most, known_most)
+            known_min, known_max = self._min_us - drift, self._max_us + drift
+            if low <= known_max and high >= known_min:
+                low, high = max(low, known_min), min(high, known_max)
             else:  # set, or slewed faster than clocks drift: the old bounds are wrong
-                self.times_set += max(least - known_most, known_least - most) > _STEP_US
-        self._least_us, self._most_us, self._bounded_at = least, most, moment
+                self.times_set += max(low - known_max, known_min - high) > _STEP_US
+        self._min_us, self._max_us, self._bounded_at = low, high, moment

@@ -6,7 +6,7 @@ from sse_auction.store.connection import CommandError, StoreUnavailable, connect
 
 log = logging.getLogger(__name__)
 
-OLDEST_VERSION = (6, 2)
+MIN_VERSION = (6, 2)
 
 
 def version_of(info: str) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ async def check_store(url: str, timeout: float) -> None:
     try:
         info = await link.call("INFO", "server")
         version = version_of(info.decode())
-        if version < OLDEST_VERSION:
+        if version < MIN_VERSION:
             shown = ".".join(map(str, version)) or "unknown"
             raise StoreUnavailable(f"the store is Redis {shown}; 6.2 or newer, or Valkey, is needed")
         _check_eviction((await link.call("INFO", "memory")).decode())

@@ -28,7 +28,7 @@ from sse_auction.store.embedded.keeper import Keeper
 from sse_auction.store.embedded.room import FULL
 from sse_auction.store.embedded.server import SOCKET_NAME, Server
 
-_LONGEST_SOCKET_PATH_BYTES = 100  # the kernel accepts 107
+_MAX_SOCKET_PATH_BYTES = 100  # the kernel accepts 107
 
 
 class EmbeddedStore:
@@ -90,7 +90,7 @@ def embedded_store(data_dir: Path) -> Iterator[EmbeddedStore]:
 @contextmanager
 def server_of(data_dir: Path) -> Iterator[Server]:
     """The server of a data directory. When its path is too long for a socket's name, a short link replaces it."""
-    if len(os.fsencode(data_dir / SOCKET_NAME)) <= _LONGEST_SOCKET_PATH_BYTES:
+    if len(os.fsencode(data_dir / SOCKET_NAME)) <= _MAX_SOCKET_PATH_BYTES:
         yield Server(data_dir, data_dir / SOCKET_NAME)
         return
     with scratch_folder("data") as folder:

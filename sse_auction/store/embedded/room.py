@@ -13,7 +13,7 @@ from contextlib import suppress
 from sse_auction.store.embedded.append_log import AppendLog
 
 FULL = "the embedded store's disk is full: nothing is written until there is room"
-LEAST_FREE_BYTES = 1 << 20  # with less free disk space, writes are refused; with twice that, they are accepted again
+MIN_FREE_BYTES = 1 << 20  # with less free disk space, writes are refused; with twice that, they are accepted again
 SMALL_DISK_SHARE = 16  # on a very small disk the limit is 1/16 of it
 RESERVES = 2  # times that limit behind the log's end: one second of bids at the highest rate
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE: the length of the file does not change
@@ -26,8 +26,8 @@ class Room:
     def __init__(self, append_log: AppendLog) -> None:
         self._log = append_log
         disk = os.statvfs(append_log.data_dir)
-        self._least_free = min(LEAST_FREE_BYTES, disk.f_frsize * disk.f_blocks // SMALL_DISK_SHARE)
-        self._reserve_bytes = RESERVES * self._least_free
+        self._min_free = min(MIN_FREE_BYTES, disk.f_frsize * disk.f_blocks // SMALL_DISK_SHARE)
+        self._reserve_bytes = RESERVES * self._min_free
         self._reserved: tuple[str, int] = ("", 0)  # (name of the file, end of the reserve)
 
     def free(self) -> int:
@@ -37,7 +37,7 @@ class Room:
 
     def is_enough(self, *, was_enough: bool = True) -> bool:
         """Whether writes can be accepted; after a refusal, only with twice the space free."""
-        return self._reserve() and self.free() >= self._least_free * (1 if was_enough else 2)
+        return self._reserve() and self.free() >= self._min_free * (1 if was_enough else 2)
 
     def _reserve(self) -> bool:
         """Keep the reserve behind the log's end; False when the disk is too full."""

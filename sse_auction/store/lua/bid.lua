@@ -11,8 +11,8 @@ local confirmed, answer_life, request = ARGV[8] == '1', ARGV[9], ARGV[10]
 
 local auction = read_auction()
 if now > tonumber(ARGV[1]) then return {'late'} end -- before any stored answer: the client already got an error
-local none = remembered(answer_key, answer_life, request) or precondition(auction)
-if none then return none end
+local refusal = remembered(answer_key, answer_life, request) or precondition(auction)
+if refusal then return refusal end
 
 local shown, price, damage = price_of(auction)
 local function answer(verdict, seq, paddle, standing)
@@ -55,7 +55,7 @@ else
   meet_reserve(bidding)
 end
 
-if leads and not buys and bidding.price == price then -- the leader raised the own maximum: nothing public changes
+if leads and not buys and bidding.price == price then -- the leader raised their own maximum: nothing public changes
   log_act(auction, 'raise', 'bidder', bidder, 'paddle', paddle, 'max', text(amount))
   redis.call('HSET', private_key, 'max', text(bidding.max))
   redis.call('HSET', auction_key, 'acts', auction.acts)

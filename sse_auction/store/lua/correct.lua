@@ -8,8 +8,8 @@
 local kind, actor, reason, closes_at, paddle, reopens_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local auction = fields_of(auction_key)
-local none = precondition(auction)
-if none then return none end
+local refusal = precondition(auction)
+if refusal then return refusal end
 local shown, price, damage = price_of(auction)
 local function answer(verdict) return reply_of(verdict, redis.call('GET', price_key)) end
 if damage then return {'damaged', damage} end

@@ -5,8 +5,8 @@
 --       without a state: unknown, currency, late
 local dead_key, actor, reason = KEYS[8], ARGV[5], ARGV[6]
 local auction = fields_of(auction_key)
-local none = precondition(auction)
-if none then return none end
+local refusal = precondition(auction)
+if refusal then return refusal end
 if is_opened(auction) and not is_closed(auction) then
   return reply_of('not_closed', redis.call('GET', price_key))
 end

@@ -10,9 +10,9 @@ local actor, reason, bidder, pseudonym, seller, priority = ARGV[5], ARGV[6], ARG
 local marks, copied = {ARGV[11], ARGV[12], ARGV[13]}, ARGV[14]
 
 local auction = fields_of(auction_key)
-local none = precondition(auction)
-local is_gone = none and none[1] == 'unknown'
-if none and not is_gone then return none end
+local refusal = precondition(auction)
+local is_gone = refusal and refusal[1] == 'unknown'
+if refusal and not is_gone then return refusal end
 if not is_gone and not is_closed(auction) then return reply_of('not_closed', redis.call('GET', price_key)) end
 
 -- Identifies the entries of a stream, because ids only rise.

@@ -5,8 +5,8 @@
 local actor, reason, bidder, paddle = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local auction = fields_of(auction_key)
-local none = precondition(auction)
-if none then return none end
+local refusal = precondition(auction)
+if refusal then return refusal end
 local shown, price, damage = price_of(auction)
 local function answer(verdict) return reply_of(verdict, redis.call('GET', price_key)) end
 if damage then return {'damaged', damage} end
