@@ -103,8 +103,8 @@ class Batches:
         """(whether the batch had been decided before, the result of each auction in order).
 
         Once this returns, all auctions will be created, even if the caller does not iterate over the results.
-        Raises: `Taken` and `OtherBatch` (none is created), `StoreError` (outcome unknown; send the same batch with
-        the same key again).
+        Raises: `Taken` and `OtherBatch` (none is created), `StoreError` (the outcome may be unknown; send the
+        same batch with the same key again).
         """
         link = self._connection.link()
         me = secrets.token_hex(8)
