@@ -1,8 +1,9 @@
 """The use cases: create, bid, act, delete, erase, export. Each is here once, for HTTP and for the command line.
 
-Rule: a use case takes a checked request and returns a reply, or a `Rejection` with its code and its sentence; HTTP
-makes a problem document of that, the command line an error. `StoreError` means that the store did not decide;
-`StoreTimeout` that the outcome is unknown. Who may do what is decided by the callers.
+Rule: a use case takes a checked request and returns a reply, or a `Rejection` with a code and a sentence. HTTP turns
+it into a problem document, the command line into an error. Every use case may raise `StoreError`. The outcome is then
+unknown after `StoreTimeout` and after a lost connection: the store may have executed the command. The callers check
+the rights of the person who asks.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -38,14 +39,14 @@ _Reply = TypeVar("_Reply")
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[_Reply]):
-    """A reply; `replayed` when it is the first answer to the same request given again."""
+    """A reply; `replayed` when it repeats the first answer to the same request."""
 
     reply: _Reply
     replayed: bool
 
 
 class _Line(msgspec.Struct):
-    """One auction of a batch, as it is written down in the store."""
+    """One auction of a batch, in the form in which the store holds it."""
 
     guid: str
     currency: str
@@ -54,13 +55,13 @@ class _Line(msgspec.Struct):
 
 
 def _read_line(line: bytes) -> tuple[NewAuction, str]:
-    """The auction, and who creates it."""
+    """(the auction, the operator who creates it)."""
     entry = msgspec.json.decode(line, type=_Line)
     return new_auction(entry.request, entry.guid, entry.currency, was_accepted=True), entry.actor
 
 
 class Auctioneer:
-    """The use cases on one store; `currency` is that of new auctions that name none."""
+    """The use cases on one store; `currency` is for new auctions that name none."""
 
     def __init__(self, store: Store, currency: str) -> None:
         self._store = store
@@ -71,7 +72,10 @@ class Auctioneer:
     async def create(
         self, request: CreateRequest, guid: str, actor: str, key: str | None, *, is_named: bool
     ) -> Answer[AuctionReply] | Rejection:
-        """Create one auction. With an idempotency `key` it is created once; see `create_once` for `is_named`."""
+        """Create one auction; see `create_once` for `is_named`.
+
+        With an idempotency `key` it is created once, so a request with an unknown outcome may be sent again.
+        """
         try:
             new = new_auction(request, guid, self._currency)
         except AmountError as error:
@@ -84,10 +88,10 @@ class Auctioneer:
     async def create_all(
         self, lots: Sequence[Lot], sender: str, actor: str, key: str | None
     ) -> Answer[AsyncGenerator[AuctionReply | Rejection, None]] | Rejection:
-        """Create all of the lots or none; once for a `key` of this `sender`.
+        """Create all lots or none; once for a `key` of this `sender`.
 
-        The reply is what comes of each, in order, for the caller to go through and to close. All are created, sooner
-        or later, also if it does neither.
+        The reply yields the result of each lot in order; the caller must close it. All lots will be created, even if
+        the caller does not iterate over the reply.
         """
         items = [Item(lot.guid, lot.request.closes_at, self._line(lot, actor)) for lot in lots]
         try:
@@ -103,7 +107,7 @@ class Auctioneer:
         return encode(_Line(lot.guid, self._currency, actor, lot.request))
 
     async def bid(self, guid: str, bidder: str, request: BidRequest, key: str | None) -> Answer[BidReply] | Rejection:
-        """Decide one bid. With an idempotency `key` it counts once."""
+        """Decide one bid. With an idempotency `key` it counts once, and may be sent again after an unknown outcome."""
         currency = await self._auctions.currency_of(guid)
         if isinstance(currency, Refused):
             return explain(guid, request.shown, currency)
@@ -117,7 +121,7 @@ class Auctioneer:
         return Answer(BidReply(True, result.seq, result.paddle, result.standing, result.state), result.replayed)
 
     async def act(self, guid: str, kind: ActionKind, request: ReasonRequest, actor: str) -> AuctionReply | Rejection:
-        """Carry out an operator's act."""
+        """Execute an operator's act."""
         terms = await self._auctions.terms_of(guid)
         if isinstance(terms, Refused):
             return explain(guid, "", terms)
@@ -131,7 +135,7 @@ class Auctioneer:
         return AuctionReply(TermsReply.of(result.terms), result.state, result.unpaid)
 
     async def delete(self, guid: str, request: ReasonRequest, actor: str) -> Rejection | None:
-        """Delete an auction, which must not be open, with all that is kept of it; None when it is gone."""
+        """Delete an auction that is not open, with all its data; None when it is deleted."""
         refused = await self._store.deletion.delete(guid, actor, request.reason)
         return None if refused is None else explain(guid, "", refused)
 
@@ -143,7 +147,7 @@ class Auctioneer:
     async def export(
         self, guid: str, form: Format, *, include_private: bool
     ) -> AsyncGenerator[bytes, None] | Rejection:
-        """The lines of an auction's log, for the caller to close; with what only operators may see if that is asked."""
+        """The lines of an auction's log; the caller must close them. `include_private` adds the data for operators."""
         currency = await self._auctions.currency_of(guid)
         if isinstance(currency, Refused):
             if currency.reason == "unknown":
@@ -157,11 +161,11 @@ class Auctioneer:
     ) -> AsyncGenerator[bytes, None]:
         voided = await self._store.bid_log.voided(guid)
         async with aclosing(self._store.bid_log.entries(guid)) as entries:
-            async for line in lines(entries, form, currency=currency, voided=voided, everything=include_private):
+            async for line in lines(entries, form, currency=currency, voided=voided, include_private=include_private):
                 yield line
 
     async def verify(self, guid: str) -> list[str] | Rejection:
-        """What the store has otherwise than the auction's log says, in words."""
+        """The differences between an auction and its log, one sentence each; an empty list when they agree."""
         found = await self._store.verification.verify(guid)
         return explain(guid, "", found) if isinstance(found, Refused) else found
 
@@ -173,12 +177,12 @@ async def _replies(
         async for result in results:
             if isinstance(result, Created):
                 yield AuctionReply(TermsReply.of(result.terms), result.state)
-            else:  # another program wrote a price under its guid in that very second
+            else:  # another program wrote a price under this guid in the meantime
                 yield explain_not_created("", 0, result)
 
 
 def _hash(lots: Sequence[Lot]) -> str:
-    """A hash of what is wanted but for its moments: `+2h` is another one each time it is read."""
+    """A hash of the requests without their times: `+2h` is another time whenever the file is read."""
     digest = blake2s(digest_size=16)
     for lot in lots:
         digest.update(encode(msgspec.structs.replace(lot.request, opens_at=None, closes_at=0, hard_close_at=None)))

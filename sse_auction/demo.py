@@ -1,6 +1,6 @@
-"""The demo: a few lots and house bidders, so that the page moves at first sight.
+"""The demo: a few lots and house bidders, so that the pages show moving prices at once.
 
-One process of all that share a store runs it, by a lease there; the lots are ordinary auctions, taken down by time.
+Of all processes that share a store, one runs it, by a lease. The lots are ordinary auctions that close with time.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Demo:
         self._on_sale: dict[Lot, str] = {}
 
     async def run(self) -> None:
-        """Run until cancelled; a store that is away is waited for."""
+        """Run until cancelled; while the store is not reachable, it waits."""
         while True:
             try:
                 if await Lease(self._store.connection, keys.DEMO_LEASE).hold(self._holder, LEASE_SECONDS):
@@ -81,7 +81,7 @@ class Demo:
         return (await self._store.auctions.state(guid)).status == "open"
 
     async def _open_lots_of_any_process(self) -> dict[str, str]:
-        """Guids by title: what an earlier process or the last holder of the lease has opened."""
+        """Guids by title of the open demo lots, also those of an earlier process or holder of the lease."""
         found: dict[str, str] = {}
         cursor: Cursor | None = None
         while True:
@@ -115,6 +115,6 @@ class Demo:
         await self._store.auctions.bid(state.guid, bidder, offer, lot.currency)
 
     def _has_gone_far(self, lot: Lot, state: State) -> bool:
-        """The house stops at some multiple of the start, so that a demo left alone keeps sane prices."""
+        """Whether the price is too high for the house, which keeps the prices of a long-running demo realistic."""
         limit = parse_amount(lot.start_price, lot.currency) * HOUSE_LIMIT
         return state.price is not None and parse_amount(state.price, lot.currency) > limit

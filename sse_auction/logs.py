@@ -1,10 +1,10 @@
-"""What is logged, and how: for people on a terminal, as one JSON object a line anywhere else.
+"""The format of log lines: text for people on a terminal, otherwise one JSON object per line.
 
-Every line that a request causes has the request's id, which its response has too (`X-Request-ID`); one that comes
-with the request is kept, so that a line here can be found by what a proxy has logged. A trouble that repeats itself
-is logged once in ten seconds, with how often it was met.
+Every line of a request has the request's id; the response has it too (`X-Request-ID`). An id that comes with the
+request is kept, so that the lines of a proxy and of this service can be matched. A repeated warning or error is logged
+once in ten seconds, with the number of repeats.
 
-A leaf: it imports nothing of this project.
+A leaf: it imports nothing from this project.
 """
 
 import logging
@@ -21,17 +21,17 @@ from typing import Any
 import msgspec
 
 REPEATS_SECONDS = 10.0
-_MAX_REMEMBERED = 1000  # troubles
+_MAX_REMEMBERED = 1000  # messages
 REQUEST_ID_HEADER = b"x-request-id"
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")  # what cannot be anything but an id, in a header or in a log
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")  # harmless in a header and in a log
 
 _current_request: ContextVar[str] = ContextVar("request_id", default="")
-_prefix = secrets.token_hex(4)  # of this process's requests
+_prefix = secrets.token_hex(4)  # of the ids that this process makes
 _numbers = count(1)
 
 
 def begin_request(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The id of the request that begins, from its header or new; lines logged in this context have it from now on."""
+    """The id of a new request, from its header or generated. Lines logged in this context have it from now on."""
     request_id = ""
     for name, value in headers:
         if name == REQUEST_ID_HEADER and _REQUEST_ID.fullmatch(value):
@@ -42,14 +42,14 @@ def begin_request(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def current_request() -> str:
-    """The id of the request that is served in this context; empty outside of one."""
+    """The id of the request in this context; empty outside of a request."""
     return _current_request.get()
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339), level, logger, process, message, and whatever a line has besides."""
+    """One JSON object per line: time (RFC 3339), level, logger, process, message, and the record's extra fields."""
 
-    _usual = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+    _standard_fields = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -61,7 +61,7 @@ class JSONFormatter(logging.Formatter):
         }
         if request_id := _current_request.get():
             line["request"] = request_id
-        line |= {name: value for name, value in record.__dict__.items() if name not in self._usual}
+        line |= {name: value for name, value in record.__dict__.items() if name not in self._standard_fields}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=repr).decode()
@@ -79,12 +79,12 @@ class TextFormatter(logging.Formatter):
 
 
 class Repeats(logging.Filter):
-    """Lets one trouble through once in a while, with how often it was met since."""
+    """Passes a repeated warning once in `REPEATS_SECONDS`, with the number of repeats."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._met: dict[str, tuple[float, int]] = {}  # by message: when it was let through, how often it came since
+        self._met: dict[str, tuple[float, int]] = {}  # by message: (when it passed, repeats since)
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.exc_info:
@@ -103,7 +103,7 @@ class Repeats(logging.Filter):
 
 
 def configuration() -> dict[str, Any]:
-    """How a server of this service logs, for `logging.config.dictConfig`."""
+    """The logging configuration of a server, for `logging.config.dictConfig`."""
     formatter = TextFormatter if sys.stderr.isatty() else JSONFormatter
     return {
         "version": 1,
@@ -112,5 +112,5 @@ def configuration() -> dict[str, Any]:
         "filters": {"repeats": {"()": Repeats}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}},
         "root": {"level": "INFO", "handlers": ["stderr"]},
-        "loggers": {"httpx": {"level": "WARNING"}},  # which tells of every webhook
+        "loggers": {"httpx": {"level": "WARNING"}},  # it logs every webhook as INFO
     }

@@ -1,6 +1,6 @@
-"""What the service counts, for Prometheus. With several workers the counts of all of them are added up.
+"""The metrics of the service, for Prometheus. With several workers the values of all workers are combined.
 
-A leaf: it imports nothing of this project, so that every layer may count.
+A leaf: it imports nothing from this project, so that every layer may count.
 """
 
 import os
@@ -17,12 +17,12 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import REGISTRY
 
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own name for the shared directory
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's variable for the shared directory
 
 STREAMS = Gauge("sse_auction_streams", "Open streams", multiprocess_mode="livesum")
 ROOMS = Gauge("sse_auction_rooms", "Watched auctions", multiprocess_mode="livesum")
 STREAMS_BEHIND = Gauge(
-    "sse_auction_streams_behind", "Streams whose viewers have not taken what was sent last", multiprocess_mode="livesum"
+    "sse_auction_streams_behind", "Streams with data that the viewer has not read yet", multiprocess_mode="livesum"
 )
 STREAMS_ENDED = Counter(
     "sse_auction_streams_ended_total",
@@ -66,7 +66,7 @@ MIRROR_POLLING = Gauge(
 )
 STORE_FULL = Gauge(
     "sse_auction_store_full",
-    "1 while the embedded store takes no writes, as its disk is full",
+    "1 while the embedded store refuses writes because its disk is full",
     multiprocess_mode="livemax",
 )
 STORE_ERRORS = Counter("sse_auction_store_errors_total", "Calls to the store that failed, by kind", ["kind"])
@@ -111,7 +111,7 @@ def render() -> tuple[bytes, str]:
 
 
 def _forget_the_dead() -> None:
-    """Take out the gauges of workers that were killed: their streams are open no longer."""
+    """Remove the gauges of workers that were killed, because their streams are gone."""
     for path in Path(os.environ[MULTIPROCESS_VARIABLE]).glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         try:
@@ -119,4 +119,4 @@ def _forget_the_dead() -> None:
         except ProcessLookupError:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the package leaves it untyped
         except PermissionError:
-            pass  # it lives, as another user's
+            pass  # the process is alive and belongs to another user

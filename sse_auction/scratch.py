@@ -1,7 +1,7 @@
-"""Folders in the system's temporary folder that are gone when their last user is.
+"""Temporary folders that are removed when the last process stops using them.
 
-Each user holds a shared lock in the folder, and the last who leaves removes it. Of those who were killed the kernel
-gives the lock back, and whoever makes the next folder removes what they have left.
+Each process holds a shared lock in the folder, and the last one removes the folder. The kernel releases the locks of a
+killed process; the next process that makes a folder then removes what is left.
 """
 
 import fcntl
@@ -19,14 +19,14 @@ _MEMORY = Path("/dev/shm")
 
 @contextmanager
 def scratch_folder(purpose: str, *, in_memory: bool = False) -> Iterator[Path]:
-    """A new folder, `sse-auction-<purpose>-…`, in use as long as this lasts.
+    """A new folder, `sse-auction-<purpose>-…`, in use until the block ends.
 
-    `in_memory` is for files that are mapped: a process dies that writes to one for which the disk has no room.
+    `in_memory` is for memory-mapped files: on a full disk, a write to such a file kills the process.
     """
     prefix = f"sse-auction-{purpose}-"
     parent = _MEMORY if in_memory and "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) else _temporary()
     _sweep(parent, prefix)
-    # It gets its name when its lock is held: else another's sweep could take it for one that was left.
+    # It gets its name when its lock is held: otherwise another process could take it for a left-over folder.
     made = Path(tempfile.mkdtemp(prefix="sse-auction-new-", dir=parent))
     with (made / _LOCK_NAME).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -39,7 +39,7 @@ def scratch_folder(purpose: str, *, in_memory: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def using(folder: Path) -> Iterator[None]:
-    """Keep a folder that another process has made; any other folder is no business of this."""
+    """Keep a folder that another process has made; a folder without a lock file is ignored."""
     try:
         lock = (folder / _LOCK_NAME).open("r")
     except OSError:
@@ -59,7 +59,7 @@ def _temporary() -> Path:
 
 def _sweep(parent: Path, prefix: str) -> None:
     for folder in parent.glob(f"{prefix}*"):
-        with suppress(OSError):  # it went meanwhile, or has no lock: then somebody else made it
+        with suppress(OSError):  # it was removed meanwhile, or has no lock file and is not ours
             if folder.lstat().st_uid == os.getuid():
                 with (folder / _LOCK_NAME).open("r") as lock:
                     _remove_if_unused(folder, lock)

@@ -23,7 +23,7 @@ from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import StoreError, StoreUnavailable
 from sse_auction.store.embedded import EmbeddedStore
 from sse_auction.store.parts import Store
-from sse_auction.store.store_connection import Told
+from sse_auction.store.store_connection import OutboxContent
 from sse_auction.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Service:
             max_streams=min(settings.max_streams, max_streams()),
             stall_seconds=settings.stall_seconds,
         )
-        self.store.auctions.tell_of_states(self.hub.show)
+        self.store.auctions.on_state(self.hub.show)
         self.phase: Phase = "serving"
         self.failure: str | None = None  # why it failed
         self._drain_seconds = settings.drain_seconds
@@ -94,9 +94,9 @@ class Service:
         settings = self.settings
         if settings.webhook_url is None:
             return None
-        told: Told = "bids" if settings.webhook_bids else "events"
+        content: OutboxContent = "bids" if settings.webhook_bids else "events"
         give_up_seconds = settings.webhook_give_up_seconds
-        return Webhooks(self.store.outbox, settings.webhook_url, settings.webhook_secrets, told, give_up_seconds)
+        return Webhooks(self.store.outbox, settings.webhook_url, settings.webhook_secrets, content, give_up_seconds)
 
     async def _watch_vital_signs(self) -> None:
         """Update the gauges that change by time alone, until cancelled."""

@@ -1,7 +1,7 @@
 """The settings: read once from the environment into a frozen object.
 
-Rule: a variable that is set wrongly stops the start with its name and its value. Everything has a default, so that
-an empty environment runs on the embedded store.
+Rule: a wrong variable stops the start with its name and its value. Every setting has a default, so that the service
+runs without any variable, on the embedded store.
 """
 
 import os
@@ -14,17 +14,17 @@ from urllib.parse import urlsplit
 
 from sse_auction.auction.money import AmountError, exponent_of
 
-_ORIGIN = re.compile(r"https?://[^\s/?#@]+")  # scheme, host and port, as browsers send it
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+")  # scheme, host and port, as browsers send them
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names the variable and the value."""
+    """A wrong setting; the message names the variable and the value."""
 
 
 def _number(kind: type[int] | type[float], least: float, most: float) -> Any:
     def parse(text: str) -> int | float:
         try:
-            if not text.isascii() or "_" in text:  # Python's own reading is wider than anybody means
+            if not text.isascii() or "_" in text:  # Python itself accepts more forms than people mean
                 raise ValueError
             value = kind(text)
         except ValueError:
@@ -89,7 +89,7 @@ def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
     for origin in origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"has {origin!r}, which is no origin such as https://shop.example")
+            raise ValueError(f"has {origin!r}, which is not an origin such as https://shop.example")
     return origins
 
 
@@ -97,7 +97,7 @@ def _data_dir(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError("begins with the home directory of a user that there is not") from None
+        raise ValueError("begins with the home directory of a user that does not exist") from None
 
 
 def _default_data_dir() -> Path:
@@ -108,7 +108,7 @@ _HIDDEN = ("SSE_AUCTION_SECRET", "SSE_AUCTION_WEBHOOK_SECRET", "SSE_AUCTION_WEBH
 
 
 def _setting(variable: str, parse: Any, default: Any, help: str, when_unset: str = "") -> Any:
-    """A field; `help` is its row of docs/reference.md, `when_unset` its default where that is no plain value."""
+    """A field; `help` is its row of docs/reference.md, `when_unset` describes its default if that is not a value."""
     metadata = {"variable": variable, "parse": parse, "help": help, "when_unset": when_unset}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -117,7 +117,7 @@ def _setting(variable: str, parse: Any, default: Any, help: str, when_unset: str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings; each field's metadata has its variable and its explanation."""
+    """All settings; each field's metadata has its variable and its help."""
 
     redis_url: str | None = _setting(
         "REDIS_URL", _redis_url, None,
@@ -194,7 +194,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read `environment` (the process's own by default); `SettingsError` names a wrong variable and its value."""
+        """Read `environment`, by default that of the process. Raises: `SettingsError` for a wrong variable."""
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         for each in fields(cls):

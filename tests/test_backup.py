@@ -145,7 +145,7 @@ def test_a_backup_of_a_store_that_nobody_serves_and_what_is_refused(
     assert stores_in(data_dir) == []
     assert_one_sentence(command(data_dir, "backup", str(file)), "exists already", "--replace")
     backed_up(data_dir, file, "--replace")
-    assert_one_sentence(command(data_dir, "backup", str(directory / "nowhere" / "x")), "there is no backup")
+    assert_one_sentence(command(data_dir, "backup", str(directory / "nowhere" / "x")), "no backup was written")
     assert command(data_dir, "restore").returncode == 2
     assert command(data_dir, "restore", str(file), "--empty").returncode == 2
     server.restart_on_same_port()

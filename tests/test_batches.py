@@ -172,7 +172,7 @@ def test_a_file_is_taken_once_and_again_with_another_key(
     assert (first.returncode, first.stderr) == (0, "")
     again = run_command("create", "--from", str(path), "--json", **where)
     assert again.returncode == 0
-    assert "was taken before, and nothing new was created" in again.stderr
+    assert "was created before, and nothing new was created" in again.stderr
     guids = [[json.loads(line)["state"]["guid"] for line in done.stdout.splitlines()] for done in (first, again)]
     assert guids[0] == guids[1]
     assert len(set(guids[0])) == 3
@@ -206,11 +206,11 @@ def test_a_guid_that_is_held_is_nobody_elses(service: Server, valkey: StoreProce
     body = {"guid": guid, "title": "x", "start_price": "1", "closes_at": now_ms() + 10**6}
     refused = httpx.post(f"{service.url}/auctions", json=body, headers=OPERATOR)
     assert (refused.status_code, problem(refused)["code"]) == (409, "exists")
-    assert "is being created by somebody else just now" in problem(refused)["detail"]
+    assert "is being created by another request now" in problem(refused)["detail"]
     path = directory / "lots.ndjson"
     path.write_text(f"\n{a_line()}\n{a_line(guid=guid)}")
     said = run_command("create", "--from", str(path), REDIS_URL=valkey.url).stderr
-    assert f"line 3: auction '{guid}' is being created by somebody else just now" in said
+    assert f"line 3: auction '{guid}' is being created by another request now" in said
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_lines_of_json_are_answered_by_lines_of_json(client: httpx.Client, guid:
     assert "was used for other auctions" in problem(other)["detail"]
     taken = post(client, a_line(), a_line(guid=guid))
     assert (taken.status_code, problem(taken)["code"]) == (409, "exists")
-    assert problem(taken)["detail"] == f"line 2: auction '{guid}' exists already and was left as it is"
+    assert problem(taken)["detail"] == f"line 2: auction '{guid}' exists already and was not changed"
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_lines_of_json_are_answered_by_lines_of_json(client: httpx.Client, guid:
         ([a_line(), "", a_line(title=" ")], "line 3: title is blank"),
         ([a_line(closes_at=1000)], "line 1: closes_at 1000 is not in the future"),
         ([a_line(guid="a b")], "line 1: "),
-        ([a_line(guid="a"), a_line(guid="a")], "line 2: guid 'a' is that of line 1 too"),
+        ([a_line(guid="a"), a_line(guid="a")], "line 2: guid 'a' is also in line 1"),
         ([""], "no lots"),
         (["\x00"], "NUL"),
     ],

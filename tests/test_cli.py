@@ -110,7 +110,7 @@ def test_at_the_top_of_what_can_be_bid_there_is_no_next_bid(service: Server, val
     create(service, guid, currency="JPY", start_price="9007199254740991", increments="flat:1")
     assert bid(service, guid, "ann", "9007199254740991").status_code == 201
     told = refusal(run_command("bid", guid, "9007199254740990", "--bidder", "bob", REDIS_URL=valkey.url))
-    assert told == "9007199254740990 is too low, and nothing more can be bid: 9007199254740991 JPY is the top"
+    assert told == "9007199254740990 is too low, and no higher bid is possible than 9007199254740991 JPY"
     assert bid(service, guid, "bob", "5").json()["detail"] == told.replace("9007199254740990", "5", 1)
     assert "above the largest amount" in refusal(
         run_command("bid", guid, "9" * 17, "--bidder", "b", REDIS_URL=valkey.url)
@@ -238,7 +238,7 @@ def test_operators_act_from_the_command_line(place: tuple[Any, Any], guid: str) 
         (["create", "x", "--start-price", "1", "--closes", "1000"], "closes_at 1000"),
         (["create", "x", "--start-price", "1", "--closes", "9" * 20], "closes_at"),
         (["create", "x", "--start-price", "1", "--closes", "+1h", "--increments", "0:1,5"], "''"),
-        (["create", "x", "--start-price", "1", "--closes", "+1h", "--seller", "ann\udcff"], "half a character"),
+        (["create", "x", "--start-price", "1", "--closes", "+1h", "--seller", "ann\udcff"], "not valid UTF-8"),
         (["token", "x" * 129], "'sub'"),
     ],
 )

@@ -142,5 +142,5 @@ def test_the_command_line_deletes(service: Server, valkey: StoreProcess, guid: s
         offer(service, guid, "ann", price="10.00")
         done(act(service, guid, "cancel"))
         command = run_command("delete", guid, "--reason", "x", *place, REDIS_URL=valkey.url)
-        assert (command.returncode, command.stdout) == (0, f"auction {guid} is gone\n"), command.stderr
+        assert (command.returncode, command.stdout) == (0, f"auction {guid} is deleted\n"), command.stderr
         assert keys_of(valkey, guid) == set()

@@ -191,7 +191,7 @@ def at_the_store(valkey: StoreProcess) -> Mapping[str, str]:
 def test_verify_says_yes(service: Server, guid: str, at_the_store: Mapping[str, str]) -> None:
     an_eventful_auction(service, guid)
     told = run_command("verify", guid, **at_the_store)
-    assert (told.returncode, told.stdout) == (0, f"auction {guid} is what its log says\n"), told.stderr
+    assert (told.returncode, told.stdout) == (0, f"auction {guid} agrees with its log\n"), told.stderr
     assert "no auction" in refusal(run_command("verify", f"no-{guid[:8]}", **at_the_store))
 
 

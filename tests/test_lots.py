@@ -159,7 +159,7 @@ def test_every_wrong_line_is_named() -> None:
     )
     told = wrong(text).splitlines()
     assert [line.partition(":")[0] for line in told] == [f"line {number}" for number in (2, 3, 4, 6, 7, 8, 9, 10)]
-    for line, said in zip(told, ["aligned 'maybe'", "1.001", "'tomorrow'", "not in the future", "that of line 5",
+    for line, said in zip(told, ["aligned 'maybe'", "1.001", "'tomorrow'", "not in the future", "also in line 5",
                                  "'many'", "title", "8 cells"], strict=True):  # fmt: skip
         assert said in line
 
@@ -169,8 +169,8 @@ def test_every_wrong_line_is_named() -> None:
     [
         ("", "no lots"),
         ("title,start_price,closes_at\n", "no lots"),
-        ("title,price\na,1\n", "'price' is no column"),
-        ("title,title\na,b\n", "'title' is there twice"),
+        ("title,price\na,1\n", "'price' is not a column"),
+        ("title,title\na,b\n", "'title' appears twice"),
         ('title,start_price,closes_at\n"a,1.00,+1h\nb,1.00,+1h\n', "line 2"),
         ("title,start_price,closes_at\n" + "x" * 200_000 + ",1.00,+1h\n", "line 2"),
         ("title,start_price,closes_at,guid\na,1.00,+1h,stream\n", "line 2: guid 'stream' cannot"),

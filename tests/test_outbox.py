@@ -207,7 +207,7 @@ def test_the_opening_is_told_before_all_else(
                 )
             await store.settlement.settle(guid)
             await store.settlement.settle(guid)
-            told = [message.told() for message in await outbox.oldest(guid)]
+            told = [message.payload() for message in await outbox.oldest(guid)]
             events = [message["event"] for message in told]
             assert (events[0], events.count("opened")) == ("opened", 1)
             assert events[1:] == {
@@ -229,7 +229,7 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
     async def newest(outbox: Outbox) -> list[Message]:
         messages: list[Message] = await outbox.oldest(guid)
         for message in messages:
-            await outbox.drop(message)
+            await outbox.ack(message)
         return messages
 
     async def look() -> None:
@@ -238,8 +238,8 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
 
             async def compare(state: State) -> None:
                 messages = await newest(outbox)
-                events.extend(message.told()["event"] for message in messages)
-                told = messages[-1].told()
+                events.extend(message.payload()["event"] for message in messages)
+                told = messages[-1].payload()
                 assert told["rev"] == state.rev
                 for name, value in told["data"].items():
                     if hasattr(state, name):

@@ -23,7 +23,7 @@ from sse_auction.wire.requests import BandRequest, BuyNowRequest, CreateRequest,
 from tests.harness import StoreProcess, now_ms
 
 LUA = Path(sse_auction.__file__).parent / "store" / "lua"
-PARTS = ("common", "recount", "lease", "told", "decide")  # that decide nothing by themselves
+PARTS = ("common", "recount", "lease", "ack", "decide")  # that decide nothing by themselves
 NAMES = sorted(path.stem for path in LUA.glob("*.lua") if path.stem not in PARTS)  # those that decide
 COUNTER = "the-branches-that-were-executed"
 
@@ -480,7 +480,7 @@ def used(text: str, kind: str) -> set[int]:
     return {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", code)}
 
 
-@pytest.mark.parametrize("name", ["common", "lease", "told", "decide", *NAMES])
+@pytest.mark.parametrize("name", ["common", "lease", "ack", "decide", *NAMES])
 def test_a_header_describes_what_its_script_uses(name: str) -> None:
     text = (LUA / f"{name}.lua").read_text()
     keys, arguments = used(text, "KEYS"), used(text, "ARGV")
@@ -490,7 +490,7 @@ def test_a_header_describes_what_its_script_uses(name: str) -> None:
         assert described(text, "ARGV") == arguments | {2, 3} == {1, 2, 3, 4}
         return
     assert keys == described(text, "KEYS")
-    if name in ("lease", "told", "decide"):
+    if name in ("lease", "ack", "decide"):
         assert arguments == described(text, "ARGV")
         return
     assert arguments - {1, 2, 3, 4} <= described(text, "ARGV")
@@ -518,4 +518,4 @@ def test_every_verdict_is_in_its_header_and_has_a_sentence(name: str) -> None:
 
 def test_every_refusal_comes_from_a_script() -> None:
     told = set().union(*(verdicts_of(name) for name in ("common", "bid", "act", "void", "correct")))
-    assert {reason.decode() for reason in auctions._REFUSALS} - told == {"plain"}, "a plain auction has no script"
+    assert {reason.decode() for reason in auctions._REFUSALS} - told == {"external"}, "those have no script"

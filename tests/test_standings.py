@@ -108,7 +108,7 @@ def test_the_refusal_of_a_voided_bidder_says_why_also_when_it_is_replayed(server
         refused = bid(server, guid, "bob", "11.00", headers={"Idempotency-Key": "k"})
         problem = refused.json()
         assert (refused.status_code, problem["code"], problem["reason"]) == (403, "voided", "bad cheque")
-        assert problem["detail"].endswith("and you can bid in it no more: bad cheque")
+        assert problem["detail"].endswith("and you cannot bid there any more: bad cheque")
         assert problem["state"]["price"] is None
 
 
@@ -166,7 +166,7 @@ def test_a_void_of_which_no_reason_was_kept_is_told_without(
     run(look())
     problem = bid(service, guid, "bob", "11.00").json()
     assert (problem["code"], problem.get("reason")) == ("voided", None)
-    assert problem["detail"].endswith("and you can bid in it no more")
+    assert problem["detail"].endswith("and you cannot bid there any more")
 
 
 @pytest.mark.parametrize(

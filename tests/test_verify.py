@@ -178,7 +178,7 @@ def test_an_unsettled_auction_must_be_due(service: Server, valkey: StoreProcess,
         until(lambda: client.zscore(keys.DUE, guid) == closes_at, "it has been looked at")
         assert verify(valkey, guid) == []
         client.zrem(keys.DUE, guid)
-    assert verify(valkey, guid) == ["it is not among what is due, and so will not be settled"]
+    assert verify(valkey, guid) == ["it is not in the list of due auctions, so it will not be settled"]
 
 
 def older(log: Log) -> Log:

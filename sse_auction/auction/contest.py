@@ -1,4 +1,4 @@
-"""The contest of the bids in a log: what they come to by the rules, in the order in which they came. Pure."""
+"""The contest of the bids in a log: the price and the leader that they make by the rules, in their order. Pure."""
 
 import json
 from collections.abc import Container, Mapping
@@ -16,7 +16,7 @@ class Bid:
     paddle: str
     most: int
     is_raise: bool
-    is_told: bool  # whether the entry says who leads after it; those of older releases do not
+    names_leader: bool  # whether the entry names the leader after it; entries of older releases do not
     is_purchase: bool
 
 
@@ -24,7 +24,7 @@ class Bid:
 class Contest:
     """The bids of one auction, and the price and leader that they make.
 
-    `terms` are the auction's public fields, as the store keeps them; `standing` counts the bids that are not void.
+    `terms` are the auction's public fields, as in the store; `standing` counts the bids that are not void.
     """
 
     terms: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Contest:
     standing: int = 0
 
     def is_enough(self, bid: Bid) -> bool:
-        """Whether a bid is one that the rules take after those before it."""
+        """Whether the rules accept a bid after the bids before it."""
         if bid.is_purchase:
             return self.terms["buy_now"] == str(bid.most)
         is_proxy = self.terms["bidding"] == "proxy"
@@ -52,11 +52,11 @@ class Contest:
         return bid.most >= (base if self.price is None else base + step)
 
     def buy(self, bid: Bid) -> None:
-        """Take a bid that buys."""
+        """Apply a bid that buys the lot."""
         self.price, self.leader, self.most, self.leading = bid.most, bid.paddle, bid.most, bid
 
     def place(self, bid: Bid) -> None:
-        """Take a bid that is enough."""
+        """Apply a bid that `is_enough`."""
         favoured = bid.bidder in self.priority
         rules = Increments.load(self.terms["increments"])
         if self.terms["bidding"] != "proxy":
@@ -74,21 +74,21 @@ class Contest:
         self.meet_reserve()
 
     def meet_reserve(self) -> None:
-        """Raise the price to the reserve where the leader's maximum allows it."""
+        """Raise the price to the reserve when the leader's maximum reaches it."""
         if self.reserve is not None and self.price is not None and self.price < self.reserve <= self.most:
             self.price = self.reserve
 
     @property
     def reserve_met(self) -> str:
-        """`1` or `0` as the store keeps it, empty without a reserve."""
+        """`1` or `0`, as in the store; empty without a reserve."""
         return "" if self.reserve is None else str(int((self.price or 0) >= self.reserve))
 
     def sell(self, paddle: str, price: int) -> None:
-        """Take a second offer: the lot goes to another paddle at this price."""
+        """Apply a second offer: the lot goes to another paddle at this price."""
         self.price, self.leader, self.most, self.leader_wins_ties, self.leading = price, paddle, price, False, None
 
     def recount(self, voided: Container[str]) -> None:
-        """Begin again with all bids but those of the paddles in `voided`."""
+        """Apply all bids again, except those of the paddles in `voided`."""
         self.price, self.leader, self.most, self.leader_wins_ties, self.standing = None, "", 0, False, 0
         for bid in self.bids:
             if bid.paddle not in voided:
@@ -101,7 +101,7 @@ class Contest:
 
 
 def names_of(text: str) -> list[str]:
-    """Read a JSON list of names; `ValueError` if it is anything else."""
+    """Read a JSON list of names. Raises: `ValueError` if it is anything else."""
     names = json.loads(text)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{text} is no list of names")

@@ -1,4 +1,4 @@
-"""What bidders and operators ask for, and what comes of it: values, not exceptions, for a low bid is no error."""
+"""Requests of bidders and operators, and their results: values, not exceptions, because a low bid is no error."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -9,7 +9,7 @@ from sse_auction.auction.terms import Terms
 
 @dataclass(frozen=True, slots=True)
 class BidAmount:
-    """What a bidder offers, in minor units: a price, a secret maximum, or to buy at the buy-now price (no amount)."""
+    """A bid's amount in minor units: a price or a secret maximum; None to buy at the buy-now price."""
 
     kind: Literal["price", "max", "buy_now"]
     amount: int | None = None
@@ -24,10 +24,10 @@ ActionKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """What an operator does to an auction; of the rest only what he changes. Times in epoch ms, amounts in minor units.
+    """An operator's act on an auction, with the values that it changes. Times in epoch ms, amounts in minor units.
 
-    `reserve` None removes it, "keep" leaves it. Who is voided is named by his id or by his paddle; to whom a second
-    offer is made by his paddle, None means the best underbidder.
+    `reserve` None removes it, "keep" leaves it. A void names the bidder by id or by paddle. A second offer names a
+    paddle; None means the best underbidder.
     """
 
     kind: ActionKind
@@ -40,7 +40,7 @@ class OperatorAction:
 
 Refusal: TypeAlias = Literal[
     # of a bid
-    "unknown", "plain", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
+    "unknown", "external", "not_open", "paused", "own_auction", "voided", "no_maxima", "not_for_sale", "lowering",
     "too_low", "too_high", "not_aligned", "already_leading", "key_reused",
     # of an operator's act
     "already_paused", "not_paused", "not_later", "reserve_raised", "no_such_bidder",
@@ -51,7 +51,7 @@ Standing: TypeAlias = Literal["leading", "outbid", "winning"]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A bid that counted; `replayed` when this is the first answer given again."""
+    """An accepted bid; `replayed` when this repeats the first answer to the same request."""
 
     seq: int
     paddle: int
@@ -62,7 +62,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class ActionDone:
-    """An operator's act that was carried out."""
+    """An operator's act that was executed."""
 
     terms: Terms
     state: State
@@ -71,9 +71,9 @@ class ActionDone:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A bid or an act that changed nothing, and the state that made it so (None where no auction is).
+    """A bid or an act that changed nothing, and the state that is the reason (None when there is no auction).
 
-    `why` is an operator's word for it, where he was asked for one: to be told to that bidder alone.
+    `why` is the operator's reason for a void; only that bidder may see it.
     """
 
     reason: Refusal
@@ -84,7 +84,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A new auction; `replayed` when this is the first answer given again."""
+    """A new auction; `replayed` when this repeats the first answer to the same request."""
 
     terms: Terms
     state: State
@@ -93,7 +93,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class NotCreated:
-    """An auction that was not recorded: its guid is taken or held, its closing is past, or its key was another's."""
+    """An auction that was not created: its guid exists or is held, its closing is past, or the key was used before."""
 
     reason: Literal["exists", "held", "past", "key_reused"]
     now: int = 0

@@ -1,6 +1,6 @@
-"""By how much the next bid rises: a table of bands, or ten per cent.
+"""The step from the price to the next bid: a table of bands, or ten per cent.
 
-Rule: whatever table is taken raises the price at every price.
+Rule: every accepted table has a step above 0 at every price.
 """
 
 from collections.abc import Sequence
@@ -21,25 +21,25 @@ MAX_BANDS = 100
 
 @dataclass(frozen=True, slots=True)
 class Increments:
-    """How far the next bid must be above the price: bands of (from, step) in minor units, or ten per cent."""
+    """The steps to the next bid: bands of (from, step) in minor units, or ten per cent."""
 
     bands: tuple[tuple[int, int], ...]  # ascending; empty: a tenth of the price, rounded up, at least one unit
 
     def step(self, price: int) -> int:
-        """The least raise at `price`."""
+        """The smallest raise at `price`, in minor units."""
         if not self.bands:
             return max(1, -(-price // 10))
         for start, step in reversed(self.bands):
             if start <= price:
                 return step
-        raise ValueError(price)  # the first band starts at 0, and no price is below
+        raise ValueError(price)  # unreachable: the first band starts at 0, and no price is below 0
 
     def dump(self) -> str:
-        """The form the store keeps: `0:5,100:25`, or `ten-percent`."""
+        """The form in the store: `0:5,100:25`, or `ten-percent`."""
         return ",".join(f"{start}:{step}" for start, step in self.bands) or _TEN_PERCENT
 
     @staticmethod
-    @lru_cache(maxsize=1024)  # few tables, read with every state
+    @lru_cache(maxsize=1024)  # few tables, parsed with every state
     def load(text: str) -> "Increments":
         """The reverse of `dump`."""
         if text == _TEN_PERCENT:
@@ -49,7 +49,10 @@ class Increments:
 
     @classmethod
     def from_preset(cls, name: str, currency: str) -> Self:
-        """A preset by name: `flat:1.00`, `ten-percent`, `ebay-us`, `yahoo-jp`; `AmountError` when it does not fit."""
+        """A preset by name: `flat:1.00`, `ten-percent`, `ebay-us`, `yahoo-jp`.
+
+        Raises: `AmountError` when there is no such preset, or it does not fit the currency.
+        """
         if name == _TEN_PERCENT:
             return cls(())
         kind, _, step = name.partition(":")
@@ -66,7 +69,10 @@ class Increments:
 
     @classmethod
     def from_table(cls, rows: Sequence[tuple[str, str]], currency: str) -> Self:
-        """Rows of (from, step) as decimal strings; the first from 0, ascending, steps above 0 and not falling."""
+        """Rows of (from, step) as decimal strings: the first from 0, ascending, with steps above 0 that never fall.
+
+        Raises: `AmountError` with a sentence.
+        """
         if not 1 <= len(rows) <= MAX_BANDS:
             raise AmountError(f"increments have {len(rows)} bands; 1 to {MAX_BANDS} are possible")
         bands = tuple((parse_amount(start, currency), parse_amount(step, currency)) for start, step in rows)
@@ -83,5 +89,5 @@ class Increments:
 
 
 def _plain(number: str) -> str:
-    """`2.50` of a preset's table as `parse_amount` takes it in any currency: no bare dot, no trailing zeros."""
+    """A number of a preset's table as `parse_amount` accepts it in any currency: no bare dot, no trailing zeros."""
     return format(Decimal(number).normalize(), "f")

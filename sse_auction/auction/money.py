@@ -1,8 +1,8 @@
-"""Money is integer minor units inside and decimal strings outside.
+"""Money: integer minor units inside, decimal strings outside.
 
 Rule: no float, no rounding. A string that does not fit its currency is refused with a sentence that says why.
-Exponents (decimals per currency) and codes are those of ISO 4217, from the table that the package iso4217 carries.
-This module knows nothing of auctions.
+Exponents (decimals per currency) and codes are those of ISO 4217, from the table in the package iso4217. This module
+knows nothing about auctions.
 """
 
 import re
@@ -11,25 +11,28 @@ import iso4217
 
 MAX_MINOR_UNITS = 2**53 - 1  # the largest integer that Lua, JSON readers and JavaScript hold exactly
 
-# Codes that ISO 4217 has withdrawn and earlier releases accepted. Stores keep auctions in them: these are shown, bid
-# on, settled and verified as before. A code that leaves the list moves here; tests/test_money.py notices.
+# Codes that ISO 4217 has withdrawn and earlier releases accepted. Stores hold auctions in them: these are shown, bid
+# on, settled and verified as before. A code that leaves the ISO list must move here; a test of this module checks it.
 WITHDRAWN = {"ANG": 2, "BGN": 2}
-# Codes without decimals of their own, such as XAU (gold) and XTS (tests), are no currencies to bid in.
+# Codes without an exponent, such as XAU (gold) and XTS (tests), are no currencies to bid in.
 EXPONENTS: dict[str, int] = WITHDRAWN | {
     each.code: each.exponent for each in iso4217.Currency if each.exponent is not None
 }
 
 _DECIMAL = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
-_ENOUGH_DIGITS = len(str(MAX_MINOR_UNITS)) + 1  # what has more is too large; Python would not read thousands of them
+_ENOUGH_DIGITS = len(str(MAX_MINOR_UNITS)) + 1  # an amount with more is too large; Python refuses to read thousands
 _FOREIGN_DECIMAL = re.compile(r"0*([0-9]{1,16})(?:\.([0-9]{1,8}))?", re.ASCII)
 
 
 class AmountError(ValueError):
-    """An amount or a currency that cannot be taken; the message is a sentence for the person who sent it."""
+    """An amount or a currency that is not accepted; the message is a sentence for the person who sent it."""
 
 
 def exponent_of(currency: str) -> int:
-    """Decimals of a current or withdrawn `currency`, such as 0 for JPY, 2 for CNY; `AmountError` for another code."""
+    """Decimals of a current or withdrawn `currency`, such as 0 for JPY, 2 for CNY.
+
+    Raises: `AmountError` for another code.
+    """
     try:
         return EXPONENTS[currency]
     except KeyError:
@@ -37,14 +40,14 @@ def exponent_of(currency: str) -> int:
 
 
 def check_current(currency: str) -> None:
-    """Check the currency of a new auction: `AmountError` when ISO 4217 has no such code, or has it no longer."""
+    """Check the currency of a new auction. Raises: `AmountError` when ISO 4217 does not have it, or not any more."""
     exponent_of(currency)
     if currency in WITHDRAWN:
         raise AmountError(f"{currency!r} was withdrawn from ISO 4217; a new auction needs a current currency")
 
 
 def parse_amount(text: str, currency: str) -> int:
-    """Minor units of a decimal string such as `125.00`; `AmountError` unless `currency` holds it exactly."""
+    """Minor units of a decimal string such as `125.00`. Raises: `AmountError` unless `currency` holds it exactly."""
     exponent = exponent_of(currency)
     match = _DECIMAL.fullmatch(text)
     if match is None:
@@ -69,10 +72,10 @@ def format_amount(minor: int, currency: str) -> str:
 
 
 def parse_foreign_price(text: str, currency: str) -> str | None:
-    """Another writer's price as this service shows it, or None when it is no price.
+    """A price that another program wrote, as this service shows it; None when it is no price.
 
-    Read as an exact decimal and shown with at least the currency's decimals (`101` -> `101.00`, `0099.5` ->
-    `99.50`), never rounded: more decimals than the currency has are kept.
+    It is read as an exact decimal and shown with at least the currency's decimals (`101` -> `101.00`, `0099.5` ->
+    `99.50`). It is never rounded: decimals beyond the currency's are kept.
     """
     match = _FOREIGN_DECIMAL.fullmatch(text.strip())
     if match is None:

@@ -1,8 +1,8 @@
-"""What a log says that an auction has come to: an account of its own, to hold the store's against.
+"""The state that follows from an auction's log: an independent result, to compare with the store's state.
 
-Pure, and written in another way than the scripts: they keep a running state, this goes through the whole log. It takes
-entries one by one, so that a log of any length is read in pages. An entry must be one that the rules allow after those
-before it; of the store's clock it only knows what the entries say, and so takes it as it was, set back or forth.
+Pure, and written in another way than the scripts: they update a running state, this goes through the whole log. It
+takes entries one by one, so that a log of any length can be read in pages. The rules must allow each entry after the
+entries before it. The store's clock is known only from the entries, so a clock that was set is accepted as it was.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,19 @@ from sse_auction.auction.money import MAX_MINOR_UNITS, format_amount
 
 Fields = Mapping[str, str]
 _CORRECTIONS = ("reopen", "second_offer", "unpaid", "paid", "archive", "unarchive", "erase")
-# How far an act raises the revision, where that is not 1. Its closing was a revision, which a reopening takes back.
+# How far an act raises the revision, if not by 1. A reopening counts for itself and for the closing that it undoes.
 _REVISIONS = {"reopen": 2, "unpaid": 0, "paid": 0, "archive": 0, "unarchive": 0, "erase": 0}
 _PRIVATE = ("seller", "reserve", "priority")
 _LATEST_MS = 253402300799999  # the end of the year 9999
 
 
 class BrokenLog(ValueError):
-    """A log that cannot have been written by this service; the message says where."""
+    """This service cannot have written the log. The message names the entry."""
 
 
 @dataclass
 class Replay:
-    """`take` every entry in order, then `expected` and `paddles` are what the store must say."""
+    """`take` every entry in order; then `expected` and `paddles` are what the store must hold."""
 
     created: Fields | None = None
     currency: str = ""
@@ -36,10 +36,10 @@ class Replay:
     rev: int = 0
     seq: int = 0
     acts: int = 0
-    ending: str = ""  # what ended it before its time, if that decides the outcome
+    ending: str = ""  # what ended the auction before its time, if that decides the outcome
 
     def take(self, entry_id: str, fields: Fields) -> None:
-        """One entry of the log; `BrokenLog` when it does not follow from those before."""
+        """Take one entry of the log. Raises: `BrokenLog` when it cannot follow the entries before it."""
         major, _, minor = entry_id.partition("-")
         kind = fields.get("kind", "bid")
         try:
@@ -58,7 +58,7 @@ class Replay:
             raise BrokenLog(f"entry {entry_id} cannot be read: {error!r}") from None
 
     def expected(self) -> dict[str, str]:
-        """Fields of the auction's two hashes, and `price` and `voided`: what they must be."""
+        """The required values of the fields of the auction's two hashes, and of `price` and `voided`."""
         if self.created is None:
             return {}
         contest = self.contest
@@ -73,13 +73,13 @@ class Replay:
         }  # fmt: skip
 
     def _expected_maximum(self) -> dict[str, str]:
-        """What is kept of the leader's maximum in a proxy auction; others keep nothing."""
+        """The fields of the leader's maximum in a proxy auction; empty in other auctions."""
         contest = self.contest
         if self.public["bidding"] != "proxy" or not contest.leader:
             return {"max": "", "priority_leads": "", "leader_seq": ""}
         kept = {"max": str(contest.most), "priority_leads": "1" if contest.leader_wins_ties else ""}
         last = contest.leading
-        return {**kept, "leader_seq": str(last.seq)} if last and last.is_told else kept
+        return {**kept, "leader_seq": str(last.seq)} if last and last.names_leader else kept
 
     def _shown_price(self) -> str:
         return "" if self.contest.price is None else format_amount(self.contest.price, self.currency)
@@ -113,7 +113,7 @@ class Replay:
         return bid
 
     def _check_moment(self, at: int) -> None:
-        """As the rules have it, whatever the clock did: open from its first bid on, until an outcome or its closing."""
+        """Check that bids are accepted then: open since the first bid, without an outcome, before the closing."""
         _check(not self.public["outcome"], "it comes after the outcome")
         _check(self.public["paused_at"] == "", "it was taken during a pause")
         closes_at, opens_at = int(self.public["closes_at"]), int(self.public["opens_at"])
@@ -180,9 +180,9 @@ class Replay:
         _check(not self.public["paused_at"], "it was settled during a pause")
         _check(at >= closes_at, f"it was settled at {at}, before the closing at {closes_at}")
         outcome = self.ending or self._outcome()
-        told = (fields["outcome"], fields["price"], fields["leader"])
+        logged = (fields["outcome"], fields["price"], fields["leader"])
         due = (outcome, self._shown_price(), self.contest.leader)
-        _check(told == due, f"it settled {told}, which must be {due}")
+        _check(logged == due, f"it settled {logged}, which must be {due}")
         self.public |= {"outcome": outcome, "settled": "1"}
 
     def _outcome(self) -> str:
@@ -256,7 +256,7 @@ class Replay:
             self.public["unpaid"] = ""
 
     def _recount(self) -> None:
-        """The contest of all bids that stand; what was offered after the hammer is forgotten."""
+        """Recompute the contest of all bids that are not void, without second offers."""
         self.public |= {"passed": "", "hammer_price": ""}
         self.contest.recount(self.voided)
 
@@ -295,15 +295,15 @@ class Replay:
         self.ending = ""
 
     def _sell_to(self, paddle: str, fields: Fields) -> None:
-        """A second offer."""
+        """Apply a second offer."""
         offers = [bid.most for bid in self.contest.bids if bid.paddle == paddle and paddle not in self.voided]
         _check(paddle != self.contest.leader and bool(offers), f"paddle {paddle} is no underbidder")
         hammer_price = int(self.public["hammer_price"] or self.contest.price or 0)
         price = min(max(offers, default=0), hammer_price)
         shown = format_amount(price, self.currency)
         _check(price >= (self.contest.reserve or 0), "it is below the reserve")
-        told, due = (fields["passed"], fields["price"]), (self.contest.leader, shown)
-        _check(told == due, f"it passed and asked {told}, which must be {due}")
+        logged, due = (fields["passed"], fields["price"]), (self.contest.leader, shown)
+        _check(logged == due, f"it passed and asked {logged}, which must be {due}")
         passed = [each for each in self.public["passed"].split() if each != paddle]
         self.public |= {
             "passed": "".join(f"{each} " for each in [*passed, self.contest.leader]), "hammer_price": str(hammer_price),

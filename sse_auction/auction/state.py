@@ -1,4 +1,4 @@
-"""An auction as everybody may see it at a moment, and the record from which that follows."""
+"""The public state of an auction at one moment, and the record from which it is made."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,15 +11,15 @@ from sse_auction.auction.terms import Terms
 Status = Literal["unknown", "upcoming", "open", "closed", "cancelled"]
 Outcome = Literal["sold", "reserve_not_met", "no_bids", "bought_now", "cancelled"]
 
-CONFIRM_FACTOR = 100  # the next bid: a higher one must be confirmed, by bid.lua
+CONFIRM_FACTOR = 100  # times the next bid: bid.lua requires a confirmation for a higher amount
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: that would double what each costs
+@dataclass(slots=True)  # never changed, but not frozen: that would double the cost of making one
 class State:
-    """The one shape that polls, streams and bids carry. Prices are decimal strings, times epoch ms or None.
+    """The one shape that polls, streams and answers to bids carry. Prices are decimal strings, times epoch ms or None.
 
-    `next_bids` are up to three bids, ascending, which the rules take as they are; they begin with `next_bid`, and end
-    before what would need a word more: an amount that must be confirmed, or one at which it is bought.
+    `next_bids` are up to three amounts, ascending, that the rules accept now. They begin with `next_bid`, and stop
+    below an amount that needs a confirmation or buys the lot.
     """
 
     guid: str
@@ -44,34 +44,34 @@ class State:
 
     @property
     def epoch(self) -> str:
-        """Within which revisions can be compared."""
+        """The epoch of the tag: revisions can be compared within one epoch."""
         return self.tag.partition("-")[0]
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can follow: the stream of such an auction ends."""
+        """Whether no other state follows; the stream of such an auction ends."""
         return self.status in ("closed", "cancelled")
 
     @property
     def changes_at(self) -> int | None:
-        """When time alone will change the status, or None."""
+        """When the status next changes with time, in epoch ms; None when it does not."""
         if self.status == "upcoming":
             return self.opens_at
         return self.closes_at if self.status == "open" and not self.paused else None
 
     def stamp(self, now: int) -> int:
-        """`now` (epoch ms) as far as the state is true: not before it was read, nor when time alone has changed it."""
+        """`now` (epoch ms), limited to the time in which this state is true: from its reading to its next change."""
         changes_at = self.changes_at
         return max(self.now, now if changes_at is None else min(now, changes_at - 1))
 
 
 @dataclass(slots=True)  # as above
 class Record:
-    """One auction's keys as read from the store, in one shape for recorded and plain auctions.
+    """One auction's keys as read from the store, in one shape for managed and external auctions.
 
-    `price` is the price key as a decimal string, None where there is none. `invalid_value` is the value of a key that
-    holds no price (or the store's complaint about its type): then `price` means nothing. `read_at` is the store's
-    clock at that moment, 0 where it was not asked.
+    `price` is the price key as a decimal string, None when there is none. `invalid_value` is the value of a price key
+    that holds no price (or the store's error about its type): then `price` has no meaning. `read_at` is the store's
+    clock at the reading, 0 when it was not read.
     """
 
     guid: str
@@ -83,7 +83,7 @@ class Record:
     leader: int | None = None
     extensions: int = 0
     reserve_met: bool | None = None
-    outcome: Outcome | None = None  # as recorded: of an auction that was settled, cancelled or bought
+    outcome: Outcome | None = None  # as stored: when the auction was settled, cancelled or bought
     paused: bool = False
     seq: int = 0  # of the last bid, void or not
     read_at: int = 0
@@ -93,22 +93,22 @@ class Record:
     def exists(self) -> bool:
         return self.invalid_value is None and (self.terms is not None or self.price is not None)
 
-    def state(self, now: int, generation: str, plain_currency: str) -> State:
-        """The state at `now` (the store's clock).
+    def state(self, now: int, generation: str, external_currency: str) -> State:
+        """The state at `now` (the store's clock, epoch ms).
 
-        `generation` names the store's unbroken memory: it changes when the store lost data. The `epoch` in the tag
-        also changes when an auction is created anew under an old guid, so that its revisions may start over.
+        `generation` names the store's unbroken data: it changes when the store lost data. The `epoch` in the tag
+        also changes when an auction is created again under an old guid, because its revisions start over.
         """
         if self.terms is None or self.invalid_value is not None:
-            return self._plain_state(now, generation, plain_currency)
+            return self._external_state(now, generation, external_currency)
         terms = self.terms
-        # What has an outcome is over, and what has had a bid has opened, though the store's clock was set back since.
+        # An outcome means over, and a bid means opened, even if the store's clock was set back since.
         is_over = self.outcome is not None or (now >= terms.closes_at and not self.paused)
         phase = (is_over or now >= terms.opens_at or self.seq > 0) + is_over
         status: Status = ("upcoming", "open", "closed")[phase]
         if self.outcome == "cancelled":
             status = "cancelled"
-        rev = self.rev + phase  # opening and closing are public changes too, though nothing is written for them
+        rev = self.rev + phase  # opening and closing are public changes too, but nothing is written for them
         price = None if self.price is None else parse_amount(self.price, terms.currency)
         next_bid, next_bids = (None, ()) if is_over else _next_bids(terms, price)
         return State(
@@ -134,14 +134,14 @@ class Record:
         )
 
     def _outcome(self) -> Outcome:
-        """What came of an auction that is over; the same before and after it is settled."""
+        """The outcome of an auction that is over; the same before and after it is settled."""
         if self.outcome is not None:
             return self.outcome
         if self.leader is None:
             return "no_bids"
         return "reserve_not_met" if self.reserve_met is False else "sold"
 
-    def _plain_state(self, now: int, generation: str, currency: str) -> State:
+    def _external_state(self, now: int, generation: str, currency: str) -> State:
         price = None if self.invalid_value is not None else self.price
         return State(
             guid=self.guid,
@@ -167,19 +167,19 @@ class Record:
 
 
 def _buy_now(terms: Terms, price: int | None) -> str | None:
-    """At what price it can be bought now, in an auction that has a buy-now price."""
+    """The price at which the lot can be bought now; None when it cannot be."""
     if terms.buy_now is None or (price is not None and terms.buy_now_mode == "until_first_bid"):
         return None
     return format_amount(terms.buy_now, terms.currency)
 
 
 def _next_bids(terms: Terms, price: int | None) -> tuple[str | None, tuple[str, ...]]:
-    """The least bid, and the bids to offer: as bid.lua takes them."""
+    """The next bid, and the amounts to offer, as bid.lua accepts them."""
     step_at = terms.increments.step
     least = terms.start_price if price is None else price + step_at(price)
     if least > MAX_MINOR_UNITS:
         return None, ()
-    if terms.aligned:  # whole steps, all of the size that holds at the price
+    if terms.aligned:  # whole steps, all of the size at the present price
         step = step_at(terms.start_price if price is None else price)
         ladder = (least, least + step, least + 2 * step)
     else:

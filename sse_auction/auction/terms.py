@@ -1,4 +1,4 @@
-"""What holds in one auction: all of it public, and none of it decided by a bid."""
+"""The terms of one auction: they are public, and no bid decides them."""
 
 import re
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ DEFAULT_SOFT_CLOSE = SoftClose(120_000, 120_000)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds in a recorded auction; all of it public. Amounts in minor units, times in epoch ms."""
+    """The public terms of a managed auction. Amounts in minor units, times in epoch ms."""
 
     guid: str
     title: str
@@ -51,7 +51,7 @@ class Terms:
     soft_close: SoftClose | None = None
     hard_close_at: int | None = None
     max_extensions: int | None = None
-    archived: bool = False  # it is over, and in no listing
+    archived: bool = False  # the auction is over, and appears in no listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class NewAuction:
     currency: str
     start_price: int
     increments: Increments
-    opens_at: int | None  # None: at once
+    opens_at: int | None  # None: it opens at once
     closes_at: int
     seller: str | None
     bidding: Bidding
@@ -78,7 +78,7 @@ class NewAuction:
 
 
 def read_reserve(text: str, buy_now: int | None, currency: str) -> int:
-    """A reserve in minor units, of a new auction or of one that is changed; `AmountError` when it cannot be one."""
+    """A reserve in minor units, for a new or a changed auction. Raises: `AmountError` when it is not accepted."""
     reserve = positive_amount("reserve", text, currency)
     if buy_now is not None and reserve > buy_now:
         shown, limit = format_amount(reserve, currency), format_amount(buy_now, currency)
@@ -87,7 +87,7 @@ def read_reserve(text: str, buy_now: int | None, currency: str) -> int:
 
 
 def positive_amount(name: str, text: str, currency: str) -> int:
-    """An amount above 0 in minor units; `AmountError` names the field `name`."""
+    """An amount above 0 in minor units. Raises: `AmountError`, which names the field `name`."""
     try:
         amount = parse_amount(text, currency)
     except AmountError as error:

@@ -1,4 +1,4 @@
-"""Which of two states of an auction is newer: what a viewer has seen, by its tag."""
+"""Compares two states of an auction by their tags: which one is newer."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _TAG = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,15})-([0-9]{1,16}(?:\.[0-9]{1,8})?
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a viewer already shows, as its tag says."""
+    """The version of a state, parsed from its tag."""
 
     epoch: str
     rev: int
@@ -18,17 +18,17 @@ class Version:
 
     @classmethod
     def of_tag(cls, tag: str) -> Self | None:
-        """What `tag` says, or None when it is not a tag of this service."""
+        """The version in `tag`; None when it is not a tag of this service."""
         match = _TAG.fullmatch(tag)
         if match is None:
             return None
         return cls(match[1], int(match[2]), Decimal(match[3]) if match[3] else None)
 
     def is_superseded_by(self, newer: "Version") -> bool:
-        """Whether a viewer of this should be shown `newer`.
+        """Whether a viewer that shows this version should get `newer`.
 
-        A new epoch always. Of a recorded auction: no lower revision, and not the very same state. Of a plain
-        one (revision 0): only a higher price, and the loss of the price.
+        A new epoch: always. A managed auction: unless the revision is lower or the version is the same. An external
+        auction (revision 0): only for a higher price, or when the price is lost.
         """
         if newer.epoch != self.epoch:
             return True

@@ -1,7 +1,7 @@
-"""The command `sse-auction`. Every error is one sentence on stderr and exit code 1; wrong usage is 2, as everywhere.
+"""The command `sse-auction`. Every error is one sentence on stderr and exit code 1; wrong usage is exit code 2.
 
-A module per subject has its commands and knows nothing of the other subjects: `serving`, `auctions`, `operators`,
-`log`, `embedded`, `load`. They share `options`. Here they become one command line, and their errors become exit codes.
+One module per subject has its commands and knows no other subject: `serving`, `auctions`, `operators`, `log`,
+`embedded`, `load`. They share `options`. This module makes one command line of them, and exit codes of their errors.
 """
 
 import os
@@ -28,12 +28,12 @@ def main() -> None:
     except (SettingsError, StoreError, ClientError, InvalidToken, WrongText) as error:
         click.echo(f"sse-auction: {error}", err=True)
         sys.exit(1)
-    except UnicodeEncodeError as error:  # bytes on the command line that are no UTF-8 come as lone surrogates
+    except UnicodeEncodeError as error:  # bytes on the command line that are not UTF-8 become lone surrogates
         click.echo(f"sse-auction: {error.object!r} cannot be sent: {error.reason}", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
+    except BrokenPipeError:  # the reader of our output is gone, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

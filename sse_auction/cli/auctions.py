@@ -1,7 +1,7 @@
-"""What sellers, bidders and watchers do: `create`, `bid`, `price`, `watch`.
+"""The commands of sellers, bidders and watchers: `create`, `bid`, `price`, `watch`.
 
-What is asked for is a request as HTTP has it, whether it goes to a service elsewhere or straight into the store. What
-an auction allows is decided there; here only wrong usage is told.
+A command makes the same request as HTTP, and sends it to a service or directly to the store. They decide what an
+auction allows; this module only reports wrong usage.
 """
 
 import sys
@@ -41,27 +41,29 @@ def _checked_key(context: click.Context, parameter: click.Parameter, value: str 
 @click.argument("title", required=False)
 @click.option("--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A file of auctions instead, .csv or .ndjson: all of them are created, or none.")  # fmt: skip
-@click.option("--start-price", help="The least first bid, such as 10.00.")
+@click.option("--start-price", help="The lowest first bid, such as 10.00.")
 @click.option("--closes", "closes_at", callback=moment, help="+90s, +10m, +2h, +3d, or epoch ms.")
-@click.option("--opens", "opens_at", callback=moment, help="The same; at once when left out.")
+@click.option("--opens", "opens_at", callback=moment, help="The same. [at once]")
 @click.option("--currency", default="", help="ISO 4217 code. [SSE_AUCTION_CURRENCY, CNY]")
 @click.option(
     "--increments", default="flat:1", show_default=True, callback=parsed_by(lots.increments),
     help="flat:N, ten-percent, ebay-us, yahoo-jp, or a table such as 0:1.00,100:5.00.",
 )  # fmt: skip
-@click.option("--guid", callback=auction_guid, help="The auction's name in URLs and keys; a UUID when left out.")
-@click.option("--seller", help="The bidder's id that must not bid.")
+@click.option("--guid", callback=auction_guid, help="The auction's name in URLs and keys. [a UUID]")
+@click.option("--seller", help="The seller's id as a bidder; the seller must not bid.")
 @click.option("--bidding", type=click.Choice(["manual", "proxy"]), default="manual", show_default=True,
               help="Whether a bid is its price, or a secret maximum.")  # fmt: skip
-@click.option("--aligned", is_flag=True, help="Bids are whole steps above the price.")
-@click.option("--reserve", help="The least price at which it is sold; nobody is told.")
+@click.option("--aligned", is_flag=True, help="Bids must be a whole number of steps above the price.")
+@click.option("--reserve", help="The lowest price at which the lot is sold; it is secret.")
 @click.option("--buy-now", callback=parsed_by(lots.buy_now),
-              help="A price at which it can be bought; 300.00:ceiling by any such bid.")  # fmt: skip
+              help="A buy-now price, valid until the first bid; with :ceiling any bid of it or more buys.")  # fmt: skip
 @click.option("--soft-close", default="usual", show_default=True, callback=parsed_by(lots.soft_close),
               help="usual (120 s), live (30 s), judicial (300 s), WINDOW:EXTEND in seconds, or none.")  # fmt: skip
-@click.option("--hard-close", "hard_close_at", callback=moment, help="No extension goes beyond this.")
-@click.option("--max-extensions", type=click.IntRange(0), help="How many extensions at most.")
-@click.option("--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id who wins ties.")
+@click.option("--hard-close", "hard_close_at", callback=moment, help="The latest closing that extensions can reach.")
+@click.option("--max-extensions", type=click.IntRange(0), help="The maximum number of extensions.")
+@click.option(
+    "--priority", multiple=True, callback=lambda c, p, v: list(v), help="A bidder's id that wins ties; repeatable."
+)
 @click.option("--key", callback=_checked_key,
               help="Idempotency key: the same auction sent again with it is created once.")  # fmt: skip
 @as_option
@@ -105,13 +107,16 @@ def _create_all(file: Path, key: str | None, url: str | None, token: str | None,
     for made in done.made:
         click.echo(encode(made) if as_json else f"{made.state.guid}  {describe(made.state)}")
     if done.before:
-        click.echo(f"sse-auction: {file} was taken before, and nothing new was created; --key takes it again", err=True)
+        click.echo(
+            f"sse-auction: {file} was created before, and nothing new was created; use --key to create it again",
+            err=True,
+        )
     if done.missing:
         raise ClientError(f"all but {len(done.missing)} were created: {'; '.join(done.missing)}")
 
 
 def _read(file: Path) -> tuple[bytes, list[lots.Lot]]:
-    """The bytes of a file, and its auctions."""
+    """(the bytes of a file, its auctions)."""
     kind = file.suffix.lower()
     if kind not in (".csv", ".ndjson"):
         raise click.UsageError(f"{file.name} is neither .csv nor .ndjson.")
@@ -130,10 +135,10 @@ def _read(file: Path) -> tuple[bytes, list[lots.Lot]]:
 @click.command(cls=AuctionCommand)
 @guid_argument
 @click.argument("price", required=False)
-@click.option("--max", "maximum", help="In a proxy auction: the most you would pay, which nobody is told.")
+@click.option("--max", "maximum", help="In a proxy auction: your secret maximum.")
 @click.option("--buy-now", is_flag=True, help="Buy at the buy-now price.")
-@click.option("--bidder", help="Who bids, when bidding straight into the store; with --url the token says it.")
-@click.option("--confirm", is_flag=True, help="You mean an amount over a hundred times the next bid.")
+@click.option("--bidder", help="The bidder's id, when there is no --url; with --url the token has it.")
+@click.option("--confirm", is_flag=True, help="Confirm an amount over a hundred times the next bid.")
 @click.option("--key", callback=_checked_key, help="Idempotency key: the same bid sent again with it counts once.")
 @service_options
 def bid(
@@ -145,8 +150,8 @@ def bid(
         raise click.UsageError("Say who bids with --bidder, or where the service is with --url.")
     request = BidRequest(price=price, max=maximum, buy_now=buy_now, confirm=confirm)
     made = run(url, token, lambda client: client.bid(guid, request, key), bidder=bidder or "")
-    told = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
-    click.echo(encode(made) if as_json else told)
+    text = f"accepted as bid {made.seq}, paddle {made.paddle}, {made.standing}: {describe(made.state)}"
+    click.echo(encode(made) if as_json else text)
 
 
 @click.command(cls=AuctionCommand)
@@ -164,7 +169,7 @@ def price(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
 def watch(guid: str, url: str | None, token: str | None, as_json: bool) -> None:
     """Follow auction GUID live until it ends or you press Ctrl-C.
 
-    With --json, or when the output is no terminal, it is one line per state.
+    With --json, or when the output is not a terminal, it prints one line per state.
     """
 
     async def follow(client: Client) -> None:

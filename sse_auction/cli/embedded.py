@@ -1,6 +1,6 @@
-"""For those who run the embedded store: `backup`, `restore` and `repair`.
+"""The commands for the embedded store: `backup`, `restore` and `repair`.
 
-They look after the data directory of this machine; another store is backed up by its own means.
+They work on the data directory of this machine. Another store has its own tools for backups.
 """
 
 from pathlib import Path
@@ -14,30 +14,32 @@ from sse_auction.settings import Settings
 def _data_dir(command: str) -> Path:
     settings = Settings.from_environment()
     if settings.redis_url is not None:
-        raise ClientError(f"{command} is for the embedded store, and REDIS_URL names another: use that one's own means")
+        raise ClientError(
+            f"{command} is for the embedded store, and REDIS_URL names another: use the tools of that store"
+        )
     return settings.data_dir
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Write over FILE.")
+@click.option("--replace", is_flag=True, help="Overwrite FILE.")
 def backup(file: Path, replace: bool) -> None:
-    """Write all of the embedded store to FILE, while the service runs or not."""
+    """Write a backup of the embedded store to FILE. The service may run meanwhile."""
     from sse_auction.store.embedded.backups import back_up
 
     data_dir = _data_dir("backup")
     if file.exists() and not replace:
-        raise ClientError(f"{file} exists already; --replace writes over it")
+        raise ClientError(f"{file} exists already; --replace overwrites it")
     auctions = back_up(data_dir, file)
     click.echo(f"{file} has {_counted(auctions)} in {file.stat().st_size} bytes")
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-@click.option("--empty", is_flag=True, help="Begin anew, with nothing.")
-@click.option("--replace", is_flag=True, help="Keep aside what is there, and take its place.")
+@click.option("--empty", is_flag=True, help="Start with an empty store.")
+@click.option("--replace", is_flag=True, help="Replace the present data, which are kept in the data directory.")
 def restore(file: Path | None, empty: bool, replace: bool) -> None:
-    """Begin with the backup FILE, in a data directory whose store does not run."""
+    """Restore the backup FILE into the data directory. The store must not run."""
     from sse_auction.store.embedded.backups import restore as put_back
 
     if empty == (file is not None):
@@ -46,19 +48,19 @@ def restore(file: Path | None, empty: bool, replace: bool) -> None:
     auctions, kept = put_back(data_dir, file, replace=replace)
     click.echo(f"the embedded store in {data_dir} has {_counted(auctions)}")
     if kept is not None:
-        click.echo(f"what was there is kept in {kept}")
+        click.echo(f"the old data are kept in {kept}")
 
 
 @click.command()
 def repair() -> None:
-    """Make a damaged log of the embedded store one that it starts with, as far as it can be read."""
+    """Repair a damaged log of the embedded store. It keeps the part that can be read."""
     from sse_auction.store.embedded.backups import repair as mend
 
     data_dir = _data_dir("repair")
     done, kept = mend(data_dir)
-    for line in done or ["nothing had to be changed; it is taken as it is"]:
+    for line in done or ["nothing had to be changed"]:
         click.echo(line)
-    click.echo(f"what was there is kept in {kept}; try the auctions with `sse-auction verify`")
+    click.echo(f"the old data are kept in {kept}; check the auctions with `sse-auction verify`")
 
 
 def _counted(auctions: int) -> str:

@@ -1,6 +1,6 @@
-"""What was kept of an auction: `export` writes its log, `verify` tries it, `webhooks` lists what nobody could be told.
+"""The commands for an auction's log: `export` writes it, `verify` checks it, `webhooks` lists dead letters.
 
-`verify` and `webhooks` look into the store and take no --url: a service has no route for either.
+`verify` and `webhooks` read the store and have no --url: a service has no route for them.
 """
 
 from contextlib import aclosing
@@ -18,11 +18,11 @@ from sse_auction.wire.replies import encode
 @click.command(cls=AuctionCommand)
 @guid_argument
 @click.option("--format", "form", type=click.Choice(["csv", "ndjson"]), default="csv", show_default=True)
-@click.option("--out", type=click.File("wb"), default="-", help="A file; stdout when left out.")
+@click.option("--out", type=click.File("wb"), default="-", help="The file to write. [stdout]")
 @url_option
 @token_option
 def export(guid: str, form: Any, out: IO[bytes], url: str | None, token: str | None) -> None:
-    """Write the log of auction GUID: every bid, every operator's act. With --url, what the token may see."""
+    """Write the log of auction GUID: every bid, every operator's act. With --url, the part that the token may see."""
 
     async def write(client: Client) -> None:
         async with aclosing(client.export(guid, form)) as pieces:
@@ -35,25 +35,25 @@ def export(guid: str, form: Any, out: IO[bytes], url: str | None, token: str | N
 @click.command(cls=AuctionCommand)
 @guid_argument
 def verify(guid: str) -> int:
-    """Go through the log of auction GUID, in the store, and say what the store has otherwise."""
+    """Compare auction GUID in the store with its log, and print the differences."""
 
     async def look(client: Client) -> list[str]:
         assert isinstance(client, LocalClient)
         return await client.verify(guid)
 
     found = run(None, None, look)
-    click.echo("\n".join(found) if found else f"auction {guid} is what its log says")
+    click.echo("\n".join(found) if found else f"auction {guid} agrees with its log")
     return 1 if found else 0
 
 
 @click.command()
-@click.option("--retry", callback=auction_guid, metavar="GUID", help="Send this auction's again.")
+@click.option("--retry", callback=auction_guid, metavar="GUID", help="Send this auction's dead letters again.")
 def webhooks(retry: str | None) -> None:
-    """List what could not be told by webhook, in the store: a message a line, as JSON, as its receiver would get it."""
+    """List the dead letters in the store. They are webhook messages that were not accepted, one line of JSON each."""
 
     async def look(client: Client) -> list[Message]:
         assert isinstance(client, LocalClient)
         return await client.dead_letters(retry)
 
     for message in run(None, None, look):
-        click.echo(encode(message.told()))
+        click.echo(encode(message.payload()))

@@ -1,7 +1,7 @@
-"""What operators do to an auction: all of it needs a reason, which the log keeps.
+"""The commands of operators. Each needs a reason, which the log keeps.
 
-Each command is an act, in words, and at most one term that its line has to give; the name of a term is the name of
-the request's field. An act's answer is the state that it led to.
+A command is one act with at most one further argument or option, named after the request's field. It prints the state
+after the act.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def _no_term(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _operator_command(name: str, kind: ActionKind, summary: str, term: _Decorator = _no_term) -> click.Command:
-    """A command that does an act to an auction, with what its line says of `term`."""
+    """A command for one act on an auction; `term` is its further argument or option."""
 
     @click.command(name, help=summary, cls=AuctionCommand)
     @guid_argument
@@ -48,26 +48,26 @@ def _operator_command(name: str, kind: ActionKind, summary: str, term: _Decorato
     return command
 
 
-cancel = _operator_command("cancel", "cancel", "Call off auction GUID.")
-close = _operator_command("close", "close", "Let the hammer fall now for auction GUID.")
+cancel = _operator_command("cancel", "cancel", "Cancel auction GUID.")
+close = _operator_command("close", "close", "Close auction GUID now: the hammer falls.")
 pause = _operator_command("pause", "pause", "Stop the clock of auction GUID.")
-resume = _operator_command("resume", "resume", "Let the clock go on of auction GUID.")
+resume = _operator_command("resume", "resume", "Start the clock of auction GUID again.")
 extend = _operator_command(
     "extend", "extend", "Move the closing of auction GUID to a later time.",
     click.option("--closes", "closes_at", callback=moment, required=True, help="+90s, +10m, +2h, +3d, or epoch ms."),
 )  # fmt: skip
 rename = _operator_command("rename", "edit", "Give auction GUID another TITLE.", click.argument("title"))
 reopen = _operator_command(
-    "reopen", "reopen", "Open auction GUID again, which is over.",
+    "reopen", "reopen", "Open auction GUID again, after it is over.",
     click.option("--closes", "closes_at", callback=moment, required=True, help="+90s, +10m, +2h, +3d, or epoch ms."),
 )  # fmt: skip
 second_offer = _operator_command(
-    "second-offer", "second_offer", "Sell the lot of auction GUID, which its winner does not take, to an underbidder.",
-    click.option("--paddle", type=click.IntRange(1), help="To whom. [the best underbidder]"),
+    "second-offer", "second_offer", "Sell the lot of auction GUID to an underbidder. Its winner does not take it.",
+    click.option("--paddle", type=click.IntRange(1), help="The underbidder's paddle. [the best underbidder]"),
 )  # fmt: skip
 unpaid = _operator_command("unpaid", "unpaid", "Note that the winner of auction GUID has not paid.")
-paid = _operator_command("paid", "paid", "Take it back that the winner of auction GUID has not paid.")
-archive = _operator_command("archive", "archive", "Take auction GUID, which is over, out of all listings.")
+paid = _operator_command("paid", "paid", "Remove the note that the winner of auction GUID has not paid.")
+archive = _operator_command("archive", "archive", "Remove auction GUID from all listings. It must be over.")
 unarchive = _operator_command("unarchive", "unarchive", "Put auction GUID into the listings again.")
 void = _operator_command("void", "void", "Declare all bids of BIDDER in auction GUID void.", click.argument("bidder"))
 
@@ -79,9 +79,9 @@ void = _operator_command("void", "void", "Declare all bids of BIDDER in auction 
 @url_option
 @token_option
 def delete(guid: str, reason: str, user: str, url: str | None, token: str | None) -> None:
-    """Delete auction GUID, which must not be open, with its log and all else that is kept of it."""
+    """Delete auction GUID with its log and all other data. It must not be open."""
     run(url, token, lambda client: client.delete(guid, ReasonRequest(reason)), user=user)
-    click.echo(f"auction {guid} is gone")
+    click.echo(f"auction {guid} is deleted")
 
 
 @click.command()
@@ -90,7 +90,7 @@ def delete(guid: str, reason: str, user: str, url: str | None, token: str | None
 @as_option
 @service_options
 def erase(bidder: str, reason: str, user: str, url: str | None, token: str | None, as_json: bool) -> int:
-    """Replace BIDDER's id by pseudonyms, in the logs and wherever else it is kept, of all auctions that are over."""
+    """Replace BIDDER's id by pseudonyms in all data of auctions that are over."""
     request = EraseRequest(reason=reason, bidder=bidder)
     done = run(url, token, lambda client: client.erase(request), user=user)
     click.echo(encode(done) if as_json else f"erased from {done.auctions} auction{'' if done.auctions == 1 else 's'}")

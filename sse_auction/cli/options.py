@@ -1,7 +1,7 @@
-"""What commands share: arguments and options that mean the same everywhere, and the way to the chosen service.
+"""Shared parts of the commands: common arguments and options, and the connection to the chosen service.
 
-An option's text is read here, before anything is opened, so wrong usage is told as such and costs no connection.
-No command is defined here.
+Options are parsed before anything is opened, so wrong usage is reported as such and needs no connection. This module
+defines no command.
 """
 
 import asyncio
@@ -25,19 +25,19 @@ _T = TypeVar("_T")
 
 
 def auction_guid(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The callback of what names an auction."""
+    """The callback of an argument or option that names an auction."""
     if value is not None and not is_guid(value):
         raise click.BadParameter(f"{value!r} cannot name an auction: 1 to 64 of A-Z a-z 0-9 _ - are needed.")
     return value
 
 
 def auction_guids(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """The callback of what names several."""
+    """The callback of one that names several auctions."""
     return [str(auction_guid(context, parameter, each)) for each in values]
 
 
 def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
-    """An option's callback that reads its text with `parse`."""
+    """An option's callback that parses its text with `parse`; a ValueError becomes wrong usage."""
 
     def read(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
         try:
@@ -49,13 +49,13 @@ def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Par
 
 
 def _user(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
-    """Who acts: as named, or the user whose process this is."""
+    """The name of the acting person: the option's value, or the user of this process."""
     if value is not None:
         check_text("--as", value, MAX_BIDDER)
         return value
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # as in a container that runs under any number
+    except KeyError:  # as in a container that runs with an arbitrary user id
         return f"user {os.getuid()}"
 
 
@@ -63,7 +63,7 @@ moment = parsed_by(lots.moment)
 
 
 class AuctionCommand(click.Command):
-    """A command about one auction, whose name may begin with a dash: whoever types it is told how."""
+    """A command about one auction. A guid may begin with a dash: the error message then shows how to write it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -80,18 +80,20 @@ class AuctionCommand(click.Command):
 
 
 guid_argument = click.argument("guid", callback=auction_guid)
-url_option = click.option("--url", envvar="SSE_AUCTION_URL", help="A service elsewhere. [SSE_AUCTION_URL; the store]")
-token_option = click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token there. [SSE_AUCTION_TOKEN]")
+url_option = click.option(
+    "--url", envvar="SSE_AUCTION_URL", help="A service's URL. [SSE_AUCTION_URL; the store itself]"
+)
+token_option = click.option("--token", envvar="SSE_AUCTION_TOKEN", help="Your token for it. [SSE_AUCTION_TOKEN]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 as_option = click.option(
-    "--as", "user", callback=_user, help="Your name for the log; with --url the token says it. [your user name]"
+    "--as", "user", callback=_user, help="Your name for the log; with --url the token has it. [your user name]"
 )
 
 
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose the service, and --json; without --url it is the store itself."""
+    """The options that choose the service, and --json. Without --url the command uses the store directly."""
     return url_option(token_option(json_option(command)))
 
 
@@ -99,7 +101,7 @@ def run(
     url: str | None, token: str | None, act: Callable[[Client], Coroutine[Any, Any, _T]], *,
     bidder: str = "", user: str = "",
 ) -> _T:  # fmt: skip
-    """Do `act` with a client of the chosen service; straight into the store, `bidder` bids and `user` does the rest."""
+    """Run `act` with a client of the chosen service. With the store directly, `bidder` bids and `user` acts."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="sse-auction: %(message)s")
 
     async def connected() -> _T:

@@ -1,6 +1,6 @@
-"""The service itself: `serve` runs it, `token` makes what it lets people in with.
+"""The commands for the service: `serve` runs it, `token` makes its tokens.
 
-The server is imported when it is to run: it brings all of HTTP with it, and the other commands start quicker without.
+The server is imported only when it runs: it imports all of HTTP, and the other commands start faster without it.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
         if value is not None:
             os.environ[variable] = str(value)  # worker processes read the environment too
     settings = Settings.from_environment()
-    logging.config.dictConfig(configuration())  # the store says something before the server begins
-    secret_of(settings)  # so that a missing one is said once and not by every worker
+    logging.config.dictConfig(configuration())  # the store may log before the server starts
+    secret_of(settings)  # here, so that an error is shown once and not by every worker
     try:
         with store_url(settings) as url:
             asyncio.run(check_store(url, settings.store_timeout_seconds))
@@ -47,14 +47,14 @@ def serve(host: str, port: int | None, workers: int | None, demo: bool) -> int:
 @click.command()
 @click.argument("subject")
 @click.option("--role", type=click.Choice(["bidder", "operator"]), default="bidder", show_default=True)
-@click.option("--name", help="A name for people.")
+@click.option("--name", help="A name to display.")
 @click.option("--auction", "auctions", multiple=True, callback=lambda c, p, v: auction_guids(c, p, v) or None,
-              help="Good for this auction only; may be given several times.")  # fmt: skip
-@click.option("--hours", type=click.IntRange(1, 24 * 366), default=24, show_default=True, help="How long it is good.")
+              help="Valid for this auction only; may be given several times.")  # fmt: skip
+@click.option("--hours", type=click.IntRange(1, 24 * 366), default=24, show_default=True, help="Its life in hours.")
 @json_option
 def token(subject: str, role: Any, name: str | None, auctions: list[str] | None, hours: int, as_json: bool) -> None:
     """Print a token for SUBJECT, a bidder's or operator's id."""
     tokens = Tokens(secret_of(Settings.from_environment()))
     made = tokens.issue(subject, role=role, name=name, auctions=auctions, life_seconds=hours * 3600)
-    tokens.read(made)  # what the service would refuse is refused here
+    tokens.read(made)  # a token that the service would refuse is refused here
     click.echo(encode({"token": made, "sub": subject, "role": role}) if as_json else made)

@@ -1,4 +1,4 @@
-"""What a terminal shows: states in words, the live view of one auction, the progress of a long file."""
+"""Output for a terminal: states in words, the live view of one auction, the progress of a long file."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ def describe(state: State) -> str:
 
 
 def remarks(state: State) -> list[str]:
-    """What else there is to say of a state, in words."""
+    """Further remarks about a state, in words."""
     said = []
     if state.paused:
         said.append("paused")
@@ -47,7 +47,7 @@ def remarks(state: State) -> list[str]:
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr, where that is a terminal; what it gives is to be called for each of `total` steps."""
+    """A progress bar on stderr, if that is a terminal; yields a function to call after each of `total` steps."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
@@ -57,7 +57,7 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 
 
 async def show_live(states: AsyncIterator[State | None]) -> None:
-    """Show states as they come, with the time that is left, until there are no more."""
+    """Show states as they arrive, with the time left, until there are no more."""
     view = _View()
     with Live(view.render(), console=Console(), refresh_per_second=4, get_renderable=view.render):
         async for state in states:

@@ -1,5 +1,5 @@
-"""The load test: streams and bidders on httpx against any deployment, and what they saw of it.
+"""The load test: streams and bidders on httpx against any deployment, and a report of what they measured.
 
-`figures` counts and is pure; `viewer` and `bidding` are what one watcher and all bidders do; `drive` ramps them and
-watches its own process; `report` judges; `screen` shows. It knows the service by its HTTP interface only.
+`figures` counts and is pure; `viewer` is one watcher, `bidding` all bidders; `drive` starts them and watches its own
+process; `report` judges; `screen` shows. It knows the service only by its HTTP interface.
 """

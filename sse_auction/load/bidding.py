@@ -1,7 +1,7 @@
 """The bidders of a load run: an open loop, so that a slow service does not slow the load.
 
-Rule: a bid is sent when it is due, whatever became of the ones before, and its latency counts from then. Each bid is
-the next valid one as far as anybody in this process knows; who loses a race is refused, and that is a normal answer.
+Rule: a bid is sent when it is due, even if earlier bids are not answered, and its latency counts from that moment. Each
+bid has the next valid amount that this process knows. A bid that loses a race is refused; that is a normal answer.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from sse_auction.load.figures import ANSWER_SECONDS, BidCounts, Ledger, Lot
 from sse_auction.wire.replies import BidReply, ProblemReply, encode
 from sse_auction.wire.requests import BidRequest
 
-# Refusals that the service decided well: a race was lost, or the auction ended.
+# Normal refusals: the bid lost a race, or the auction ended.
 ANSWERS = ("too_low", "already_leading", "not_open")
 
 
@@ -34,25 +34,25 @@ def due_moments(rate: float, ramp: float) -> Iterator[float]:
 class Bidders:
     """All bidders; each of `clients` has one bidder's token.
 
-    `stopped` is set to end the run when the service accepts no bid of a bidder; `trouble` then says why.
+    `stopped` is set when the service refuses a bidder's token; `trouble` is then the reason.
     """
 
     def __init__(
         self, clients: Sequence[httpx.AsyncClient], lots: Sequence[Lot], ledger: Ledger, counts: BidCounts,
-        most_in_flight: int, stopped: asyncio.Event,
+        max_in_flight: int, stopped: asyncio.Event,
     ) -> None:  # fmt: skip
         self._clients = clients
         self._lots = lots
         self._ledger = ledger
         self._counts = counts
-        self._most_in_flight = most_in_flight
+        self._max_in_flight = max_in_flight
         self._stopped = stopped
-        self._leaders: dict[tuple[str, int], int] = {}  # (guid, paddle) -> whose paddle that is
+        self._leaders: dict[tuple[str, int], int] = {}  # (guid, paddle) -> index of the bidder
         self._in_flight: set[asyncio.Task[None]] = set()
         self.trouble: str | None = None
 
     async def run(self, rate: float, ramp: float, seconds: float) -> None:
-        """Bid at `rate` per second for `seconds`, reached over `ramp`; then wait for the last answers."""
+        """Send `rate` bids per second for `seconds`, after a `ramp` in seconds; then wait for the last answers."""
         start = time.monotonic()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -73,12 +73,12 @@ class Bidders:
                 await self._stopped.wait()
 
     def _send(self, tasks: asyncio.TaskGroup, due: float, present: int) -> None:
-        """Send the bid that is due, by one of the bidders who are `present` by now."""
+        """Send the bid that is due, by one of the first `present` bidders."""
         takers = [lot for lot in self._lots if lot.takes_bids]
         if not takers:
             return
         self._counts.due += 1
-        if len(self._in_flight) >= self._most_in_flight:
+        if len(self._in_flight) >= self._max_in_flight:
             self._counts.unsent += 1
             return
         lot = random.choice(takers)
@@ -87,7 +87,7 @@ class Bidders:
         task.add_done_callback(self._in_flight.discard)
 
     def _bidder_for(self, lot: Lot, present: int) -> int:
-        """Anybody but the leader, who could only be refused, unless he is alone."""
+        """A random bidder, but not the leader, because that bid would be refused; unless there is only one bidder."""
         bidder = random.randrange(present)
         leader = lot.state.leader if lot.state else None
         if leader is not None and self._leaders.get((lot.guid, leader)) == bidder:

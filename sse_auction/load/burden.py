@@ -1,4 +1,4 @@
-"""How hard the process of a load run works: a client that is too busy measures itself."""
+"""The load on the process of a load run: a client that is too busy measures itself, not the service."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ LAG_EVERY_SECONDS = 0.02
 
 
 class Burden:
-    """How hard this process works: its event loop's lag, and its CPU time, second by second."""
+    """The load on this process: its event loop's lag, and its CPU time second by second."""
 
     def __init__(self) -> None:
         self.lag_ms: array[float] = samples()
@@ -26,7 +26,7 @@ class Burden:
             self.lag_ms.append(max(0.0, time.monotonic() - due) * 1000)
 
     def take_cpu_share(self) -> float:
-        """The share of a core since the last call; counted."""
+        """The used share of a core since the last call; it is also added to the samples."""
         cpu_at, at = time.process_time(), time.monotonic()
         share = (cpu_at - self._cpu_at) / max(at - self._at, 1e-6)
         self._cpu_at, self._at = cpu_at, at
@@ -34,7 +34,7 @@ class Burden:
         return share
 
     def limits(self) -> ClientLimits:
-        """Whether the figures of the run can be trusted, as far as this process goes."""
+        """Whether this process limited the figures of the run."""
         if not self._cpu_shares:  # a run of less than a second
             self.take_cpu_share()
         return client_limits(summary(self.lag_ms), percentile(sorted(self._cpu_shares), 0.9))

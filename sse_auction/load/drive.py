@@ -1,7 +1,7 @@
-"""Drives a load run: opens its auctions, ramps streams and bidders, ends them, and watches its own process meanwhile.
+"""Drives a load run: creates its auctions, starts streams and bidders, ends them, and watches its own process.
 
-Rule: nothing here decides what a figure means; that is `figures`, and what is good enough is `report`. One process,
-one event loop, one monotonic clock: so no clocks have to be compared.
+Rule: `figures` defines each figure and `report` judges it; this module does neither. There is one process, one event
+loop and one monotonic clock, so no clocks have to be compared.
 """
 
 import asyncio
@@ -35,16 +35,16 @@ from sse_auction.settings import Settings
 from sse_auction.wire.requests import CreateRequest
 
 SPARE_DESCRIPTORS = 64  # the loop's own, files, name look-ups
-MAX_IN_FLIGHT = 1000  # bids; a service that answers none must not eat all descriptors
+MAX_IN_FLIGHT = 1000  # bids; a service that does not answer must not use up all descriptors
 CLOSES_AFTER_SECONDS = 600  # after the run: the clocks of client and service may differ by minutes
-SETTLE_SECONDS = 10.0  # two of the longest pauses before a reconnect
+SETTLE_SECONDS = 10.0  # twice the longest pause before a reconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run does. `tokens` are the bidders'; `rate` is bids per second of all together; times in seconds.
+    """The plan of a run. `tokens` are the bidders'; `rate` is bids per second of all bidders; times in seconds.
 
-    `guids` are watched and bid in; without any, `auctions` new ones are created with the operator's `token`.
+    `guids` are the auctions to use; without them, `auctions` new ones are created with the operator's `token`.
     """
 
     url: str
@@ -59,25 +59,25 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """From the first stream to the last bid."""
+        """The time from the first stream to the last bid."""
         return self.ramp + self.duration
 
 
 async def run_load(plan: Plan, settings: Settings, show: Callable[[Progress], None]) -> Report:
-    """Run `plan` to its end or to Ctrl-C, calling `show` every second; `ClientError` where it cannot begin or go on."""
-    most_in_flight = _make_room(plan)
+    """Run `plan` to its end or to Ctrl-C; calls `show` every second. Raises: `ClientError` when it cannot continue."""
+    max_in_flight = _make_room(plan)
     lots = await _open_lots(plan, settings)
-    run = _Run(plan, lots, most_in_flight, show)
+    run = _Run(plan, lots, max_in_flight, show)
     with _interrupts(run.interrupt):
         return await run.run()
 
 
 class _Run:
-    def __init__(self, plan: Plan, lots: Sequence[Lot], most_in_flight: int, show: Callable[[Progress], None]) -> None:
+    def __init__(self, plan: Plan, lots: Sequence[Lot], max_in_flight: int, show: Callable[[Progress], None]) -> None:
         self._plan = plan
         self._lots = lots
         self._show = show
-        self._verify = httpx.create_ssl_context()  # made once: reading all authorities takes longer than a stream
+        self._verify = httpx.create_ssl_context()  # made once: it takes longer than opening a stream
         self._views = [View(lots[number % len(lots)]) for number in range(plan.streams)]
         self._ledger = Ledger()
         self._streams = StreamCounts()
@@ -86,14 +86,14 @@ class _Run:
         self._stopped = asyncio.Event()
         self._interrupted = False
         self._bidders = Bidders(
-            [self._open_http(token) for token in plan.tokens], lots, self._ledger, self._bids, most_in_flight,
+            [self._open_http(token) for token in plan.tokens], lots, self._ledger, self._bids, max_in_flight,
             self._stopped,
         )  # fmt: skip
         self._phase: Phase = "ramp"
         self._started = time.monotonic()
 
     def interrupt(self) -> None:
-        """End early; the report is still made."""
+        """End the run early; there is still a report."""
         self._interrupted = True
         self._stopped.set()
 
@@ -112,7 +112,7 @@ class _Run:
             self._phase = "last answers"
             await self._until_all_current()
             answers = await self._answers()
-            report = self._report(answers)  # before the end of the streams, which is our own doing
+            report = self._report(answers)  # before this run ends its own streams
             for task in aside + watching:
                 task.cancel()
         if self._bidders.trouble is not None:
@@ -122,7 +122,7 @@ class _Run:
         return report
 
     def _open_http(self, token: str | None = None) -> httpx.AsyncClient:
-        """A client of its own for each watcher and bidder, with its own connection and cookies, as a browser has."""
+        """A separate client for each watcher and bidder, with its own connection and cookies, like a browser."""
         return httpx.AsyncClient(
             base_url=self._plan.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
@@ -145,7 +145,7 @@ class _Run:
                 await self._stopped.wait()
 
     async def _until_all_current(self) -> None:
-        """Wait for streams that are on their way to the last price, as a reconnecting one is."""
+        """Wait for streams that do not show the last price yet, such as those that reconnect."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and not self._stopped.is_set():
             if not self._down() and not any(view.is_behind for view in self._views):
@@ -153,11 +153,11 @@ class _Run:
             await self._until_stopped(0.05)
 
     def _down(self) -> int:
-        """How many streams are neither open nor over."""
+        """The number of streams that are neither open nor over."""
         return len(self._views) - self._streams.open - self._streams.done
 
     async def _answers(self) -> bool:
-        """Whether the service still answers: streams alone do not say so, for there may be none."""
+        """Whether the service still answers. Streams cannot show it, because there may be none."""
         async with self._open_http() as http:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -239,7 +239,7 @@ class _Run:
 
 
 def _make_room(plan: Plan) -> int:
-    """Raise the descriptor limit; how many bids may be in flight besides all streams, or `ClientError`."""
+    """Raise the descriptor limit; how many bids may be in flight besides all streams. Raises: `ClientError`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     needed = plan.streams + 2 * len(plan.tokens) + SPARE_DESCRIPTORS
@@ -255,7 +255,7 @@ def _make_room(plan: Plan) -> int:
 
 
 async def _open_lots(plan: Plan, settings: Settings) -> list[Lot]:
-    """The auctions of the run: those named, or new ones."""
+    """The auctions of the run: the named ones, or new ones."""
     async with open_client(plan.url, plan.token, settings) as client:
         if plan.guids:
             lots = [Lot(guid) for guid in dict.fromkeys(plan.guids)]
@@ -285,14 +285,14 @@ async def _open_lots(plan: Plan, settings: Settings) -> list[Lot]:
 
 @contextmanager
 def _interrupts(interrupt: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C ends the run early, the second at once."""
+    """The first Ctrl-C ends the run early, the second one at once."""
     loop = asyncio.get_running_loop()
 
     def once() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         interrupt()
 
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job, whose shell wants it so
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job: its shell ignores Ctrl-C
         yield
         return
     loop.add_signal_handler(signal.SIGINT, once)

@@ -1,8 +1,8 @@
-"""The figures of a load run: who showed which revision when, and what came of each bid.
+"""The figures of a load run: which stream showed which revision when, and the result of each bid.
 
-Rules: no clock and no I/O in here; every moment is in seconds of one monotonic clock, given from outside. A bid
-counts from the moment it was DUE, not from when the client got round to sending it, so that neither a slow server
-nor a slow client hides latency. A delivery that brings several bids at once counts from the oldest of them.
+Rules: there is no clock and no I/O here; every moment is in seconds of one monotonic clock, given from outside. A bid
+counts from the moment when it was DUE, not from when the client sent it, so that neither a slow server nor a slow
+client hides latency. A delivery that shows several bids at once counts from the oldest of them.
 """
 
 from array import array
@@ -20,12 +20,12 @@ ANSWER_SECONDS = 10.0  # a bid without an answer after this long has an unknown 
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest rank from above: the least value that at least `share` (0 to 1] of `ordered` do not exceed."""
+    """The nearest rank from above: the least value such that `share` (0 to 1] of `ordered` are not above it."""
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """How many samples there are, and their percentiles in ms; None where there is no sample."""
+    """The number of samples and their percentiles in ms; None when there is no sample."""
 
     count: int
     p50: float | None = None
@@ -35,7 +35,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """The `Summary` of `values`, which need no order."""
+    """The `Summary` of `values`, in any order."""
     if not values:
         return Summary(0)
     ordered = sorted(values)
@@ -44,13 +44,13 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def samples() -> "array[float]":
-    """An empty series of ms; an array, for a run has millions and a list would need four times the memory."""
+    """An empty series of ms. An array, because a run has millions and a list would need four times the memory."""
     return array("d")
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An accepted bid of this run: when it was due, and when its bidder was told."""
+    """An accepted bid of this run: when it was due, and when its bidder got the answer."""
 
     due: float
     answered: float
@@ -58,7 +58,7 @@ class Taken:
 
 @dataclass(slots=True)
 class Lot:
-    """One auction of the run: its newest state that anybody here has seen, and the bids of this run by revision."""
+    """One auction of the run: the newest state that this process knows, and the bids of this run by revision."""
 
     guid: str
     state: State | None = None
@@ -67,7 +67,7 @@ class Lot:
 
     @property
     def takes_bids(self) -> bool:
-        """Whether a bid may be sent, as far as is known; at the top of what can be bid there is no next one."""
+        """Whether a bid may be sent, as far as is known; at the highest possible amount there is no next bid."""
         return self.state is not None and self.state.status == "open" and self.state.next_bid is not None
 
     def learn(self, state: State) -> None:
@@ -81,7 +81,7 @@ class Lot:
 
 @dataclass(slots=True, eq=False)
 class View:
-    """What one stream shows of its lot; `since` is when it first showed anything."""
+    """The version that one stream shows of its lot; `since` is when it first showed one."""
 
     lot: Lot
     seen: Version | None = None
@@ -89,7 +89,7 @@ class View:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a state newer than the shown one is known, or nothing is shown."""
+        """Whether a newer state than the shown one is known, or none is shown."""
         newest = self.lot.newest
         if self.seen is None or newest is None:
             return self.seen is None
@@ -98,7 +98,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """A stream went from revision `before` to `rev`; which bids that brought is known when they are answered."""
+    """A stream went from revision `before` to `rev`; the bids behind it are known when they are answered."""
 
     lot: Lot
     epoch: str
@@ -108,10 +108,10 @@ class _Delivery:
 
 
 class Ledger:
-    """Matches what streams show with the bids that made it.
+    """Matches the states that streams show with the bids that made them.
 
     `delivery_ms`: from the moment a bid was due until a stream showed it or a newer one, one sample per delivery.
-    `staleness_ms`: how long the stream showed an old price after the bidder had been told of a newer one; mostly 0.
+    `staleness_ms`: how long the stream showed an old price after the bidder got the answer; mostly 0.
     """
 
     def __init__(self) -> None:
@@ -123,14 +123,14 @@ class Ledger:
         self._waiting: list[_Delivery] = []
 
     def accepted(self, lot: Lot, state: State, due: float, answered: float) -> None:
-        """A bid was accepted and made `state`."""
+        """Note that a bid was accepted and made `state`."""
         lot.learn(state)
         seen = Version.of_tag(state.tag)
         if seen is not None:
             lot.bids[seen.epoch, seen.rev] = Taken(due, answered)
 
     def shown(self, view: View, state: State, at: float) -> None:
-        """A stream got `state`. A lower revision of the same epoch is a regression, and a page would ignore it."""
+        """Note that a stream got `state`. A lower revision of the same epoch is a regression; a page ignores it."""
         self.events += 1
         view.lot.learn(state)
         seen, before = Version.of_tag(state.tag), view.seen
@@ -147,7 +147,7 @@ class Ledger:
         view.seen = seen
 
     def settle(self, now: float) -> None:
-        """Turn deliveries into samples whose bids have been answered, or can be answered no more."""
+        """Turn deliveries into samples when their bids have been answered, or can no longer be answered."""
         oldest: dict[tuple[str, str, int, int], tuple[Taken | None, bool]] = {}
         waiting = []
         for each in self._waiting:
@@ -164,7 +164,7 @@ class Ledger:
         self._waiting = waiting
 
     def finish(self, views: Sequence[View], now: float) -> None:
-        """Settle all; a stream that still lacks bids gives one more sample, so that a dead one does not look fresh."""
+        """Settle all. A stream that still lacks bids gives one more sample, so that a dead one does not look fast."""
         self.settle(now + 2 * ANSWER_SECONDS)
         for view in views:
             seen, newest = view.seen, view.lot.newest
@@ -180,7 +180,7 @@ class Ledger:
 
 
 def _oldest(lot: Lot, epoch: str, before: int, rev: int) -> tuple[Taken | None, bool]:
-    """(the earliest moments of the run's bids in revisions (before, rev], whether all of these are the run's)."""
+    """(the earliest moments of the run's bids in revisions (before, rev], whether these are all the run's)."""
     ours = [taken for each in range(before + 1, rev + 1) if (taken := lot.bids.get((epoch, each)))]
     is_complete = len(ours) == rev - before
     if not ours:
@@ -190,7 +190,7 @@ def _oldest(lot: Lot, epoch: str, before: int, rev: int) -> tuple[Taken | None, 
 
 @dataclass(slots=True)
 class StreamCounts:
-    """What became of the streams; `ends` says why connections and attempts ended, `opening_ms` how long they took."""
+    """The results of the streams: `ends` counts reasons, `opening_ms` has the time that each opening took."""
 
     open: int = 0
     opened: int = 0
@@ -207,13 +207,13 @@ class StreamCounts:
 
     @property
     def drops(self) -> int:
-        """Open streams that ended though their auction had not: cut, silent or ended by the server."""
+        """Open streams that ended before their auction: cut, silent or ended by the server."""
         return self.ends["ended"] + self.ends["lost"] + self.ends["silent"]
 
 
 @dataclass(slots=True)
 class BidCounts:
-    """What became of the bids; refusals of a race are answers, failures and unknown outcomes are not."""
+    """The results of the bids. Refusals after a race are answers; failures and unknown outcomes are not."""
 
     due: int = 0
     accepted: int = 0

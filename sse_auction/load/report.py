@@ -1,8 +1,7 @@
-"""The report of a load run and its verdict; pure, made of the figures.
+"""The report of a load run and its verdict; pure, made from the figures.
 
-Rule: some things are missed in any run, whatever bounds were given: a revision that went back, and in the end a stream
-that is down or does not show the last price, and a service that does not answer. A bound on a figure that nothing
-measured is missed too.
+Rule: some findings fail any run, even without bounds: a revision that went back, and at the end a stream that is down
+or does not show the last price, or a service that does not answer. A bound on a figure without samples fails too.
 """
 
 from typing import Literal
@@ -14,12 +13,12 @@ from sse_auction.load.figures import Summary
 Phase = Literal["ramp", "full load", "last answers"]
 
 # Above these the client, rather than the service, may have made the figures.
-MOST_LAG_MS = 25.0
-MOST_CPU_SHARE = 0.85
+MAX_LAG_MS = 25.0
+MAX_CPU_SHARE = 0.85
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What a run may reach at most; None: no bound. Times in ms."""
+    """The upper bounds for a run; None: no bound. Times in ms."""
 
     delivery_p99: float | None = None
     staleness_p99: float | None = None
@@ -29,7 +28,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Miss(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A figure that exceeds its bound; `value` None: it was not measured. `said` where a figure says too little."""
+    """A figure above its bound; `value` None: it was not measured. `said` is a sentence that replaces it."""
 
     figure: str
     value: float | None
@@ -46,7 +45,10 @@ class Miss(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """`ends` counts why connections and attempts ended; in the end `behind` lacked the last price, `down` were cut."""
+    """`ends` counts the ends of connections and attempts by reason; `behind` and `down` are counted at the end.
+
+    `behind` streams did not show the last price; `down` streams were neither open nor over.
+    """
 
     wanted: int
     opened: int
@@ -65,7 +67,7 @@ class Streams(msgspec.Struct, frozen=True):
 
 
 class Bids(msgspec.Struct, frozen=True):
-    """`refused` and `failed` by code; `unknown`: no answer came; `unsent`: too many were in flight already."""
+    """`refused` and `failed` by code; `unknown`: no answer, outcome unknown; `unsent`: too many were in flight."""
 
     bidders: int
     due: int
@@ -78,7 +80,7 @@ class Bids(msgspec.Struct, frozen=True):
 
 
 class ClientLimits(msgspec.Struct, frozen=True):
-    """How hard this process worked: `cpu_share` of a core in its busiest tenth of seconds; `limits` are sentences."""
+    """The load on this process: `cpu_share` of a core (p90 of the seconds); `limits` are sentences."""
 
     lag_ms: Summary
     cpu_share: float
@@ -87,7 +89,7 @@ class ClientLimits(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All figures of a run. `stale_share` is of the time that streams were watched."""
+    """All figures of a run. `stale_share` is a share of the time that streams were watched."""
 
     url: str
     auctions: list[str]
@@ -110,7 +112,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How a run stands: totals, and the percentiles of the last second."""
+    """The progress of a run: totals, and the percentiles of the last second."""
 
     phase: Phase
     elapsed: float
@@ -129,17 +131,17 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def client_limits(lag: Summary, cpu_share: float) -> ClientLimits:
-    """Whether the process itself set the pace, by its event loop's lag and its share of a core."""
+    """Whether this process limited the run, by its event loop's lag and its share of a core."""
     limits = []
-    if lag.p99 is not None and lag.p99 > MOST_LAG_MS:
-        limits.append(f"its event loop was {lag.p99:.0f} ms late (p99; {MOST_LAG_MS:.0f} is too much)")
-    if cpu_share > MOST_CPU_SHARE:
-        limits.append(f"it used {cpu_share:.0%} of a core ({MOST_CPU_SHARE:.0%} is too much)")
+    if lag.p99 is not None and lag.p99 > MAX_LAG_MS:
+        limits.append(f"its event loop was {lag.p99:.0f} ms late (p99; {MAX_LAG_MS:.0f} is too much)")
+    if cpu_share > MAX_CPU_SHARE:
+        limits.append(f"it used {cpu_share:.0%} of a core ({MAX_CPU_SHARE:.0%} is too much)")
     return ClientLimits(lag, round(cpu_share, 3), bool(limits), limits)
 
 
 def judged(report: Report, bounds: Bounds) -> Report:
-    """`report` with its misses. A run that was interrupted is not blamed for how it ended."""
+    """`report` with its misses. The end of a run that was interrupted is not judged."""
     streams = report.streams
     checks = [Miss("revisions that went back", streams.regressions, 0)]
     if not report.interrupted:

@@ -1,4 +1,4 @@
-"""How a load run looks: live on stderr, and the report as tables on stdout."""
+"""The output of a load run: a live view on stderr, and the report as tables on stdout."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ LINE_EVERY_SECONDS = 10
 
 @contextmanager
 def progress_on_stderr() -> Iterator[Callable[[Progress], None]]:
-    """What to call with each `Progress`: a live view on a terminal, else a line every ten seconds."""
+    """Yields the function to call with each `Progress`: a live view on a terminal, else a line every ten seconds."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda progress: _show_line(console, progress)
@@ -63,7 +63,7 @@ def _live_view(progress: Progress) -> Group:
 
 
 def print_report(report: Report) -> None:
-    """The report for people, on stdout."""
+    """Print the report for people on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     latencies = Table(box=box.SIMPLE_HEAD)
     latencies.add_column("ms")
@@ -99,7 +99,7 @@ def _counts(report: Report) -> list[tuple[str, str]]:
         ("ran", f"{report.seconds:.1f} s against {report.url}, {counted(len(report.auctions), 'auction')}"),
         ("streams", f"{streams.opened} of {streams.wanted} opened"),
         ("at the end", f"{streams.open_at_end} open, {streams.down} down"),
-        ("drops", f"{streams.drops}, {counted(streams.reconnects, 'reconnect')}, {streams.busy} told to come later"),
+        ("drops", f"{streams.drops}, {counted(streams.reconnects, 'reconnect')}, {streams.busy} refused as busy"),
         ("why connections ended", _listed(streams.ends)),
         ("events", f"{streams.events}, {streams.foreign} of bids by others, {streams.not_live} said not live"),
         ("revisions back", str(streams.regressions)),

@@ -1,7 +1,7 @@
-"""One stream of a load run, as an EventSource would hold it: it resumes, waits as told, and gives up when refused.
+"""One stream of a load run. It behaves like an EventSource: it resumes, waits the `retry` time, and stops at a refusal.
 
-Rule: every connection and every attempt ends with one word in the counts, and only a final state, 204 or a status
-that is not 200 ends the stream for good. It judges nothing.
+Rule: every connection and every attempt adds one word to the counts. Only a final state, 204 or another status than
+200 ends the stream for good. This module judges nothing.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ End: TypeAlias = Literal["closed", "ended", "lost", "silent", "busy", "refused",
 
 
 class Viewer:
-    """Keeps one stream of `view`'s lot open; `open_http` makes the client, one of its own as every browser is."""
+    """Keeps one stream of `view`'s lot open; `open_http` makes a separate client, like a browser."""
 
     def __init__(
         self, open_http: Callable[[], httpx.AsyncClient], view: View, ledger: Ledger, counts: StreamCounts
@@ -43,7 +43,7 @@ class Viewer:
                 await asyncio.sleep(stream.retry_seconds)
 
     async def _follow(self, stream: AuctionStream) -> End:
-        """One connection, from its opening to its end."""
+        """Follow one connection from its opening to its end; the word for that end."""
         is_open = False
         began = time.monotonic()
         try:

@@ -1,8 +1,8 @@
 """Auctions in the store: create, bid, act, read.
 
-Rule: every decision is one Lua script, made by the store's own clock, and its reply becomes a Python value in one
-`match`. A low bid is a value, not an exception; exceptions mean that the store did not answer. Nothing is ever
-tried again blindly.
+Rule: every decision is one Lua script that uses the store's clock, and one `match` turns its reply into a Python
+value. A low bid is a value, not an exception. An exception means that the store did not execute the script, or that
+the outcome is unknown (`StoreTimeout`, a lost connection). Nothing is retried without knowing the outcome.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from sse_auction.store.scripts import Script
 from sse_auction.store.store_connection import StoreConnection
 
 ANSWER_LIFE_MS = 24 * 3600 * 1000  # how long an idempotency key is remembered
-_MAX_REMEMBERED = 100_000  # auctions: a bound, far above what one service sells in a day; it fills again by itself
+_MAX_REMEMBERED = 100_000  # auctions: a bound, far above the sales of a day; a cleared cache fills again by itself
 
 _REFUSALS: dict[bytes, Refusal] = {reason.encode(): reason for reason in get_args(Refusal)}
 
@@ -45,17 +45,17 @@ class Auctions:
     """The auctions of one store."""
 
     def __init__(
-        self, connection: StoreConnection, clock: StoreClock, plain_currency: str, reopen_hours: float = 24.0
+        self, connection: StoreConnection, clock: StoreClock, external_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self.connection = connection
         self._clock = clock
-        self._plain_currency = plain_currency
+        self._external_currency = external_currency
         self._reopens_ms = int(reopen_hours * 3_600_000)
         self._create_script, self._bid_script = Script("create"), Script("bid")
         self._act_script, self._void_script, self._correct_script = Script("act"), Script("void"), Script("correct")
         self.catalogue = Catalogue(connection, self)
         self._listener: Callable[[State], object] | None = None
-        self._currencies: dict[str, str] = {}  # of recorded auctions; never changes while one lives
+        self._currencies: dict[str, str] = {}  # of managed auctions; constant for the life of an auction
 
     # --- decisions ---------------------------------------------------------------------------------------------
 
@@ -67,14 +67,14 @@ class Auctions:
     async def decide(
         self, script: Script, guid: str, currency: str, arguments: Sequence[str], *more_keys: str
     ) -> str | Refused:
-        """What a script of another module has done with one auction, in its own word, or why it did nothing."""
+        """Run a script of another module on one auction; its verdict, or the refusal. Raises: as `create`."""
         shared = self.shared_arguments(currency)
         reply = await self._decide(script, (*keys_of_decisions(guid), *more_keys), (*shared, *arguments))
         self._announce(guid)
         return reply[0].decode() if reply[0] in script.verdicts else self._refusal(guid, reply)
 
     async def _decide(self, script: Script, script_keys: Sequence[str], arguments: Sequence[str]) -> list[bytes]:
-        """A script's reply; its moment is the store's clock, unless it is the answer to an earlier request."""
+        """A script's reply. Its `now` sets the clock, unless it replays the answer to an earlier request."""
         asked_at = self._clock.moment()
         reply: list[bytes] = await script.run(self.connection.link(), script_keys, arguments)
         match reply:
@@ -91,10 +91,11 @@ class Auctions:
         request: str = "",
         batch: str = "",
     ) -> Created | NotCreated:
-        """Record a new auction; an existing one, plain or recorded, is left untouched.
+        """Create a managed auction; an existing one, external or managed, is not changed.
 
-        With a key, the answer to this `request` (a hash) is remembered, and given again; see `creating`. One of a
-        `batch` may be created again, and is then told as it is; see `batches`.
+        With a key, the answer to this `request` (a hash) is stored and replayed; see `creating`. An auction of a
+        `batch` may be created again: its present state is returned; see `batches`.
+        Raises: `StoreTimeout` (outcome unknown), `StoreUnavailable` (unknown if the connection was lost).
         """
         soft = new.soft_close
         fields = {
@@ -115,7 +116,7 @@ class Auctions:
         match await self._decide(self._create_script, script_keys, arguments):
             case [b"created", replayed, now, price, _, _, _, *values]:
                 terms, state = self.terms_and_state(new.guid, replayed, now, price, values)
-                if replayed != b"1":  # that says how it was then, and all of it has been said
+                if replayed != b"1":  # a replay shows a past state, which is filed already
                     await self.catalogue.note(terms, state)
                 return Created(terms, state, replayed == b"1")
             case [b"key_reused"]:
@@ -130,7 +131,7 @@ class Auctions:
                 raise StoreError(f"create.lua answered {reply!r}")
 
     async def currency_of(self, guid: str) -> str | Refused:
-        """The currency in which a recorded auction takes bids, or why it takes none."""
+        """The currency of a managed auction's bids, or a refusal when there is no such auction."""
         if guid in self._currencies:
             return self._currencies[guid]
         terms = await self.terms_of(guid)
@@ -142,10 +143,10 @@ class Auctions:
         return terms.currency
 
     async def terms_of(self, guid: str) -> Terms | Refused:
-        """The terms of a recorded auction, or why there are none."""
+        """The terms of a managed auction, or a refusal when there is no such auction."""
         record = await self.read(guid)
         if record.terms is None:
-            return Refused("plain", self.state_of(record)) if record.exists else Refused("unknown")
+            return Refused("external", self.state_of(record)) if record.exists else Refused("unknown")
         return record.terms
 
     async def bid(
@@ -158,11 +159,11 @@ class Auctions:
         confirmed: bool = False,
         idempotency_key: str | None = None,
     ) -> Accepted | Refused:
-        """Decide one bid, whose amount is in minor units of `currency`, which must be what `currency_of` told."""
+        """Decide one bid, in minor units of `currency`, which `currency_of` returned. Raises: as `create`."""
         request = ""
         if idempotency_key:
-            told = f"{offer.kind} {offer.amount} {confirmed}"
-            request = blake2s(told.encode(), digest_size=16).hexdigest()
+            content = f"{offer.kind} {offer.amount} {confirmed}"
+            request = blake2s(content.encode(), digest_size=16).hexdigest()
         script_keys = (*keys_of_decisions(guid), keys.answer(guid, bidder, idempotency_key))
         arguments = (
             *self.shared_arguments(currency), bidder, offer.kind, or_empty(offer.amount), "1" if confirmed else "",
@@ -172,7 +173,7 @@ class Auctions:
         match reply:
             case [b"accepted", replayed, now, price, seq, paddle, standing, *values]:
                 terms, state = self.terms_and_state(guid, replayed, now, price, values)
-                if replayed != b"1":  # that says how it was then, and all of it has been said
+                if replayed != b"1":  # a replay shows a past state, which is filed already
                     if self.connection.outbox == "bids" or state.extensions or state.is_final:
                         self._announce(guid)
                     if state.is_final:
@@ -182,14 +183,14 @@ class Auctions:
                 return self._refusal(guid, reply)
 
     async def act(self, guid: str, act: OperatorAction, actor: str, reason: str) -> ActionDone | Refused:
-        """Carry out one act of the operator `actor`."""
+        """Execute one act of the operator `actor`. Raises: as `create`."""
         currency = await self.currency_of(guid)
         if isinstance(currency, Refused):
             return currency
         script, arguments = self._script_of(act, actor, reason)
         before = await self.terms_of(guid) if act.kind == "reopen" else None
-        # Before: should the answer be lost, it is still filed. Of what is over only when the script has been decided
-        # or is too late: else it might be found to be over still, and then be looked at no more.
+        # First, so that the auction is filed even when the reply is lost. A reopening is looked at only after the
+        # script's deadline: an earlier look could find the auction still closed, and it would not be looked at again.
         self.catalogue.look_at(guid, int(self.connection.timeout * 1000) if act.kind == "reopen" else 0)
         arguments = (*self.shared_arguments(currency), *arguments)
         reply = await self._decide(script, keys_of_decisions(guid), arguments)
@@ -206,7 +207,7 @@ class Auctions:
                 return self._refusal(guid, reply)
 
     def _script_of(self, act: OperatorAction, actor: str, reason: str) -> tuple[Script, tuple[str, ...]]:
-        """The script that carries an act out, and its arguments after those that all scripts have."""
+        """The script that executes an act, and its arguments after the shared ones."""
         match act.kind:
             case "void":
                 return self._void_script, (actor, reason, act.bidder or "", or_empty(act.paddle))
@@ -218,7 +219,7 @@ class Auctions:
                 return self._act_script, (act.kind, actor, reason, *details)
 
     def _announce(self, guid: str) -> None:
-        """Let the sender hear that the outbox holds something. Best effort: it is of another slot."""
+        """Register the auction's outbox with the sender. Best effort, because that set is in another cluster slot."""
         if self.connection.outbox and self.connection.is_connected:
             self.connection.link().call("SADD", keys.OUTBOXES, guid)
 
@@ -229,9 +230,9 @@ class Auctions:
                 return Refused("unknown")
             case [b"currency", _]:
                 self._currencies.pop(guid, None)
-                raise StoreUnavailable(f"auction {guid} was created anew in another currency; send it again")
+                raise StoreUnavailable(f"auction {guid} was created again in another currency; send the request again")
             case [b"late"]:
-                raise StoreUnavailable("it reached the store too late and was not counted; send it again")
+                raise StoreUnavailable("the request reached the store too late and was not executed; send it again")
             case [b"damaged", value]:
                 shown = value.decode("ascii", "replace")[:40]
                 raise StoreUnavailable(
@@ -248,37 +249,37 @@ class Auctions:
     # --- reading -----------------------------------------------------------------------------------------------
 
     async def read(self, guid: str) -> Record:
-        """One auction's record as of now."""
-        (record,) = await self.read_many([guid])
+        """The current record of one auction."""
+        (record,) = await self.read_multi([guid])
         return record
 
     async def state(self, guid: str) -> State:
-        """One auction's state as of now; `unknown` when there is none."""
+        """The current state of one auction; its status is `unknown` when there is none."""
         return self.state_of(await self.read(guid))
 
-    async def read_many(self, guids: Sequence[str]) -> list[Record]:
-        """The records of several auctions as of now, in the same order."""
+    async def read_multi(self, guids: Sequence[str]) -> list[Record]:
+        """The current records of several auctions, in the same order."""
         link = self.connection.link()
         asked_at = self._clock.moment()
         replies = await asyncio.gather(*(link.transaction(*read_commands(guid)) for guid in guids))
         return [
-            read_record(guid, price, fields, self._plain_currency, self._clock.take_time(time, asked_at))
+            read_record(guid, price, fields, self._external_currency, self._clock.take_time(time, asked_at))
             for guid, (time, price, fields) in zip(guids, replies, strict=True)
         ]
 
     # --- states ------------------------------------------------------------------------------------------------
 
     def now(self) -> int:
-        """The store's clock, or a little less, in epoch ms."""
+        """A lower bound of the store's clock, in epoch ms."""
         return self._clock.now()
 
-    def tell_of_states(self, listener: Callable[[State], object]) -> None:
-        """Have `listener` hear of each state that is told here, as of now."""
+    def on_state(self, listener: Callable[[State], object]) -> None:
+        """Call `listener` with each current state that this object returns."""
         self._listener = listener
 
     def state_of(self, record: Record) -> State:
-        """The state that a record showed when it was read."""
-        state = record.state(record.read_at, self._clock.generation, self._plain_currency)
+        """The state of a record at the moment when it was read."""
+        state = record.state(record.read_at, self._clock.generation, self._external_currency)
         if record.invalid_value is None and self._listener is not None:
             self._listener(state)
         return state
@@ -286,13 +287,13 @@ class Auctions:
     def terms_and_state(
         self, guid: str, replayed: bytes, now: bytes, price: bytes, values: Values
     ) -> tuple[Terms, State]:
-        """What a script's reply says; one that is given again says how it was then."""
-        values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release remembered fewer
-        record = read_record(guid, price or None, values, self._plain_currency, int(now))
+        """The terms and the state in a script's reply; a replayed reply shows the state of that time."""
+        values = [*values, *[None] * (len(FIELDS) - len(values))]  # an older release stored fewer
+        record = read_record(guid, price or None, values, self._external_currency, int(now))
         if record.terms is None:
-            raise StoreError(f"a script told no terms of auction {guid}")
+            raise StoreError(f"a script returned no terms of auction {guid}")
         if replayed == b"1":
-            return record.terms, record.state(record.read_at, self._clock.generation, self._plain_currency)
+            return record.terms, record.state(record.read_at, self._clock.generation, self._external_currency)
         return record.terms, self.state_of(record)
 
 
@@ -300,12 +301,12 @@ _STANDINGS: dict[bytes, Standing] = {standing.encode(): standing for standing in
 
 
 def or_empty(value: object) -> str:
-    """A script's argument: nothing is the empty string."""
+    """A script's argument: None becomes the empty string."""
     return "" if value is None else str(value)
 
 
 def _life_of_answer(idempotency_key: str | None) -> str:
-    """A script's argument: for how many ms it remembers its answer."""
+    """A script's argument: the life of the stored answer in ms."""
     return str(ANSWER_LIFE_MS) if idempotency_key else ""
 
 

@@ -1,9 +1,9 @@
-"""Many auctions at once, all of them or none, whoever dies in the middle.
+"""Creates several auctions at once: all of them or none, even when the process dies in the middle.
 
-Rule: what is to be created is written down first, where nothing shows it (`_stage`); then every guid is held, so that
-nobody else can take it (`_hold`); then one key decides (`decide.lua`). Who dies before that leaves only keys that
-expire. What is decided is carried out, by whoever finds it: creating one again changes nothing. Each step touches keys
-of one cluster slot: an auction's, or the batch's own.
+Rule: the auctions are first staged where nothing shows them (`_stage`); then every guid is held, so that no other
+request can take it (`_hold`); then one key decides (`decide.lua`). A process that dies before the decision leaves only
+keys that expire. After the decision any process that finds the batch carries it out: creating an auction again changes
+nothing. Each step touches keys of one cluster slot: an auction's, or the batch's own.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ from sse_auction.store.scripts import Script
 
 log = logging.getLogger(__name__)
 
-STAGED_LIFE_MS = 15 * 60_000  # of what was written down and never decided
+STAGED_LIFE_MS = 15 * 60_000  # of auctions that were staged and never decided
 HELD_LIFE_MS = 5 * 60_000  # of a guid; 100,000 auctions take a minute or two from the first hold to the last one
-REMEMBERED_MS = 24 * 3600_000  # how long the same batch sent again is known, as an idempotency key of a bid
-LEASE_SECONDS = 2.0  # after which another process goes on with what a dead one has begun
+REMEMBERED_MS = 24 * 3600_000  # how long a batch that is sent again is recognised, as the idempotency key of a bid
+LEASE_SECONDS = 2.0  # then another process continues the batch of a dead one
 LOOK_SECONDS = 0.5
 AT_ONCE = 200  # auctions
 
 
 class Taken(Exception):
-    """Auctions of a batch that cannot be created, so none was: `refused` has their places in the batch, and why."""
+    """No auction of the batch was created: `refused` has the indices of those that cannot be, and the reasons."""
 
     def __init__(self, refused: Sequence[tuple[int, NotCreated]]) -> None:
         super().__init__(f"{len(refused)} auctions cannot be created")
@@ -47,7 +47,7 @@ class OtherBatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One auction of a batch. `line` says all that is needed to create it; only its writer reads it."""
+    """One auction of a batch. `line` holds all that is needed to create it; its format belongs to the caller."""
 
     guid: str
     closes_at: int
@@ -56,7 +56,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is to be created, under a name that is the same when it is sent again; `content` is a hash of it."""
+    """The auctions to create. A batch that is sent again has the same `name`; `content` is a hash of the auctions."""
 
     name: str
     items: Sequence[Item]
@@ -64,7 +64,7 @@ class Batch:
 
 
 def name_of(who: str, key: str | None) -> str:
-    """The name of the batch that `who` sends with this idempotency key; without one, it is like no other."""
+    """The name of the batch that `who` sends with this idempotency key; without a key the name is unique."""
     return blake2s(f"{len(who)}:{who}{key or secrets.token_hex(16)}".encode(), digest_size=16).hexdigest()
 
 
@@ -76,10 +76,10 @@ class Batches:
     def __init__(self, auctions: Auctions, read_line: Callable[[bytes], tuple[NewAuction, str]]) -> None:
         self._auctions = auctions
         self._connection = auctions.connection
-        self._read_line = read_line  # an item's line as the auction, and who creates it
+        self._read_line = read_line  # from an item's line to the auction and its creator
 
     async def run(self) -> None:
-        """Carry out what others have left, until cancelled."""
+        """Carry out batches that other processes left unfinished, until cancelled."""
         while True:
             try:
                 await self.resume()
@@ -88,7 +88,7 @@ class Batches:
             await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))
 
     async def resume(self) -> None:
-        """Carry out what was decided and is not done, unless somebody is at it."""
+        """Carry out the decided batches that are not complete, unless another process holds their lease."""
         link = self._connection.link()
         oldest = self._auctions.now() - STAGED_LIFE_MS
         for each in await link.call("ZRANGE", keys.BATCHES, 0, -1):
@@ -100,10 +100,11 @@ class Batches:
                     pass
 
     async def create(self, batch: Batch) -> tuple[bool, AsyncGenerator[Created | NotCreated, None]]:
-        """(whether it had been decided before, what comes of each auction in its order, to be gone through).
+        """(whether the batch had been decided before, the result of each auction in order).
 
-        Raises: `Taken` when none of it is created, `OtherBatch`, `StoreError`. From the return on all of it is created,
-        sooner or later, also if nobody goes through what came of it.
+        Once this returns, all auctions will be created, even if the caller does not iterate over the results.
+        Raises: `Taken` and `OtherBatch` (none is created), `StoreError` (the outcome may be unknown; send the
+        same batch with the same key again).
         """
         link = self._connection.link()
         me = secrets.token_hex(8)
@@ -111,22 +112,22 @@ class Batches:
         if decided is None:
             await self._stage(batch, me)
             await self._hold(batch)
-            await link.call("ZADD", keys.BATCHES, self._auctions.now(), batch.name)  # for whoever must go on
+            await link.call("ZADD", keys.BATCHES, self._auctions.now(), batch.name)  # others can now continue it
             await self._lease(batch.name).hold(me, LEASE_SECONDS)
             script_keys = (keys.decided(batch.name), keys.staged(batch.name, me))
             arguments = (f"{me} {batch.content}", str(len(batch.items)))
             decided = await self._decide.run(link, script_keys, arguments)
             if not decided:
-                raise StoreError("the store has lost what it was given; nothing was created, send it again")
+                raise StoreError("the store has lost the staged auctions; nothing was created, send them again")
         attempt, content = decided.decode().split()
         if content != batch.content:
             raise OtherBatch
         return attempt != me, self._carry_out(batch.name, me)
 
     async def _carry_out(self, name: str, me: str) -> AsyncGenerator[Created | NotCreated, None]:
-        """Create what was decided, and tell what came of each; one that it has created already is told as it is now.
+        """Create the auctions of a decided batch and yield each result; an existing one yields its present state.
 
-        While another process is at it, that one is waited for; should it die, its lease ends.
+        While another process holds the batch's lease, this waits; when that process dies, its lease expires.
         """
         link, lease = self._connection.link(), self._lease(name)
         while True:
@@ -154,13 +155,13 @@ class Batches:
         return await self._auctions.create(new, actor, batch=name)
 
     async def _stage(self, batch: Batch, attempt: str) -> None:
-        """Write down what is to be created."""
+        """Write the auctions of the batch to its list."""
         link, key = self._connection.link(), keys.staged(batch.name, attempt)
         for items in _portions(batch.items):
             await link.transaction(("RPUSH", key, *(item.line for item in items)), ("PEXPIRE", key, STAGED_LIFE_MS))
 
     async def _hold(self, batch: Batch) -> None:
-        """Hold every guid, or none: `Taken` names those that cannot be created."""
+        """Hold every guid, or none. Raises: `Taken` with the auctions that cannot be created."""
         link, now = self._connection.link(), self._auctions.now()
         held: list[str] = []
         taken: list[tuple[int, NotCreated]] = []
@@ -170,13 +171,13 @@ class Batches:
                 for place, item, (was_free, holder, exists) in zip(count(start), items, replies, strict=False):
                     is_ours = holder == batch.name.encode()
                     held += [item.guid] * is_ours
-                    if is_ours and not was_free:  # held by an earlier try of the same
+                    if is_ours and not was_free:  # held by an earlier attempt of the same batch
                         link.call("PEXPIRE", keys.held(item.guid), HELD_LIFE_MS)
                     if refused := _refused(item, bool(exists), is_ours, now):
                         taken.append((place, refused))
             if taken:
                 raise Taken(taken)
-        except BaseException:  # also when the one who asked has left; what cannot be given back expires
+        except BaseException:  # also a cancellation; a hold that cannot be released expires
             for guid in held:
                 link.call("DEL", keys.held(guid))
             raise

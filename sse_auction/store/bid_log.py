@@ -1,4 +1,4 @@
-"""The log of an auction, as the scripts wrote it: whole, a page of its bids, and the bidders in it."""
+"""Reads an auction's log: all entries, a page of its bids, and its bidders."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ PAGE = 1000  # entries read at once
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A bidder in one auction; `void_reason` is an operator's, None also where nobody kept it."""
+    """A bidder in one auction. `void_reason` is the operator's text; None also when no reason was stored."""
 
     paddle: int
     is_voided: bool = False
@@ -28,7 +28,7 @@ class BidLog:
         self._connection = connection
 
     async def entries(self, guid: str, until: str = "+") -> AsyncGenerator[tuple[str, dict[str, str]], None]:
-        """Every entry of an auction's log up to the id `until`, in order; read in pages."""
+        """The entries of an auction's log up to the id `until`, in order, as (id, fields); read in pages."""
         start = "-"
         while True:
             page = await self._connection.link().call("XRANGE", keys.bids(guid), start, until, "COUNT", PAGE)
@@ -39,7 +39,7 @@ class BidLog:
             start = f"({page[-1][0].decode()}"
 
     async def voided(self, guid: str) -> frozenset[str]:
-        """The paddles whose bids are void, and the entries of purchases that a reopening has undone."""
+        """The paddles with void bids, and the entries of purchases that a reopening has undone."""
         link = self._connection.link()
         paddles, undone = await asyncio.gather(
             link.call("SMEMBERS", keys.voided(guid)), link.call("HGET", keys.auction(guid), "undone")
@@ -59,7 +59,7 @@ class BidLog:
             return [], None
         bids: list[tuple[bytes, list[bytes]]] = []
         start = f"({after}-0"
-        while len(bids) <= limit:  # what is no bid is passed over; one more says whether there is a next page
+        while len(bids) <= limit:  # other entries are skipped; one bid more shows that there is a next page
             count = limit - len(bids) + 1
             entries = await link.call("XRANGE", keys.bids(guid), start, "+", "COUNT", count)
             bids += [entry for entry in entries if entry[0].endswith(b"-0")]
@@ -67,14 +67,14 @@ class BidLog:
                 break
             start = f"({entries[-1][0].decode()}"
         gone = what_is_void(paddles, undone)
-        told = [
+        per_bid = [
             entries_of(entry_id.decode(), text_of(flat), currency.decode(), gone) for entry_id, flat in bids[:limit]
         ]
-        entries = [entry for each in told for entry in each]
+        entries = [entry for each in per_bid for entry in each]
         return entries, entries[-1].seq if len(bids) > limit else None
 
     async def participant(self, guid: str, bidder: str) -> Participant | None:
-        """A bidder in an auction, if he has bid there."""
+        """A bidder in an auction; None when the bidder has not bid there."""
         link = self._connection.link()
         paddle: bytes | None = await link.call("HGET", keys.paddles(guid), bidder)
         if paddle is None:

@@ -1,14 +1,15 @@
-"""Which auctions there are, by status: what listings are read from.
+"""The auctions by status: the lists that listings are read from.
 
-Rule: a list only proposes, and the auction itself decides whether it is shown. A list is a sorted set of entries
-`<moment>:<guid>`, all with score 0 and so in the order of their bytes. The moment of an entry never moves while its
-auction stays in the list: it is the closing that the auction was created with, and in the lists of what is over the
-moment at which it was. So a page begins after an entry, not at a rank, whatever has happened to that entry's auction.
+Rule: a list only proposes; the auction's own state decides whether it is shown. A list is a sorted set of entries
+`<moment>:<guid>`, all with score 0 and so in the order of their bytes. The moment of an entry does not change while
+its auction stays in the list: it is the closing that the auction was created with, and in the lists of auctions that
+are over it is the last closing. So a page begins after an entry, not at a rank, and still holds when that entry's
+auction has moved.
 
-The lists are of another slot than the auctions, and are written after them: `file` may be repeated at any time. What
-it has not done, because a process or its connection died, is mended by whoever finds it: auctions that are due are
-looked at with every listing, an entry that does not fit has its auction made due, and `keep` goes through all that is
-not over.
+The lists are in another cluster slot than the auctions and are written after them; `file` may be repeated at any
+time. When a process or its connection died before `file`, a reader repairs the lists: every listing also looks at the
+auctions that are due, an entry that does not fit makes its auction due, and `keep` checks all auctions that are not
+over.
 """
 
 import asyncio
@@ -30,28 +31,28 @@ log = logging.getLogger(__name__)
 
 Listing: TypeAlias = Literal["all", "upcoming", "open", "closed", "cancelled", "archived"]
 _LISTS: tuple[Listing, ...] = get_args(Listing)
-LISTINGS: tuple[Listing, ...] = _LISTS[:-1]  # what is archived is shown in none
+LISTINGS: tuple[Listing, ...] = _LISTS[:-1]  # archived auctions appear in none of them
 _NOT_OVER: tuple[Listing, ...] = ("upcoming", "open")
 _LATEST_FIRST: tuple[Listing, ...] = ("closed", "cancelled", "archived")
 _ENTRY = re.compile(r"[0-9]{15}:[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 _DUE_AHEAD_MS = 1000  # the store's clock is estimated, and auctions become due while a page is read
-_AT_ONCE = 100  # auctions: some ms of work, so that bids do not wait for it
-_PAUSE_SECONDS = 0.01  # between those, while all that is not over is looked through
-_PATIENCE_SECONDS = 2.0  # of a listing, while what an earlier version has recorded is being filed
+_AT_ONCE = 100  # auctions: a few ms of work, so that bids do not wait long
+_PAUSE_SECONDS = 0.01  # between those portions, while all auctions that are not over are checked
+_DEADLINE_SECONDS = 2.0  # of a listing, while the auctions of an earlier version are being filed
 _RETRY_SECONDS = 1.0
-_KEEP_SECONDS = 600.0  # at most, between looks at all that is not over
+_KEEP_SECONDS = 600.0  # at most, between checks of all auctions that are not over
 
 Shown: TypeAlias = tuple[Terms, State]
 
 
 class WrongCursor(ValueError):
-    """A cursor that no page of this listing gave."""
+    """The text is not a cursor of this listing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page ends: at an entry of a listing. It holds whatever becomes of that entry."""
+    """The end of a page: an entry of a listing. It stays valid when that entry disappears."""
 
     listing: Listing
     entry: str
@@ -61,7 +62,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str, listing: Listing) -> Self:
-        """The reverse; `WrongCursor` unless it is one of this listing."""
+        """The cursor in `text`. Raises: `WrongCursor` unless it is one of this listing."""
         name, _, place = text.partition(".")
         entry = place.replace(".", ":", 1)
         if name != listing or not _ENTRY.fullmatch(entry):
@@ -71,7 +72,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing. `next` is None where nothing follows; `before` of the `total` come before this page."""
+    """One page of a listing. `next` is None on the last page; `before` of the `total` come before this page."""
 
     auctions: list[Shown]
     next: Cursor | None
@@ -80,11 +81,11 @@ class Page:
 
 
 class Records(Protocol):
-    """The auctions, as far as they are needed here."""
+    """The part of `Auctions` that is needed here."""
 
     def now(self) -> int: ...
     def state_of(self, record: Record) -> State: ...
-    async def read_many(self, guids: Sequence[str]) -> list[Record]: ...
+    async def read_multi(self, guids: Sequence[str]) -> list[Record]: ...
 
 
 class Catalogue:
@@ -98,13 +99,13 @@ class Catalogue:
     # --- writing -------------------------------------------------------------------------------------------------
 
     async def file(self, *auctions: Shown) -> None:
-        """Put auctions into the lists of their statuses, and out of all others."""
+        """Put auctions into the lists of their statuses and remove them from all others."""
         commands: dict[tuple[str, Listing], list[str]] = {}
         for terms, state in auctions:
             for each in _LISTS:
                 if _belongs(terms, state, each):
                     commands.setdefault(("ZADD", each), []).extend(("0", _entry(each, terms)))
-                elif state.status != "unknown":  # a damaged one stays where it is until it is repaired
+                elif state.status != "unknown":  # an auction with an invalid price stays listed until it is repaired
                     commands.setdefault(("ZREM", each), []).append(_entry(each, terms))
         if commands:
             await self._connection.link().transaction(
@@ -112,7 +113,7 @@ class Catalogue:
             )
 
     async def note(self, terms: Terms, state: State) -> None:
-        """File an auction that has just been decided. What was decided must be answered even if this fails."""
+        """File an auction after a decision. A failure is only logged, because the decision must be answered."""
         try:
             await self.file((terms, state))
         except StoreError as error:
@@ -120,18 +121,18 @@ class Catalogue:
         self.look_at(terms.guid)  # another decision may have been filed meanwhile
 
     def look_at(self, guid: str, after_ms: int = 0) -> None:
-        """Make an auction due, so that it is soon settled and filed as it is then. Best effort."""
+        """Make an auction due, so that it is soon settled and filed by its state of then. Best effort."""
         with suppress(StoreUnavailable):
             self._connection.link().call("ZADD", keys.DUE, self._auctions.now() + after_ms, guid)
 
     async def unlist(self, terms: Terms) -> None:
-        """Take an auction, by the terms that it had, out of the lists of what is over."""
+        """Remove an auction, by its previous terms, from the lists of auctions that are over."""
         await self._connection.link().transaction(
             *(("ZREM", keys.listed(each), _entry(each, terms)) for each in _LATEST_FIRST)
         )
 
     async def forget(self, terms: Terms) -> None:
-        """Take an auction, which is gone or about to go, out of everything."""
+        """Remove a deleted auction from all lists, from `DUE` and from the index."""
         link = self._connection.link()
         await link.transaction(*(("ZREM", keys.listed(each), _entry(each, terms)) for each in _LISTS))
         await link.call("ZREM", keys.DUE, terms.guid)
@@ -140,9 +141,10 @@ class Catalogue:
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def page(self, listing: Listing, after: Cursor | None, limit: int) -> Page:
-        """Up to `limit` auctions after a cursor: by the closing they were created with; what is over latest first.
+        """Up to `limit` auctions after a cursor, by the closing they were created with; those over, latest first.
 
-        Whatever belongs to the listing all the time is given exactly once by all pages together.
+        An auction that belongs to the listing all the time appears exactly once in all pages together.
+        Raises: `StoreUnavailable`, also while the lists are still being made.
         """
         await self._until_complete()
         start = after.entry if after else None
@@ -155,14 +157,14 @@ class Catalogue:
         return Page([shown for _, shown in given], cursor, total, before)
 
     async def lacking(self, terms: Terms, state: State) -> list[Listing]:
-        """The listings to which an auction belongs and in whose lists it is not."""
+        """The listings that an auction belongs to but is missing from."""
         wanted = [each for each in _LISTS if _belongs(terms, state, each)]
         link = self._connection.link()
         scores = await asyncio.gather(*(link.call("ZSCORE", keys.listed(each), _entry(each, terms)) for each in wanted))
         return [each for each, score in zip(wanted, scores, strict=True) if score is None]
 
     async def _walk(self, listing: Listing, start: str | None, limit: int) -> dict[str, Shown]:
-        """More than `limit` auctions of a list after an entry, or all that there are, by entry."""
+        """The auctions of a list after an entry, by entry: more than `limit`, or all up to the end."""
         backwards = listing in _LATEST_FIRST
         first, last = ("+", "-") if backwards else ("-", "+")
         options = ("BYLEX", *(("REV",) if backwards else ()), "LIMIT", 0, limit + 1)
@@ -177,14 +179,14 @@ class Catalogue:
         return found
 
     async def _fitting(self, listing: Listing, entries: Sequence[str]) -> dict[str, Shown]:
-        """Those of a list's entries whose auctions say the same of themselves."""
-        records = await self._auctions.read_many([_guid_of(entry) for entry in entries])
+        """The entries that agree with their auction's own state; the others are repaired."""
+        records = await self._auctions.read_multi([_guid_of(entry) for entry in entries])
         found: dict[str, Shown] = {}
         for entry, record in zip(entries, records, strict=True):
             if record.terms is None and record.invalid_value is not None:
                 continue
             if record.terms is None or _entry(listing, record.terms) != entry:
-                # Of an auction that is gone, or of a closing that was not the last: such a moment never comes back.
+                # The auction is gone, or this was not its last closing: such an entry can never fit again.
                 self._connection.link().call("ZREM", keys.listed(listing), entry)
                 continue
             state = self._auctions.state_of(record)
@@ -195,9 +197,9 @@ class Catalogue:
         return found
 
     async def _due(self, listing: Listing, start: str | None) -> tuple[dict[str, Shown], int, int]:
-        """What belongs to a listing of what is due; how many there are in the whole listing, and up to `start`.
+        """(the due auctions that belong to a listing, the listing's total, how many of them are up to `start`).
 
-        Time alone has done something to what is due, and the lists may not know yet.
+        The status of a due auction has changed with time, and the lists may not show that yet.
         """
         link, key = self._connection.link(), keys.listed(listing)
         backwards = listing in _LATEST_FIRST
@@ -207,7 +209,7 @@ class Catalogue:
         soon = self._auctions.now() + _DUE_AHEAD_MS
         guids = [guid.decode() for guid in await link.call("ZRANGE", keys.DUE, "-inf", soon, "BYSCORE")]
         total, before = await filed, await passed if passed else 0
-        records = [each for each in await self._auctions.read_many(guids) if each.terms is not None]
+        records = [each for each in await self._auctions.read_multi(guids) if each.terms is not None]
         entries = [_entry(listing, each.terms) for each in records if each.terms is not None]
         scores = await link.call("ZMSCORE", key, *entries) if entries else []
         found: dict[str, Shown] = {}
@@ -223,7 +225,7 @@ class Catalogue:
 
     async def _until_complete(self) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_DEADLINE_SECONDS):
                 await self._complete.wait()
         except TimeoutError:
             raise StoreUnavailable("the lists of auctions are still being made; ask again") from None
@@ -231,7 +233,7 @@ class Catalogue:
     # --- keeping -------------------------------------------------------------------------------------------------
 
     async def keep(self) -> None:
-        """Have every auction in its list, until cancelled."""
+        """Keep every auction in its list, until cancelled."""
         while True:
             try:
                 await self._connection.connected()
@@ -245,22 +247,22 @@ class Catalogue:
                 await asyncio.sleep(_KEEP_SECONDS * random.uniform(0.5, 1))
 
     async def _adopt(self) -> None:
-        """File what versions that keep no lists have recorded, and may record as long as such a process runs."""
+        """File the auctions of versions that keep no lists; such a process may still run and create more."""
         link = self._connection.link()
-        recorded_ones = await link.call("ZCARD", keys.INDEX)  # before the lists: new ones come here first
+        managed_count = await link.call("ZCARD", keys.INDEX)  # first, as new auctions enter it first
         listed = [await link.call("ZCARD", keys.listed(each)) for each in ("all", "archived")]
-        is_whole = recorded_ones <= sum(listed)
+        is_whole = managed_count <= sum(listed)
         if is_whole or await link.call("EXISTS", keys.LISTS_COMPLETE):
-            self._complete.set()  # also where nothing can be written now
+            self._complete.set()  # also when the store accepts no writes now
         cursor, count = b"0", 0
         while not is_whole:
             cursor, flat = await link.call("ZSCAN", keys.INDEX, cursor, "COUNT", _AT_ONCE)
-            records = await self._auctions.read_many([guid.decode() for guid in flat[::2]])
-            recorded = [(each.terms, self._auctions.state_of(each)) for each in records if each.terms is not None]
-            await self.file(*recorded)
+            records = await self._auctions.read_multi([guid.decode() for guid in flat[::2]])
+            managed = [(each.terms, self._auctions.state_of(each)) for each in records if each.terms is not None]
+            await self.file(*managed)
             due = [each.guid for each in records if each.terms is not None and each.outcome is None]
             await self._make_due(due)
-            count += len(recorded)
+            count += len(managed)
             if cursor == b"0":
                 break
         await link.call("SET", keys.LISTS_COMPLETE, "1")
@@ -269,7 +271,7 @@ class Catalogue:
             log.info("%d auctions were listed", count)
 
     async def _look_through(self, listing: Listing) -> None:
-        """Go through a list of what is not over: each must belong there, and be due some time."""
+        """Check a list of auctions that are not over: each must belong there and must be in `DUE`."""
         link, start = self._connection.link(), "-"
         while True:
             found = await link.call("ZRANGE", keys.listed(listing), start, "+", "BYLEX", "LIMIT", 0, _AT_ONCE)
@@ -282,7 +284,7 @@ class Catalogue:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _make_due(self, guids: Sequence[str]) -> None:
-        """Have auctions that are due at no time looked at now."""
+        """Make auctions due now, unless they are in `DUE` already."""
         if guids:
             now = str(self._auctions.now())
             await self._connection.link().call(
@@ -295,7 +297,7 @@ def _belongs(terms: Terms, state: State, listing: Listing) -> bool:
 
 
 def _entry(listing: Listing, terms: Terms) -> str:
-    """Where an auction stands in a listing if it belongs there."""
+    """The entry of an auction in a listing, if it belongs there."""
     moment = terms.closes_at if listing in _LATEST_FIRST else terms.original_closes_at
     return f"{moment:015d}:{terms.guid}"
 

@@ -1,4 +1,4 @@
-"""The log of an auction, read whole and held against what the store says."""
+"""Verification: reads an auction's whole log and compares its result with the auction's keys."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from sse_auction.store import keys
 from sse_auction.store.auctions import Auctions
 from sse_auction.store.bid_log import BidLog
 
-_BEING_FILED_MS = 1000  # what is due so soon, or is over, is about to be put into another list
+_BEING_FILED_MS = 1000  # an auction that is due within this time is about to move to another list
 
 
 class Verification:
-    """Holds the logs of one store's auctions against the auctions."""
+    """Compares the logs of one store's auctions with the auctions."""
 
     def __init__(self, auctions: Auctions, bid_log: BidLog) -> None:
         self._auctions = auctions
@@ -22,8 +22,8 @@ class Verification:
         self._log = bid_log
 
     async def verify(self, guid: str) -> list[str] | Refused:
-        """What differs between an auction as it is and as its log says it must be; nothing, when all is well."""
-        unlisted, is_due = await self._unlisted(guid)  # before the rest: settling it takes it off what is due
+        """The differences between an auction and its log, one sentence each; an empty list when they agree."""
+        unlisted, is_due = await self._unlisted(guid)  # first, because settling removes the auction from `DUE`
         commands = (
             ("HGETALL", keys.auction(guid)),
             ("HGETALL", keys.private(guid)),
@@ -38,7 +38,7 @@ class Verification:
             return [f"{key} cannot be read: {reply}" for key, reply in refused]
         public, private, price, voided, paddles, newest = replies
         if not public and not newest:
-            return Refused("plain" if price is not None else "unknown")
+            return Refused("external" if price is not None else "unknown")
         if not newest:
             return ["there is no log"]
         replay = Replay()
@@ -52,12 +52,12 @@ class Verification:
         found["voided"] = " ".join(sorted(map(_text, voided)))
         expected = replay.expected()
         if not is_due and expected["settled"] != "1":
-            unlisted.append("it is not among what is due, and so will not be settled")
+            unlisted.append("it is not in the list of due auctions, so it will not be settled")
         differing = differences(expected, found) + wrong_paddles(replay.paddles, _texts(paddles))
         return differing + wrong_reasons(replay.voided, found) + unlisted
 
     async def _unlisted(self, guid: str) -> tuple[list[str], bool]:
-        """Of the lists of all auctions, those in which this one is not, in words; and whether it is due some time."""
+        """(the lists that lack this auction, one sentence each; whether the auction is in `DUE`)."""
         auctions = self._auctions
         indexed, due = await asyncio.gather(
             *(self._connection.link().call("ZSCORE", key, guid) for key in (keys.INDEX, keys.DUE))
@@ -65,18 +65,18 @@ class Verification:
         wrong = [] if indexed is not None else ["it is not in the index of all auctions"]
         try:
             record = await auctions.read(guid)
-        except ValueError:  # a field that cannot be read: what it must be, the log says
+        except ValueError:  # a field that cannot be read: the comparison with the log reports it
             return wrong, due is not None
         if record.terms is not None and (due is None or due > auctions.now() + _BEING_FILED_MS):
             lacking = await auctions.catalogue.lacking(record.terms, auctions.state_of(record))
-            # What is not over changes its list by time, and under a clock that was set may wait for it there.
+            # An open auction changes its list with time. After a step of the clock it may still wait for that.
             lasting = [each for each in lacking if each == "all" or record.outcome is not None]
             wrong += [f"it is not in the listing {each!r}" for each in lasting]
         return wrong, due is not None
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """What the log says and the store does not, in words; empty when they agree."""
+    """The fields that differ between log and store, one sentence each; empty when they agree."""
     return [
         f"{name} must be {value!r} by the log, and is {found.get(name, '')!r}"
         for name, value in expected.items()
@@ -85,7 +85,7 @@ def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[s
 
 
 def wrong_paddles(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """The same of the bidders' paddles, of which there must be no others."""
+    """The same for the bidders' paddles: the store must have exactly those of the log."""
     differing = [(bidder, expected.get(bidder), found.get(bidder)) for bidder in sorted(expected.keys() | found.keys())]
     return [
         f"the paddle of {bidder!r} must be {due or 'none'} by the log, and is {held or 'none'}"
@@ -95,7 +95,7 @@ def wrong_paddles(expected: Mapping[str, str], found: Mapping[str, str]) -> list
 
 
 def wrong_reasons(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """The same of why bidders are void, by paddle; older releases kept no reason beside the log."""
+    """The same for the reasons of voided bidders, by paddle. Older releases stored no reason beside the log."""
     kept = {name.removeprefix("void:"): reason for name, reason in found.items() if name.startswith("void:")}
     return [
         f"the reason why paddle {paddle} is void must be {expected.get(paddle, '')!r} by the log, and is {reason!r}"

@@ -1,14 +1,16 @@
 """One pipelined connection to the store.
 
-redis-py reads the URL, opens the socket (TCP, TLS or unix), logs in and switches to RESP3; then this module takes
-the connection's transport over and speaks hiredis on it directly. Why: every call made in one turn of the event
-loop leaves in one write (a crowd's in a few), each has its own answer and its own deadline, and a push (an
-invalidation) needs no task that waits for it.
+redis-py reads the URL, opens the socket (TCP, TLS or unix), logs in and switches to RESP3. Then this module takes
+over the connection's transport and speaks hiredis on it directly. Reasons: all calls of one turn of the event loop
+leave in one write (those of a crowd in a few), each call has its own reply and its own deadline, and no task has to
+wait for a push (an invalidation).
 
-Rules: nothing is ever sent twice (a bid must not count twice); a call without an answer in time fails as
-`StoreTimeout`, whose outcome is unknown; a link that answered nothing during a whole deadline is given up, and the
-calls that still wait there fail each at its own deadline, not sooner: a store that thaws may yet carry them out.
-It knows nothing of auctions.
+Rules:
+- No command is sent twice, because a bid must not count twice.
+- A call without a reply in time raises `StoreTimeout`: its outcome is unknown.
+- A connection that delivered nothing for a whole deadline is abandoned. The calls that still wait on it fail each at
+  its own deadline, not sooner, because a store that resumes may still execute them.
+- This module knows nothing about auctions.
 """
 
 import asyncio
@@ -32,48 +34,48 @@ log = logging.getLogger(__name__)
 Argument: TypeAlias = str | bytes | int
 Reply: TypeAlias = Any
 
-MAX_WAITING_CALLS = 50_000  # beyond this the store is so far behind that a call could only time out
-FLUSH_CALLS = 16  # leave before the turn ends, so that the store begins with the first bids of a crowd meanwhile
-CONNECT_TIMEOUT_SECONDS = 1.0  # a frozen server accepts and says nothing; the next attempt must come soon
+MAX_WAITING_CALLS = 50_000  # beyond this the store is so far behind that a further call would time out
+FLUSH_CALLS = 16  # sent before the turn ends, so that the store can start with the first bids of a crowd
+CONNECT_TIMEOUT_SECONDS = 1.0  # a frozen server accepts and sends nothing; the next attempt must follow soon
 _FIRST_PAUSE_SECONDS = 0.05  # between attempts
-_MAX_PAUSE_SECONDS = 0.5  # everything must be true again within 2 s of the store's return
+_MAX_PAUSE_SECONDS = 0.5  # prices must be live again within 2 s of the store's return
 _NOT_NOW = ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN")
 
 
 class StoreError(Exception):
-    """Something is wrong with the store; the message is a sentence."""
+    """A call to the store failed. The message is a sentence."""
 
 
 class StoreUnavailable(StoreError):
-    """The store could not be asked, or went away before it answered."""
+    """The store is not reachable, or the connection was lost before the reply: then the outcome is unknown."""
 
 
 class StoreNotReady(StoreUnavailable):
-    """The store answered that it cannot do this now, such as `LOADING ...`; nothing was done."""
+    """The store replied that it cannot execute the command now, such as `LOADING ...`. Nothing was executed."""
 
 
 class StoreTimeout(StoreUnavailable):
-    """The store did not answer in time: whether the command was carried out is not known."""
+    """The store did not reply in time. Outcome unknown: the command may have been executed."""
 
 
 class CommandError(StoreError):
-    """The store refused a command; the message is its own, such as `WRONGTYPE ...`."""
+    """The store refused a command. The message is the store's own, such as `WRONGTYPE ...`."""
 
 
 def _refusal(message: str) -> StoreError:
-    """What an error reply means: that the store can do nothing for now, or that the command was wrong."""
+    """The error for an error reply: `StoreNotReady` for a temporary condition, else `CommandError`."""
     if message.startswith(_NOT_NOW):
-        return StoreNotReady(f"the store cannot do it now: {message}")
+        return StoreNotReady(f"the store cannot execute commands now: {message}")
     return CommandError(message)
 
 
 class Connection(asyncio.Protocol):
-    """A live connection: calls go out, answers and pushes come in. Made by `connect`."""
+    """A live connection: it sends calls and receives replies and pushes. `connect` makes it."""
 
     def __init__(
         self, writer: asyncio.StreamWriter, timeout: float, on_push: Callable[[list[Any]], None], name: str
     ) -> None:
-        self._writer = writer  # held, for its destructor would close the transport
+        self._writer = writer  # kept, because its destructor would close the transport
         self._transport = writer.transport
         self._transport.set_protocol(self)
         self._timeout = timeout
@@ -83,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=_refusal)
         self._outgoing: list[bytes] = []
-        # (deadline, who waits); None stands for what a transaction queues: only its refusals mean anything.
+        # (deadline, future); None for the commands inside a transaction: only their refusals have a meaning.
         self._waiting: deque[tuple[float, asyncio.Future[Reply] | None]] = deque()
         self._not_queued: StoreError | None = None  # the first refusal in the transaction that is being answered
         self._heard_at = self._loop.time()
@@ -91,15 +93,20 @@ class Connection(asyncio.Protocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
 
     def call(self, *command: Argument) -> asyncio.Future[Reply]:
-        """Send one command with the others of this loop turn; its reply, or a `StoreError`."""
+        """Send one command together with the others of this loop turn; the future holds its reply.
+
+        Raises: `CommandError` and `StoreNotReady` (nothing was executed), `StoreTimeout` (outcome unknown),
+        `StoreUnavailable` (outcome unknown when the connection was lost after sending).
+        """
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._send(command, future)
         return future
 
     def transaction(self, *commands: tuple[Argument, ...]) -> asyncio.Future[list[Reply]]:
-        """Send `MULTI`, the commands and `EXEC`; the list of replies, in which a failed command is a `CommandError`.
+        """Send `MULTI`, the commands and `EXEC`; the future holds the list of replies.
 
-        Where the store refuses to queue a command, nothing is done and the call fails with that refusal.
+        A command that failed is a `CommandError` in that list. When the store refuses to queue a command, nothing is
+        executed and the call fails with that refusal. Raises: as `call`.
         """
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         self._send(("MULTI",), None)
@@ -109,20 +116,20 @@ class Connection(asyncio.Protocol):
         return future
 
     async def lost(self) -> None:
-        """Wait until the connection is gone."""
+        """Wait until the connection is closed or abandoned."""
         await asyncio.shield(self._lost)
 
     def when_lost(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called when the connection is gone."""
+        """Call `callback` when the connection is closed or abandoned."""
         self._lost.add_done_callback(lambda _: callback())
 
     def check(self) -> None:
-        """Raise `StoreUnavailable` when the connection is gone."""
+        """Raise `StoreUnavailable` when the connection is closed or abandoned."""
         if self._lost.done():
             raise StoreUnavailable("the connection to the store was lost")
 
     def close(self) -> None:
-        """Drop the connection; whoever waits for an answer gets `StoreUnavailable`."""
+        """Drop the connection. Calls that wait for a reply fail as `StoreUnavailable`: their outcome is unknown."""
         self._transport.abort()
         self.connection_lost(None)
 
@@ -147,9 +154,9 @@ class Connection(asyncio.Protocol):
         self._outgoing.clear()
 
     def _fail_overdue(self) -> None:
-        """Fail the calls whose time is up. Answers come in order, so those are at the head of the queue.
+        """Fail the calls that are past their deadline. Replies arrive in order, so these are at the queue's head.
 
-        They keep their places, for their answers may still come and must be skipped then.
+        They stay in the queue, because their replies may still arrive and must be skipped then.
         """
         self._sweep = None
         now = self._loop.time()
@@ -164,7 +171,7 @@ class Connection(asyncio.Protocol):
             self._give_up()
 
     def _give_up(self) -> None:
-        """Leave a connection that says nothing. The sweep goes on and fails the younger calls when their time is up."""
+        """Abandon a connection that delivers nothing. The sweep continues and fails later calls at their deadlines."""
         if not self._lost.done():
             self._lost.set_result(None)
             self._transport.abort()
@@ -179,7 +186,7 @@ class Connection(asyncio.Protocol):
                 self._answer(reply)
 
     def _answer(self, reply: Reply) -> None:
-        """Give a reply to the call that has waited longest."""
+        """Give a reply to the oldest call."""
         deadline, future = self._waiting.popleft()
         if future is not None:
             self._seconds.observe(self._heard_at - (deadline - self._timeout))
@@ -207,7 +214,7 @@ class Connection(asyncio.Protocol):
 def _fail(future: asyncio.Future[Reply] | None, error: StoreError) -> None:
     if future is not None and not future.done():
         future.set_exception(error)
-        future.exception()  # seen: whoever has failed already by another of his calls does not take this one
+        future.exception()  # mark as retrieved: a caller that already failed on another call never awaits this one
 
 
 def _ignore_push(push: list[Any]) -> None:
@@ -217,9 +224,9 @@ def _ignore_push(push: list[Any]) -> None:
 async def connect(
     url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push, name: str = "store"
 ) -> Connection:
-    """Open a link to `url`, whose calls have `timeout` seconds each; `StoreUnavailable` says why it cannot be had.
+    """Open a connection to `url`. Each of its calls has a deadline of `timeout` seconds.
 
-    `name` is the one by which the metrics have it.
+    `name` is the connection's label in the metrics. Raises: `StoreUnavailable` with the reason as a sentence.
     """
     try:
         pool = ConnectionPool.from_url(
@@ -236,19 +243,19 @@ async def connect(
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection.connect()
     except (RedisError, OSError) as error:
-        refused = isinstance(error.__cause__ or error, AuthenticationError)  # wrapped when it came by a unix socket
+        refused = isinstance(error.__cause__ or error, AuthenticationError)  # redis-py wraps it on a unix socket
         what = "refused the login" if refused else "is not reachable"
         raise StoreUnavailable(f"the store {what}: {str(error) or 'no answer'}") from None  # timeouts have no text
-    # The one private attribute of redis-py in this project, held by tests of this module against every store.
+    # Private attributes of redis-py, used only here. Tests of this module check them against each kind of store.
     writer: asyncio.StreamWriter = connection._writer
-    connection._reader = connection._writer = None  # its destructor must not close what is ours now
+    connection._reader = connection._writer = None  # its destructor must not close the transport
     return Connection(writer, timeout, on_push, name)
 
 
 async def reconnecting(
     url: str, timeout: float, on_push: Callable[[list[Any]], None] = _ignore_push, name: str = "store"
 ) -> AsyncGenerator[Connection, None]:
-    """Links without end: a new one whenever the last is lost or was closed, after a short random pause."""
+    """Endless connections: a new one after each that was lost or closed, with a short random pause between them."""
     pause = _FIRST_PAUSE_SECONDS
     complained = False
     while True:
@@ -268,6 +275,6 @@ async def reconnecting(
             finally:
                 link.close()
             if time.monotonic() - connected_at > _MAX_PAUSE_SECONDS:
-                pause = _FIRST_PAUSE_SECONDS  # else it was of no use, and the next may not be either
+                pause = _FIRST_PAUSE_SECONDS  # a connection that is lost at once does not shorten the pause
         await asyncio.sleep(pause * random.uniform(0.5, 1))
         pause = min(pause * 2, _MAX_PAUSE_SECONDS)

@@ -1,8 +1,8 @@
-"""Deleting an auction, with all its keys and out of all lists. What is still to be told of it is told, then its end.
+"""Deletes an auction, with all its keys, from all lists. Messages in its outbox are still sent, then `deleted`.
 
-Rule: each step is short, however long the log is. What is remembered of requests goes first, for it is found among all
-keys of the store, a piece at a time; then one script takes the auction away. A deletion that was interrupted is asked
-for again.
+Rule: each step is short, however long the log is. Stored answers to requests go first, because they are found by a
+scan over all keys of the store, page by page; then one script removes the auction. An interrupted deletion must be
+requested again.
 """
 
 import logging
@@ -26,11 +26,14 @@ class Deletion:
         self.script = Script("delete", verdicts=[b"deleted"])
 
     async def delete(self, guid: str, actor: str, reason: str) -> Refused | None:
-        """Delete an auction; None when that is done."""
+        """Delete an auction; None when it is deleted.
+
+        Raises: `StoreTimeout` and `StoreUnavailable`: outcome unknown. Repeating the call is safe.
+        """
         record = await self._auctions.read(guid)
         if record.terms is None:
-            return Refused("plain", self._auctions.state_of(record)) if record.exists else Refused("unknown")
-        if self._auctions.state_of(record).status != "open":  # else it is refused
+            return Refused("external", self._auctions.state_of(record)) if record.exists else Refused("unknown")
+        if self._auctions.state_of(record).status != "open":  # the script refuses to delete an open auction
             await self._forget_requests(guid)
         currency = record.terms.currency
         done = await self._auctions.decide(self.script, guid, currency, (actor, reason), keys.dead(guid))

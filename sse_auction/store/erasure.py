@@ -1,11 +1,11 @@
-"""Erasing a bidder's personal data: wherever his id is kept of auctions that are over, a pseudonym takes its place.
+"""Erases a bidder's personal data: a pseudonym replaces the bidder's id in all data of auctions that are over.
 
-Rule: an auction is done at once or not at all. Its streams (the log, what is to be told, dead letters) are copied entry
-by entry under the same ids, and one script puts the copies in their place if nothing has come meanwhile. So every step
-is short, the log stays whole, and what a crash has interrupted is done again by the next erasure: copies that were left
-hold no id, and end by themselves.
+Rule: one auction is erased completely or not at all. Its streams (log, outbox, dead letters) are copied entry by entry
+under the same ids, and one script replaces the streams with the copies if no entry was added meanwhile. So every step
+is short and the log stays complete. When a crash interrupts an erasure, the next one does it again; copies that
+remain hold no id, and expire.
 
-Stored answers to bids are named by a digest of the id and end after a day; they are left alone.
+The keys of stored answers to bids contain a digest of the id. They expire after a day and are not changed.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from sse_auction.store.scripts import Script
 AUCTIONS_AT_ONCE = 200
 ENTRIES_AT_ONCE = 500
 COPY_LIFE_SECONDS = 3600
-MAX_TRIES = 20  # while what is to be told of an auction comes and goes
+MAX_TRIES = 20  # while messages enter and leave the auction's outbox
 
-_NAMES = (b"bidder", b"seller")  # of fields that hold a bidder's id
-_LIST = b"priority"  # a field that holds several, as JSON
+_NAMES = (b"bidder", b"seller")  # names of fields that hold a bidder's id
+_LIST = b"priority"  # the name of a field that holds several ids, as a JSON array
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure has come to: how many auctions it changed, and those that it must wait for."""
+    """The result of an erasure: how many auctions it changed, and those that are not over yet."""
 
     auctions: int
     still_open: list[str]
@@ -55,7 +55,7 @@ class Pseudonym:
         return value
 
     def of_entry(self, flat: Sequence[bytes]) -> list[bytes]:
-        """The fields of an entry without it."""
+        """The fields of an entry without the bidder's id."""
         return [
             part
             for name, value in zip(flat[::2], flat[1::2], strict=True)
@@ -72,7 +72,10 @@ class Erasure:
         self.script = Script("erase", verdicts=[b"erased", b"changed"])
 
     async def erase(self, bidder: str, actor: str, reason: str) -> Erased:
-        """Erase a bidder from all auctions that are over; may be repeated, and goes on where it was interrupted."""
+        """Erase a bidder from all auctions that are over.
+
+        Raises: `StoreUnavailable`; the outcome is then unknown for one auction, and a repeated call continues.
+        """
         auctions, still_open = 0, dict[str, None]()
         async for guid in self._taken_part_in(bidder):
             if await self._erase_from(guid, bidder, actor, reason):
@@ -82,7 +85,7 @@ class Erasure:
         return Erased(auctions, list(still_open))
 
     async def _taken_part_in(self, bidder: str) -> AsyncIterator[str]:
-        """The auctions that know a bidder; all there are, page by page."""
+        """The auctions that hold a bidder's id, found page by page among all auctions."""
         async for guids in self._all_auctions():
             known = await asyncio.gather(*(self._knows(guid, bidder) for guid in guids))
             for guid, is_known in zip(guids, known, strict=True):
@@ -96,8 +99,8 @@ class Erasure:
             yield [guid.decode() for guid in flat[::2]]
             if cursor == b"0":
                 break
-        for untold in (keys.OUTBOXES, keys.DEAD):  # of auctions that are gone, too
-            guids = await link.call("SMEMBERS", untold)
+        for unsent in (keys.OUTBOXES, keys.DEAD):  # deleted auctions may still have messages
+            guids = await link.call("SMEMBERS", unsent)
             for start in range(0, len(guids), AUCTIONS_AT_ONCE):
                 yield [guid.decode() for guid in guids[start : start + AUCTIONS_AT_ONCE]]
 
@@ -118,20 +121,20 @@ class Erasure:
     # --- one auction ---------------------------------------------------------------------------------------------
 
     async def _erase_from(self, guid: str, bidder: str, actor: str, reason: str) -> bool:
-        """Whether the auction is over, and knows the bidder no longer."""
+        """Whether the auction is over and holds the bidder's id no longer."""
         for _ in range(MAX_TRIES):
             if not await self._knows(guid, bidder):
-                return True  # another erasure was quicker
+                return True  # another erasure was faster
             record = await self._auctions.read(guid)
             if record.terms is not None and not self._auctions.state_of(record).is_final:
                 return False
             verdict = await self._replace(guid, bidder, actor, reason, record.terms)
             if verdict != "changed":
-                return verdict == "erased"  # else it was reopened just then
-        raise StoreUnavailable(f"auction {guid} changed again and again while it was copied; repeat it")
+                return verdict == "erased"  # otherwise the auction was reopened meanwhile
+        raise StoreUnavailable(f"auction {guid} changed repeatedly while it was copied; repeat the erasure")
 
     async def _replace(self, guid: str, bidder: str, actor: str, reason: str, terms: Terms | None) -> str | Refused:
-        """What erase.lua does with one auction."""
+        """Copy one auction's streams and run erase.lua; its verdict, or the refusal."""
         pseudonym, token = Pseudonym(bidder), secrets.token_hex(8)
         streams = (keys.bids(guid), keys.outbox(guid), keys.dead(guid))
         copies = [keys.copy_of(stream, token) for stream in streams]
@@ -142,11 +145,11 @@ class Erasure:
             pseudonym.of_field(_LIST, priority or b"").decode(), *(mark for mark, _ in made),
             "".join("1" if is_copied else "0" for _, is_copied in made),
         )  # fmt: skip
-        currency = terms.currency if terms else "USD"  # of one that is gone, any
+        currency = terms.currency if terms else "USD"  # for a deleted auction any currency will do
         return await self._auctions.decide(self.script, guid, currency, arguments, keys.dead(guid), *copies)
 
     async def _copy(self, stream: str, copy: str, pseudonym: Pseudonym) -> tuple[str, bool]:
-        """(mark of what there is of a stream, whether it was copied): it is, when it names the bidder."""
+        """(mark of the stream's content, whether it was copied); a stream is copied when it names the bidder."""
         link = self._connection.link()
         newest, length = await asyncio.gather(
             link.call("XREVRANGE", stream, "+", "-", "COUNT", 1), link.call("XLEN", stream)

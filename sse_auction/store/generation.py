@@ -1,4 +1,4 @@
-"""The store's generation: which unbroken memory it has. Revisions can be compared within one."""
+"""The store's generation: the name of its unbroken data. Revisions can be compared within one generation."""
 
 import contextlib
 import logging
@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 
 async def name_generation(link: Connection) -> str:
-    """The name of the store's unbroken memory: every worker finds the same one, and another one after a loss of data.
+    """The name of the store's unbroken data: the same in every worker, and a new one after a loss of data.
 
-    Made of a random word kept in the store (gone when its memory is) and of the server's own run id (another
-    one after a restart or on a replica that took over). Where an ACL forbids either, the other has to do.
+    It is a hash of a random word in the store (lost with the data) and of the server's run id (new after a restart
+    or on a replica that took over). When an ACL forbids one of them, the other is used alone.
     """
     word = await _tolerate_refusal(_word(link), b"")
     info = await _tolerate_refusal(link.call("INFO", "server"), b"")
@@ -25,7 +25,7 @@ async def name_generation(link: Connection) -> str:
 
 
 async def _word(link: Connection) -> bytes:
-    with contextlib.suppress(CommandError, StoreNotReady):  # an ACL or a read-only replica: reading has to do
+    with contextlib.suppress(CommandError, StoreNotReady):  # an ACL or a read-only replica: the word is only read
         await link.call("SET", keys.MEMORY, secrets.token_hex(8), "NX")
     return await link.call("GET", keys.MEMORY) or b""
 

@@ -2,16 +2,16 @@
 
 from hashlib import blake2s
 
-INDEX = "sse-auction:auctions"  # sorted set: every recorded auction's guid by the closing it was created with
-DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment at which it is to be looked at
-LISTS_COMPLETE = "{sse-auction:lists}:complete"  # there when everything in the index has been listed
-MEMORY = "sse-auction:memory"  # a random word: gone or another one means that the store lost its data
-WEBHOOKS = "sse-auction:webhooks"  # what is to be told to others: `events`, or `bids` too; gone when nobody tells it
-SENDER = "sse-auction:sender"  # the lease of the one process that tells others
-OUTBOXES = "sse-auction:outboxes"  # set: guids of auctions that have something to tell
-DEAD = "sse-auction:dead"  # set: guids of auctions of which something could not be told
-BATCHES = "sse-auction:batches"  # sorted set: names of batches that may have to be carried out, by when they began
-DEMO_LEASE = "sse-auction:demo"  # held by the one process that runs the demo's house bidders
+INDEX = "sse-auction:auctions"  # sorted set: every managed auction's guid by the closing it was created with
+DUE = "sse-auction:due"  # sorted set: every unsettled auction's guid by the moment when it must be looked at
+LISTS_COMPLETE = "{sse-auction:lists}:complete"  # exists when every auction of the index has been listed
+MEMORY = "sse-auction:memory"  # a random word: when it is missing or another one, the store lost its data
+WEBHOOKS = "sse-auction:webhooks"  # what the outboxes get: `events`, or `bids` too; expires when no process sends
+SENDER = "sse-auction:sender"  # the lease of the one process that sends webhooks
+OUTBOXES = "sse-auction:outboxes"  # set: guids of auctions with pending messages
+DEAD = "sse-auction:dead"  # set: guids of auctions with dead letters
+BATCHES = "sse-auction:batches"  # sorted set: names of batches that may be unfinished, by the time they began
+DEMO_LEASE = "sse-auction:demo"  # the lease of the one process that runs the demo's house bidders
 
 _PRICE_PREFIX = "AuctionMaxPrice-"
 
@@ -22,7 +22,7 @@ def listed(listing: str) -> str:
 
 
 def price(guid: str) -> str:
-    """The maximum price, a decimal string: the single truth, and the key that existing sites write themselves."""
+    """String: the maximum price as a decimal. The single source of truth; existing sites write this key themselves."""
     return f"{_PRICE_PREFIX}{guid}"
 
 
@@ -32,12 +32,12 @@ def auction(guid: str) -> str:
 
 
 def private(guid: str) -> str:
-    """Hash: what must never be shown, such as the seller's id, the reserve and the leader's maximum."""
+    """Hash: data that must never be shown, such as the seller's id, the reserve and the leader's maximum."""
     return _of_auction(guid, "private")
 
 
 def bids(guid: str) -> str:
-    """Stream: the append-only log; accepted bids have ids `<seq>-0`, everything else `<seq of the last bid>-<n>`."""
+    """Stream: the append-only log. Accepted bids have ids `<seq>-0`, other entries `<seq of the last bid>-<n>`."""
     return _of_auction(guid, "bids")
 
 
@@ -47,29 +47,29 @@ def paddles(guid: str) -> str:
 
 
 def voided(guid: str) -> str:
-    """Set: paddles whose bids are void."""
+    """Set: the paddles with void bids."""
     return _of_auction(guid, "voided")
 
 
 def outbox(guid: str) -> str:
-    """Stream: what is to be told to others, written by the scripts that decide it."""
+    """Stream: webhook messages, written by the scripts that decide."""
     return _of_auction(guid, "outbox")
 
 
 def dead(guid: str) -> str:
-    """Stream: what could not be told, for an operator to look at."""
+    """Stream: dead letters, for an operator to look at."""
     return _of_auction(guid, "dead")
 
 
 def copy_of(stream: str, token: str) -> str:
-    """A copy of one of an auction's streams, which is to take its place."""
+    """A copy of one of an auction's streams; it will replace the stream."""
     return f"{stream}:{token}"
 
 
 def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:
-    """String with a TTL: the answer to a request that carried an idempotency key; hashed, as both parts are foreign.
+    """String with a TTL: the answer to a request with an idempotency key. Both parts are foreign text, so hashed.
 
-    Without a key, the name of nothing: a script takes all its keys, used or not.
+    Without an idempotency key it names an unused key: a script must get all its keys, used or not.
     """
     if idempotency_key is None:
         return _of_auction(guid, "answer")
@@ -77,39 +77,39 @@ def answer(guid: str, bidder: str, idempotency_key: str | None) -> str:
 
 
 def created(guid: str, actor: str, idempotency_key: str | None) -> str:
-    """The same for the request that created the auction, of an operator, who may use his keys for bids too."""
+    """The same for an operator's request that created the auction. The operator may use the same keys for bids."""
     if idempotency_key is None:
         return answer(guid, actor, None)
     return _of_auction(guid, f"created:{_digest(actor, idempotency_key)}")
 
 
 def answers(guid: str) -> tuple[str, str]:
-    """Patterns of the names of all that is remembered of requests about an auction."""
+    """Patterns that match the keys of all stored answers to requests about an auction."""
     return _of_auction(guid, "answer:*"), _of_auction(guid, "created:*")
 
 
 def claim(actor: str, idempotency_key: str) -> str:
-    """String with a TTL: which auction an operator's request with this key creates, and what that request was."""
+    """String with a TTL: the hash of an operator's request with this key, and the guid that it creates."""
     return f"sse-auction:claim:{_digest(actor, idempotency_key)}"
 
 
 def held(guid: str) -> str:
-    """String with a TTL: the name of the batch that is about to create this auction."""
+    """String with a TTL: the name of the batch that holds this guid and is about to create the auction."""
     return _of_auction(guid, "held")
 
 
 def decided(batch: str) -> str:
-    """String: that the batch is to be created, from which list, and a hash of what is in it."""
+    """String: the decision to create the batch: which list it is in, and a hash of its content."""
     return f"{{sse-auction:batch:{batch}}}:decided"
 
 
 def staged(batch: str, attempt: str) -> str:
-    """List: what is to be created, a JSON object each."""
+    """List: the auctions to create, one JSON object each."""
     return f"{{sse-auction:batch:{batch}}}:lots:{attempt}"
 
 
 def batch_lease(batch: str) -> str:
-    """The lease of the one process that carries the batch out."""
+    """String with a TTL: the lease of the one process that carries out the batch."""
     return f"{{sse-auction:batch:{batch}}}:lease"
 
 

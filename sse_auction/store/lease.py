@@ -1,11 +1,11 @@
-"""Leases: of many processes, one has it at a time; who dies loses it when its time is up."""
+"""Leases: one process at a time holds a lease. The lease of a dead process expires."""
 
 from sse_auction.store.scripts import Script
 from sse_auction.store.store_connection import StoreConnection
 
 
 class Lease:
-    """One lease, by the name of its key."""
+    """One lease, named by its key."""
 
     _script = Script("lease", decides=False)
 
@@ -14,11 +14,14 @@ class Lease:
         self._key = key
 
     async def hold(self, holder: str, life_seconds: float) -> bool:
-        """Take it or keep it for `life_seconds` from now; whether `holder` has it."""
+        """Take or renew the lease for `life_seconds` from now; whether `holder` has it.
+
+        Raises: `StoreTimeout` and `StoreUnavailable`: outcome unknown, `holder` may have the lease.
+        """
         return await self._run(holder, str(int(life_seconds * 1000)))
 
     async def release(self, holder: str) -> bool:
-        """Give it back; whether `holder` had it."""
+        """Release the lease; whether `holder` had it. Raises: as `hold`."""
         return await self._run(holder, "")
 
     async def _run(self, holder: str, life_ms: str) -> bool:

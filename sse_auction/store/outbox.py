@@ -1,7 +1,8 @@
-"""What is to be told to others: a stream per auction, written by the scripts that decide (`tell` in lua/common.lua).
+"""The outboxes: one stream of messages per auction, written by the scripts that decide (`emit` in lua/common.lua).
 
-Its oldest message is told first, and leaves it when it was told, or given up. Which auctions have something to tell is
-a set of its own, kept by those that decide, as best effort; `find` mends what a crash has left out of it.
+Messages are sent oldest first. A message leaves the stream when it was delivered, or when it becomes a dead letter.
+One set names the auctions with pending messages. The processes that decide maintain it as best effort; `reindex` adds
+the auctions that a crash left out.
 """
 
 import asyncio
@@ -14,15 +15,15 @@ from sse_auction.store.clock import StoreClock
 from sse_auction.store.lease import Lease
 from sse_auction.store.records import text_of
 from sse_auction.store.scripts import Script
-from sse_auction.store.store_connection import StoreConnection, Told
+from sse_auction.store.store_connection import OutboxContent, StoreConnection
 
 PAGE = 100  # messages of an auction read at once
 SEARCHED_AT_ONCE = 500  # auctions
 _WHOLE_NUMBERS = frozenset(
     {"seq", "paddle", "passed", "leader", "extensions", "opens_at", "closes_at", "hard_close_at"}
 )
-_NULL_WHEN_EMPTY = frozenset({"price", "leader", "outcome"})  # as in the state; of the rest, what is empty is left out
-_NOT_DATA = frozenset({"event", "at", "rev", "id", "reserve"})  # no reserve is written; if one were, it is not told
+_NULL_WHEN_EMPTY = frozenset({"price", "leader", "outcome"})  # as in the state; other empty fields are left out
+_NOT_DATA = frozenset({"event", "at", "rev", "id", "reserve"})  # scripts write no reserve; it must never be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,11 @@ class Message:
 
     @property
     def written_at(self) -> int:
-        """When it came into the stream, by the store's clock; epoch ms."""
+        """When the message was written, by the store's clock; epoch ms."""
         return int(self.entry.partition("-")[0])
 
-    def told(self) -> dict[str, Any]:
-        """What receivers get: each value has the type that it has in the state."""
+    def payload(self) -> dict[str, Any]:
+        """The JSON object that receivers get; each value has the same type as in the state."""
         data: dict[str, Any] = {}
         for name, value in self.fields.items():
             if name in _NOT_DATA or (value == "" and name not in _NULL_WHEN_EMPTY):
@@ -61,34 +62,34 @@ class Outbox:
     def __init__(self, connection: StoreConnection, clock: StoreClock) -> None:
         self._connection = connection
         self._clock = clock
-        self._told = Script("told", decides=False)
+        self._ack_script = Script("ack", decides=False)
         self._cursor = 0  # of the search through all auctions
 
     def now(self) -> int:
-        """The store's clock, by which messages are stamped; epoch ms."""
+        """The store's clock, which stamps the messages; epoch ms."""
         return self._clock.now()
 
     @property
     def is_kept(self) -> bool:
-        """Whether the store has it that others are to be told."""
+        """Whether the processes write messages now."""
         return bool(self._connection.outbox)
 
-    async def keep(self, told: Told, life_seconds: float, *, anew: bool) -> None:
-        """Have all processes write what others are to be told, for so long from now."""
-        await self._connection.keep_outbox(told, life_seconds, anew=anew)
+    async def keep(self, content: OutboxContent, life_seconds: float, *, anew: bool) -> None:
+        """Have all processes write messages for `life_seconds` from now; see `StoreConnection.keep_outbox`."""
+        await self._connection.keep_outbox(content, life_seconds, anew=anew)
 
     def lease(self) -> Lease:
         """The lease of the one process that sends."""
         return Lease(self._connection, keys.SENDER)
 
-    async def waiting(self) -> list[str]:
-        """Auctions that have something to tell."""
+    async def pending(self) -> list[str]:
+        """The auctions with pending messages."""
         return [guid.decode() for guid in await self._connection.link().call("SMEMBERS", keys.OUTBOXES)]
 
-    async def find(self) -> bool:
-        """Look through some of all recorded auctions for such; whether these were the last of them.
+    async def reindex(self) -> bool:
+        """Search some of all managed auctions for pending messages; whether these were the last of them.
 
-        A process may have died after it wrote there and before it said so.
+        A process may have died after it wrote a message and before it added the auction to the set.
         """
         link = self._connection.link()
         cursor, flat = await link.call("ZSCAN", keys.INDEX, self._cursor, "COUNT", SEARCHED_AT_ONCE)
@@ -100,35 +101,35 @@ class Outbox:
         return self._cursor == 0
 
     async def oldest(self, guid: str) -> list[Message]:
-        """What is to be told next of an auction, in order; when that is nothing, it no longer waits."""
+        """The next messages of an auction, in order; an auction without messages leaves the set."""
         link = self._connection.link()
         if not (found := await self._read(guid)):
             await link.call("SREM", keys.OUTBOXES, guid)
             if found := await self._read(guid):
-                await link.call("SADD", keys.OUTBOXES, guid)  # something had come just then
+                await link.call("SADD", keys.OUTBOXES, guid)  # a message arrived in between
         return found
 
     async def _read(self, guid: str) -> list[Message]:
         page = await self._connection.link().call("XRANGE", keys.outbox(guid), "-", "+", "COUNT", PAGE)
         return [Message(guid, entry.decode(), text_of(flat)) for entry, flat in page]
 
-    async def drop(self, message: Message) -> None:
-        """It has been told."""
+    async def ack(self, message: Message) -> None:
+        """Remove a delivered message. Outcome unknown on `StoreTimeout`: the message may then be sent again."""
         guid = message.guid
-        await self._told.run(self._connection.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
+        await self._ack_script.run(self._connection.link(), (keys.outbox(guid), keys.auction(guid)), (message.entry,))
 
     async def give_up(self, message: Message) -> None:
-        """It could not be told: keep it apart, as a dead letter, under the id by which receivers know it."""
+        """Move an undeliverable message to the dead letters, under the id that receivers know."""
         link, guid = self._connection.link(), message.guid
         kept = {**message.fields, "id": message.fields.get("id", message.entry)}
         flat = [part for field in kept.items() for part in field]
-        await link.call("SADD", keys.DEAD, guid)  # before, for a crash; and after, for `retry_dead`
+        await link.call("SADD", keys.DEAD, guid)  # before, against a crash; and after, against `retry_dead`
         await link.transaction(("XADD", keys.dead(guid), "*", *flat), ("XDEL", keys.outbox(guid), message.entry))
         await link.call("SADD", keys.DEAD, guid)
-        await self.drop(message)  # it has gone already; this looks whether the outbox is to go, too
+        await self.ack(message)  # the message is gone already; this deletes the outbox of a deleted auction
 
     async def dead_letters(self) -> list[Message]:
-        """All that could not be told."""
+        """All dead letters."""
         link = self._connection.link()
         guids = sorted(guid.decode() for guid in await link.call("SMEMBERS", keys.DEAD))
         pages = await asyncio.gather(*(link.call("XRANGE", keys.dead(guid), "-", "+") for guid in guids))
@@ -139,7 +140,7 @@ class Outbox:
         ]
 
     async def retry_dead(self, guid: str) -> int:
-        """Have an auction's dead letters told again, after what still waits; how many those are."""
+        """Put an auction's dead letters behind its pending messages; how many there are."""
         link = self._connection.link()
         await link.call("SREM", keys.DEAD, guid)
         letters = await link.call("XRANGE", keys.dead(guid), "-", "+")

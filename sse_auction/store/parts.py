@@ -1,4 +1,4 @@
-"""All that uses one store, wired together."""
+"""All users of one connection to the store, wired together."""
 
 from sse_auction.store.auctions import Auctions
 from sse_auction.store.bid_log import BidLog
@@ -12,17 +12,17 @@ from sse_auction.store.store_connection import StoreConnection
 
 
 class Store:
-    """The users of one connection to the store, which somebody's task must run (`connection.run`).
+    """The users of one connection to the store. A task of the owner must run it (`connection.run`).
 
-    `timeout` (seconds) is the deadline of each call; `plain_currency` that of prices that another program writes.
+    `timeout` (seconds) is the deadline of each call. `external_currency` is the currency of external auctions.
     """
 
     def __init__(
-        self, url: str, timeout: float, clock: StoreClock, plain_currency: str, reopen_hours: float = 24.0
+        self, url: str, timeout: float, clock: StoreClock, external_currency: str, reopen_hours: float = 24.0
     ) -> None:
         self.clock = clock
         self.connection = StoreConnection(url, timeout)
-        self.auctions = Auctions(self.connection, clock, plain_currency, reopen_hours)
+        self.auctions = Auctions(self.connection, clock, external_currency, reopen_hours)
         self.catalogue = self.auctions.catalogue
         self.settlement = Settlement(self.auctions)
         self.bid_log = BidLog(self.connection)

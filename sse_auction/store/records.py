@@ -1,6 +1,6 @@
-"""What is read of an auction in the store, and the record that it makes.
+"""The fields that are read of an auction in the store, and the record made from them.
 
-Pure: from the store's replies, which are bytes, to the domain's values.
+Pure: it turns the store's replies, which are bytes, into the domain's values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from sse_auction.auction.state import Record
 from sse_auction.auction.terms import SoftClose, Terms
 from sse_auction.store import keys
 
-# What the state and the terms of a recorded auction are made of, in the order in which the store is asked for it. New
-# ones come last: answers that an older release has remembered have the first of them.
+# The fields of a managed auction's state and terms, in the order of the read command. New fields go to the end,
+# because stored answers of an older release hold only the first of them.
 FIELDS_OF_TERMS = (
     "title", "currency", "start_price", "increments", "opens_at", "closes_at", "created_at", "original_closes_at",
     "bidding", "aligned", "buy_now", "buy_now_mode", "window_ms", "extend_ms", "hard_close_at", "max_extensions",
@@ -23,25 +23,28 @@ FIELDS = (
     *FIELDS_OF_TERMS, "rev", "bids", "leader", "extensions", "reserve_met", "outcome", "paused_at", "seq", "unpaid",
     "archived",
 )  # fmt: skip
-Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None where the hash has no such field, or is not there
+Values: TypeAlias = Sequence[bytes | None]  # of `FIELDS`; None for a missing field or a missing hash
 
 
 def read_record(
-    guid: str, price: bytes | Exception | None, values: Values | Exception, plain_currency: str, read_at: int = 0
+    guid: str, price: bytes | Exception | None, values: Values | Exception, external_currency: str, read_at: int = 0
 ) -> Record:
-    """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them."""
+    """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them.
+
+    An error reply is passed as the exception that it became; the record then has an `invalid_value`.
+    """
     if isinstance(values, Exception):
         return Record(guid, None, None, invalid_value=str(values), read_at=read_at)
     terms = read_terms(guid, values)
-    shown, invalid_value = _read_price(price, terms.currency if terms else plain_currency)
+    shown, invalid_value = _read_price(price, terms.currency if terms else external_currency)
     if terms is None:
         return Record(guid, None, shown, invalid_value, read_at=read_at)
     if shown is not None and len(shown.partition(".")[2]) > exponent_of(terms.currency):
-        invalid_value = shown  # more decimals than the currency of this recorded auction can hold
+        invalid_value = shown  # more decimals than the currency of this managed auction has
     rev, count, leader, extensions, reserve_met, outcome, paused_at, seq, unpaid, _ = values[len(FIELDS_OF_TERMS) :]
     bids = int(count or 0)
     if shown is None and invalid_value is None and bids:
-        invalid_value = ""  # bids were taken, so a missing price is a loss and not a beginning
+        invalid_value = ""  # bids were accepted, so a missing price is a loss of data
     return Record(
         guid=guid,
         terms=terms,
@@ -52,20 +55,20 @@ def read_record(
         leader=int(leader) if leader else None,
         extensions=int(extensions or 0),
         reserve_met=reserve_met == b"1" if reserve_met else None,
-        outcome=outcome.decode() if outcome else None,  # type: ignore[arg-type]  # what our scripts write
+        outcome=outcome.decode() if outcome else None,  # type: ignore[arg-type]  # our scripts write it
         paused=bool(paused_at),
-        seq=int(seq or count or 0),  # auctions of before the acts kept none
+        seq=int(seq or count or 0),  # the first releases stored no seq
         read_at=read_at,
         unpaid=unpaid == b"1",
     )
 
 
 def read_terms(guid: str, values: Values) -> Terms | None:
-    """The terms in the `FIELDS` of an auction's hash; None where there is no recorded auction."""
+    """The terms in the `FIELDS` of an auction's hash; None when there is no managed auction."""
     return None if values[1] is None else _parse_terms(guid, *values[: len(FIELDS_OF_TERMS)], values[-1])
 
 
-@lru_cache(maxsize=16_384)  # read with every state, and they hardly ever change
+@lru_cache(maxsize=16_384)  # parsed with every state, and they rarely change
 def _parse_terms(
     guid: str, title: bytes, currency: bytes, start_price: bytes, increments: bytes, opens_at: bytes,
     closes_at: bytes, created_at: bytes, original_closes_at: bytes | None, bidding: bytes | None,
@@ -94,7 +97,7 @@ def _parse_terms(
 
 
 def _read_price(value: bytes | Exception | None, currency: str) -> tuple[str | None, str | None]:
-    """(price, damage) of a price key's value."""
+    """(price, invalid value) of a price key's value; one of them is None."""
     if value is None:
         return None, None
     if isinstance(value, Exception):
@@ -106,7 +109,7 @@ def _read_price(value: bytes | Exception | None, currency: str) -> tuple[str | N
 
 @lru_cache(maxsize=16_384)
 def read_commands(guid: str) -> tuple[tuple[str, ...], ...]:
-    """The commands of the transaction that reads one auction, for `read_record`, and the moment at which it does."""
+    """The commands of the transaction that reads one auction: the store's time, and the input of `read_record`."""
     return ("TIME",), ("GET", keys.price(guid)), ("HMGET", keys.auction(guid), *FIELDS)
 
 
@@ -116,5 +119,5 @@ def _pairs(flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
 
 
 def text_of(flat: Sequence[bytes]) -> dict[str, str]:
-    """The fields of a stream's entry."""
+    """The fields of a stream's entry, as text."""
     return {name.decode(): value.decode() for name, value in _pairs(flat).items()}

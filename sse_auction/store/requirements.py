@@ -1,4 +1,4 @@
-"""What a store must be: new enough, and one that drops no auction when its memory is full."""
+"""The conditions that a store must meet: its version, and a policy that never evicts an auction."""
 
 import logging
 
@@ -6,11 +6,11 @@ from sse_auction.store.connection import CommandError, StoreUnavailable, connect
 
 log = logging.getLogger(__name__)
 
-OLDEST_VERSION = (6, 2)
+MIN_VERSION = (6, 2)
 
 
 def version_of(info: str) -> tuple[int, ...]:
-    """The Redis version in a reply to `INFO server`; Valkey says which Redis it is compatible with."""
+    """The Redis version in a reply to `INFO server`; Valkey reports the Redis version that it is compatible with."""
     for line in info.splitlines():
         if line.startswith("redis_version:"):
             return tuple(int(part) for part in line.partition(":")[2].split(".")[:3] if part.isdigit())
@@ -18,7 +18,7 @@ def version_of(info: str) -> tuple[int, ...]:
 
 
 def _check_eviction(info: str) -> None:
-    """Raise `StoreUnavailable` when the store's policy, in a reply to `INFO memory`, may drop an auction."""
+    """Raise `StoreUnavailable` when the eviction policy in a reply to `INFO memory` may drop an auction."""
     policy = next((line.partition(":")[2] for line in info.splitlines() if line.startswith("maxmemory_policy:")), "")
     if policy.startswith("allkeys-"):
         raise StoreUnavailable(
@@ -39,11 +39,11 @@ async def check_store(url: str, timeout: float) -> None:
     try:
         info = await link.call("INFO", "server")
         version = version_of(info.decode())
-        if version < OLDEST_VERSION:
+        if version < MIN_VERSION:
             shown = ".".join(map(str, version)) or "unknown"
             raise StoreUnavailable(f"the store is Redis {shown}; 6.2 or newer, or Valkey, is needed")
         _check_eviction((await link.call("INFO", "memory")).decode())
     except CommandError as error:
-        log.warning("the store does not tell about itself: %s", error)  # an ACL may forbid INFO; the rest decides
+        log.warning("the store does not answer INFO: %s", error)  # an ACL may forbid INFO
     finally:
         link.close()

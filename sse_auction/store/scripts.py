@@ -1,4 +1,4 @@
-"""Lua scripts: each is one decision, atomic in the store."""
+"""Lua scripts: each makes one decision, atomically in the store."""
 
 from collections.abc import Collection, Sequence
 from hashlib import sha1
@@ -10,15 +10,15 @@ from sse_auction.store.records import FIELDS
 
 
 def shared_by(name: str) -> tuple[str, ...]:
-    """The files that stand before a script that decides about an auction, in this order."""
+    """The files that are put before a script that decides about an auction, in this order."""
     return ("common", "recount") if name in ("void", "correct") else ("common",)
 
 
 class Script:
-    """One Lua file, called by its hash; one that decides about an auction stands behind what it shares."""
+    """One Lua file, called by its hash. The shared files are put before a script that decides about an auction."""
 
     def __init__(self, name: str, *, decides: bool = True, verdicts: Collection[bytes] = ()) -> None:
-        self.verdicts = verdicts  # that have no state with them
+        self.verdicts = verdicts  # those that come without a state
         folder = files("sse_auction.store").joinpath("lua")
         self.source = folder.joinpath(f"{name}.lua").read_text()
         if decides:
@@ -28,7 +28,10 @@ class Script:
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, link: Connection, script_keys: Sequence[str], arguments: Sequence[str]) -> Any:
-        """The script's reply. A store that does not know the script did not run it, so sending it whole is safe."""
+        """The script's reply. A store that does not know the script did not run it, so sending its text is safe.
+
+        Raises: `StoreTimeout` (outcome unknown), `StoreUnavailable` (outcome unknown when the connection was lost).
+        """
         rest: tuple[Argument, ...] = (len(script_keys), *script_keys, *arguments)
         try:
             return await link.call("EVALSHA", self.sha, *rest)

@@ -1,4 +1,4 @@
-"""What time alone does to auctions: opens, closes and settles them, once, whichever process looks first."""
+"""Opens, closes and settles auctions when their time comes, once each, in the process that looks first."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ from sse_auction.store.scripts import Script
 log = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 100  # auctions
-SETTLE_SECONDS = 0.8  # between looks for what time alone has opened or closed, unless it is known to be sooner
-MIN_SETTLE_SECONDS = 0.002  # for everybody else's turn; and should the store's clock have been set back
+SETTLE_SECONDS = 0.8  # between looks for auctions that opened or closed, unless one is known to be due sooner
+MIN_SETTLE_SECONDS = 0.002  # leaves other tasks their turn, and bounds the loop when the store's clock was set back
 
 
 class Settlement:
-    """Settles one store's auctions. `run` must be owned by a task; every process has one."""
+    """Settles one store's auctions. A task must own `run`; every process has one."""
 
     def __init__(self, auctions: Auctions) -> None:
         self._auctions = auctions
@@ -29,7 +29,7 @@ class Settlement:
         self._next_due_script = Script("next_due", decides=False)
 
     async def run(self) -> None:
-        """Settle what has closed, watched or not, until cancelled."""
+        """Settle auctions that have closed, watched or not, until cancelled."""
         while True:
             pause = SETTLE_SECONDS * random.uniform(0.8, 1.2)
             try:
@@ -39,9 +39,10 @@ class Settlement:
             await asyncio.sleep(max(pause, MIN_SETTLE_SECONDS))
 
     async def settle_due(self) -> float:
-        """Do what is due by time alone, of some auctions; in how many seconds more is due.
+        """Open or settle some of the auctions that are due; the seconds until the next one is due.
 
-        Any process may do it. Of many that are due each takes some at random, so that all of them do not the same.
+        Any process may do this. When many auctions are due, each process takes a random range of them, so that the
+        processes do not repeat each other's work. Raises: `StoreError`; auctions that failed stay due.
         """
         link, now = self._connection.link(), self._auctions.now()
         count: int = await link.call("ZCOUNT", keys.DUE, "-inf", now)
@@ -56,18 +57,18 @@ class Settlement:
         return (found[len(due)][1] - now) / 1000 if len(due) < len(found) else math.inf
 
     async def settle(self, guid: str) -> None:
-        """Do what is due of one auction by time alone: tell of its opening, settle it when it has closed; once.
+        """Announce one auction's opening or settle it after its closing, if that is due and was not done yet.
 
-        It is filed as what it is then, and made due again when time will next do something to it.
+        The auction is filed by its new status, and is made due again at its next change by time.
         """
         since: float | None = await self._connection.link().call("ZSCORE", keys.DUE, guid)
         await self._settle_all({guid: None if since is None else int(since)})
 
     async def _settle_all(self, due: Mapping[str, int | None]) -> None:
-        """The same for several, by the moments since when they are due.
+        """The same for several auctions, given with the moments at which they became due.
 
-        Those that fail stay due, and the first failure is raised when the others are done. What has become due at
-        another moment meanwhile stays so: somebody has decided something since, and this does not know of it.
+        Auctions that fail stay due, and the first failure is raised when the others are done. An auction that has
+        become due at another moment meanwhile keeps that moment: a decision that this method has not seen set it.
         """
         if not due:
             return
@@ -76,9 +77,9 @@ class Settlement:
         if self._connection.outbox:
             await link.call("SADD", keys.OUTBOXES, *due)
         replies = {guid: reply for guid, reply in zip(due, results, strict=True) if isinstance(reply, list)}
-        recorded = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
+        managed = [(guid, reply) for guid, reply in replies.items() if len(reply) > 1]
         await self._auctions.catalogue.file(
-            *(self._auctions.terms_and_state(guid, r[1], r[2], r[3], r[7:]) for guid, r in recorded)
+            *(self._auctions.terms_and_state(guid, r[1], r[2], r[3], r[7:]) for guid, r in managed)
         )
         await asyncio.gather(
             *(
@@ -91,7 +92,7 @@ class Settlement:
                 raise error
 
     async def _settle(self, guid: str) -> list[bytes]:
-        """What settle.lua replies; the same without an auction that is recorded."""
+        """The reply of settle.lua; `[b""]` when there is no managed auction."""
         currency = await self._auctions.currency_of(guid)
         if isinstance(currency, Refused):
             return [b""]

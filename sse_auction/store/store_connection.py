@@ -1,6 +1,6 @@
 """The connection to the store that all its users share.
 
-It is kept up, and while it is up this process knows whether there is an outbox.
+It reconnects after a loss. While it is connected, this process knows whether the scripts must write to the outbox.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from sse_auction.store.connection import CommandError, Connection, StoreError, S
 
 log = logging.getLogger(__name__)
 
-_OUTBOX_LOOK_SECONDS = 0.25  # between looks whether there is an outbox, where the store does not say
+_OUTBOX_LOOK_SECONDS = 0.25  # between reads of the outbox setting, when the store does not push its changes
 
-Told: TypeAlias = Literal["", "events", "bids"]
+OutboxContent: TypeAlias = Literal["", "events", "bids"]
 
 
 class StoreConnection:
-    """Connected to one Redis or Valkey as long as `run` runs, which must be owned by a task.
+    """A connection to one Redis or Valkey, kept open while `run` runs. A task must own `run`.
 
     `timeout` (seconds) is the deadline of each call.
     """
@@ -30,7 +30,7 @@ class StoreConnection:
         self._url = url
         self._link: Connection | None = None
         self._connected = asyncio.Event()
-        self._outbox: Told = ""
+        self._outbox: OutboxContent = ""
         self._outbox_changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -55,33 +55,33 @@ class StoreConnection:
         return self._link is not None
 
     def link(self) -> Connection:
-        """The live connection; `StoreUnavailable` where there is none."""
+        """The live connection. Raises: `StoreUnavailable` when there is none; nothing was sent."""
         if self._link is None:
             STORE_ERRORS.labels("unreachable").inc()
             raise StoreUnavailable("the store is not reachable")
         return self._link
 
-    # --- whether others are to be told -------------------------------------------------------------------------
+    # --- what the scripts write to the outbox ------------------------------------------------------------------
 
     @property
-    def outbox(self) -> Told:
-        """What the scripts put into the outboxes: as the store has it, whoever sends it, and from where."""
+    def outbox(self) -> OutboxContent:
+        """What the scripts write to the outboxes. The store holds this setting, for all processes."""
         return self._outbox
 
-    async def keep_outbox(self, told: Told, life_seconds: float, *, anew: bool) -> None:
-        """Have it told for so long from now; `anew`, in place of what another process has said."""
+    async def keep_outbox(self, content: OutboxContent, life_seconds: float, *, anew: bool) -> None:
+        """Keep the setting alive for `life_seconds` from now; `anew` replaces the setting of another process."""
         life_ms = int(life_seconds * 1000)
         await self.link().transaction(
-            ("SET", keys.WEBHOOKS, told, "PX", life_ms, *([] if anew else ["NX"])),
+            ("SET", keys.WEBHOOKS, content, "PX", life_ms, *([] if anew else ["NX"])),
             ("PEXPIRE", keys.WEBHOOKS, life_ms),
         )
-        self._outbox = told if anew else self._outbox or told  # at once; and then as it is read
+        self._outbox = content if anew else self._outbox or content  # at once; the next read corrects it
 
     async def _follow_outbox(self, link: Connection) -> None:
-        """Be connected by `link` until that is lost, and know all the while whether there is an outbox.
+        """Use `link` until it is lost, and follow the outbox setting meanwhile.
 
-        It is read before the first decision leaves, and the store says when it changes on the connection by which
-        decisions go; so no decision of a process that has been cut off from elsewhere goes by what was before.
+        The setting is read before the first decision leaves, and the store pushes its changes on the same connection
+        that carries the decisions. So a process that was cut off never decides by an outdated setting.
         """
         link.when_lost(self._outbox_changed.set)
         says_changes = await self._tracks_outbox(link)
@@ -89,12 +89,12 @@ class StoreConnection:
             link.check()
             self._outbox_changed.clear()
             try:
-                told = await link.call("GET", keys.WEBHOOKS)
-                self._outbox = "" if told is None else "bids" if told == b"bids" else "events"
+                content = await link.call("GET", keys.WEBHOOKS)
+                self._outbox = "" if content is None else "bids" if content == b"bids" else "events"
             except CommandError as error:
                 log.debug("whether there is an outbox cannot be read: %s", error)
             except StoreUnavailable:
-                await asyncio.sleep(_OUTBOX_LOOK_SECONDS)  # it may be loading, or slow; or it is gone
+                await asyncio.sleep(_OUTBOX_LOOK_SECONDS)  # the store may be loading or slow, or the connection is lost
                 continue
             self._link = link
             self._connected.set()
@@ -111,6 +111,6 @@ class StoreConnection:
         return True
 
     def _on_push(self, push: list[Any]) -> None:
-        """It has changed. Until it is read again there is one: a message for nobody does no harm."""
+        """The setting has changed. Write messages until it is read again: a message without a receiver is harmless."""
         self._outbox = self._outbox or "events"
         self._outbox_changed.set()

@@ -39,7 +39,7 @@ _REPLAYED = ((b"idempotent-replayed", b"true"),)
 
 
 class JSONReply(Response):
-    """A body of JSON, with headers that are bytes already: two thirds less work than Starlette's own."""
+    """A JSON response with headers that are already bytes, for less work than in Starlette's own response."""
 
     def __init__(self, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self.body = body
@@ -54,7 +54,7 @@ class JSONReply(Response):
 
 
 def json_reply(value: object, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
-    """Any reply as JSON."""
+    """A response with any reply as JSON."""
     return JSONReply(encode(value), status, headers)
 
 
@@ -107,7 +107,7 @@ def _slow_down(request: Request, identity: Identity) -> None:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The key by which a request that is sent again is known."""
+    """The request's `Idempotency-Key`. Raises: `Problem` when it is not a valid key."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -134,7 +134,7 @@ async def history(request: Request) -> Response:
 
 
 async def list_auctions(request: Request) -> Response:
-    """One page of recorded auctions."""
+    """One page of managed auctions."""
     wanted = request.query_params.get("status", "all")
     listing = next((each for each in LISTINGS if each == wanted), None)
     if listing is None:
@@ -152,7 +152,7 @@ async def list_auctions(request: Request) -> Response:
 
 
 async def read_auction(request: Request) -> Response:
-    """One auction's terms and state; for its operators also what the house has noted of it."""
+    """One auction's terms and state; for operators also `unpaid`."""
     guid = guid_of(request)
     service = service_of(request)
     record = await service.store.auctions.read(guid)
@@ -161,14 +161,14 @@ async def read_auction(request: Request) -> Response:
     terms = TermsReply.of(record.terms) if record.terms else None
     try:
         unpaid = record.unpaid if record.terms and is_for_operator(request, guid) else UNSET
-    except Problem:  # a watcher's wrong token takes nothing away from it
+    except Problem:  # this route is public, so a wrong token does no harm
         unpaid = UNSET
     reply = AuctionReply(terms, service.store.auctions.state_of(record), unpaid)
     return json_reply(reply, headers=[(b"vary", b"authorization")])
 
 
 async def create_auction(request: Request) -> Response:
-    """Record a new auction; only for operators."""
+    """Create an auction; only for operators."""
     operator = operator_of(request)
     wanted = await body_of(request, CreateRequest)
     service = service_of(request)
@@ -184,7 +184,7 @@ async def create_auction(request: Request) -> Response:
 
 
 async def refresh(request: Request) -> Response:
-    """Read an auction again and push it, though nobody said that it changed; only for operators."""
+    """Read an auction again and push it, even without a notice of a change; only for operators."""
     operator, guid = operator_of(request), guid_of(request)
     admit(operator, guid)
     service_of(request).mirror.refresh(guid)

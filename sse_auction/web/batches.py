@@ -1,4 +1,4 @@
-"""New auctions over HTTP: one as JSON, or many at once as lines of JSON, of which all are created or none."""
+"""New auctions over HTTP: one as JSON, or several as lines of JSON, of which all are created or none."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -16,11 +16,11 @@ from sse_auction.wire.refusals import Rejection
 from sse_auction.wire.replies import AuctionReply, ProblemReply, encode
 
 MEDIA_TYPE = "application/x-ndjson"
-MAX_BATCH_BYTES = 32 * 1024 * 1024  # some 100,000 auctions; an operator's, who can fill the store anyway
+MAX_BATCH_BYTES = 32 * 1024 * 1024  # about 100,000 auctions; operators can fill the store anyway
 
 
 async def create(request: Request) -> Response:
-    """Record a new auction, or all those of a body of many lines; only for operators."""
+    """Create an auction, or all auctions of a body of several lines; only for operators."""
     operator = operator_of(request)
     if header_of(request, b"content-type").partition(";")[0].strip().lower() != MEDIA_TYPE:
         return await create_auction(request)
@@ -28,7 +28,7 @@ async def create(request: Request) -> Response:
     service = service_of(request)
     body = await whole_body(request, MAX_BATCH_BYTES)
     try:
-        lots = await asyncio.to_thread(_lots, body, service.settings.currency)  # it may take a second; bids go on
+        lots = await asyncio.to_thread(_lots, body, service.settings.currency)  # may take a second; bids do not wait
         for lot in lots:
             admit(operator, lot.guid)
     except WrongEncoding as error:
@@ -49,7 +49,7 @@ def _lots(body: bytes, currency: str) -> list[Lot]:
 
 
 async def _lines(results: AsyncGenerator[AuctionReply | Rejection, None]) -> AsyncGenerator[bytes, None]:
-    """A line of JSON for each auction."""
+    """One line of JSON for each auction."""
     async with aclosing(results):
         async for result in results:
             yield encode(_reply(result)) + b"\n"

@@ -1,4 +1,4 @@
-"""What each route does, in one Markdown sentence: for the routes of docs/reference.md and for /openapi.json.
+"""A description of each route in Markdown, for docs/reference.md and for /openapi.json.
 
 Rule: text only. The shapes of requests and replies are in `openapi`.
 """
@@ -29,35 +29,34 @@ DESCRIPTIONS = {
         "the log as a download: accepted bids, as in the history; with an operator's token everything, "
         "secrets and acts included"
     ),
-    "GET /auctions/{guid}/bids.ndjson": "the same, a JSON object a line",
+    "GET /auctions/{guid}/bids.ndjson": "the same, one JSON object per line",
     "GET /auctions": (
         "managed auctions; `?status=` `all`, `upcoming`, `open`, `closed`, `cancelled`; `?after=` the "
-        "`next` of the page before, `?limit=` up to 200; see [Lists](#lists)"
+        "`next` of the previous page, `?limit=` up to 200; see [Lists](#lists)"
     ),
     "POST /auctions": (
-        "create an auction, or all auctions of many lines; `Idempotency-Key`; see [A file of "
-        "auctions](#a-file-of-auctions)"
+        "create an auction, or several, one per line; `Idempotency-Key`; see [A file of auctions](#a-file-of-auctions)"
     ),
     "GET /auctions/{guid}": ("terms (null of an external auction) and state; with an operator's token also `unpaid`"),
     "PATCH /auctions/{guid}": (
         "change `title`, `reserve`, or `closes_at` to later; requires a `reason`, like all acts"
     ),
     "POST /auctions/{guid}/cancel": "cancel the auction",
-    "POST /auctions/{guid}/close": "let the hammer fall now",
+    "POST /auctions/{guid}/close": "close it now: the hammer falls",
     "POST /auctions/{guid}/extend": "move `closes_at` to later",
     "POST /auctions/{guid}/pause": "stop its clock; it takes no bids",
-    "POST /auctions/{guid}/resume": "let its clock go on; the closing moves by the time of the pause",
+    "POST /auctions/{guid}/resume": "start its clock again; the closing moves by the length of the pause",
     "POST /auctions/{guid}/void": "declare all bids of a `bidder` (or `paddle`) void",
-    "POST /auctions/{guid}/reopen": "open an auction again that is over, until `closes_at`",
+    "POST /auctions/{guid}/reopen": "open an auction that is over again, until `closes_at`",
     "POST /auctions/{guid}/second-offer": (
         "sell a lot that its winner does not take to the best underbidder, or to `paddle`"
     ),
-    "POST /auctions/{guid}/unpaid": "note that the winner has not paid; operators alone see it",
-    "POST /auctions/{guid}/paid": "take that note back",
+    "POST /auctions/{guid}/unpaid": "note that the winner has not paid; only operators see it",
+    "POST /auctions/{guid}/paid": "remove that note",
     "POST /auctions/{guid}/archive": "take an auction that is over out of all listings",
-    "POST /auctions/{guid}/unarchive": "put it back",
+    "POST /auctions/{guid}/unarchive": "put it back into the listings",
     "DELETE /auctions/{guid}": (
-        'delete it, when it is not open, with its log and all else that is kept of it; `{"reason": …}`, answered 204'
+        'delete an auction that is not open, with its log and all its other data; `{"reason": …}`, answered 204'
     ),
     "POST /bidders/erase": (
         'replace a `bidder`\'s id by pseudonyms in all auctions that are over; answers `{"auctions": 3, '

@@ -1,4 +1,4 @@
-"""The log of an auction as a download: everybody the public part, operators everything."""
+"""The log of an auction as a download: its public part, or for operators all of it."""
 
 import asyncio
 import logging
@@ -20,19 +20,19 @@ PIECE_BYTES = 64 * 1024  # sent at once
 
 
 class Export(Response):
-    """A body that is made while it is sent. When the store fails midway it is cut, and so does not look complete."""
+    """A body that is made while it is sent. When the store fails midway, it is cut and looks incomplete."""
 
     def __init__(
         self, first: bytes, rest: AsyncGenerator[bytes, None], headers: dict[str, str], status: int = 200
     ) -> None:
         super().__init__(status_code=status, headers=headers)
-        del self.headers["content-length"]  # it is not known
+        del self.headers["content-length"]  # the length is not known
         self._first = first
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        left = asyncio.create_task(_left(receive))  # nothing else tells: sending to nobody is no error
+        left = asyncio.create_task(_left(receive))  # needed, because sending to a closed connection is no error
         try:
             piece = self._first
             if scope["method"] != "HEAD":
@@ -45,14 +45,14 @@ class Export(Response):
                         piece = b""
             await send({"type": "http.response.body", "body": piece})
         except StoreError as error:
-            log.error("a reply of many lines was cut: %s", error)
+            log.error("a response of several lines was cut: %s", error)
         finally:
             left.cancel()
             await self._rest.aclose()
 
 
 async def _left(receive: Receive) -> None:
-    """Returns when the client has gone."""
+    """Wait until the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -74,7 +74,7 @@ async def _export(request: Request, form: Format) -> Response:
     made = await service.auctioneer.export(guid, form, include_private=include_private)
     if isinstance(made, Rejection):
         raise Problem.of(made)
-    first = await anext(made, b"")  # a store that fails is told before the answer has begun
+    first = await anext(made, b"")  # a store that fails at once gives a problem document
     headers = {
         "content-type": MEDIA_TYPES[form],
         "content-disposition": f'attachment; filename="{guid}-bids.{form}"',

@@ -1,6 +1,6 @@
-"""The description of every route, from the very shapes that requests and replies have.
+"""The OpenAPI document of every route, made from the shapes of requests and replies.
 
-A test holds this table against the routes of the app, both ways.
+A test compares this table with the routes of the app, in both directions.
 """
 
 import re
@@ -51,12 +51,12 @@ class Operation:
     method: str
     path: str
     summary: str
-    replies: dict[int, tuple[str, Any]]  # status: (what it means, its JSON shape, or the name of its media type)
+    replies: dict[int, tuple[str, Any]]  # status: (meaning, JSON shape or name of the media type)
     problems: tuple[int, ...] = ()
     token: bool = False
     body: type | None = None
     parameters: tuple[dict[str, Any], ...] = field(default=())
-    many: str = ""  # the media type of many bodies, and of their replies
+    multi: str = ""  # the media type of a request for several auctions at once, and of its reply
 
 
 def _parameter(name: str, where: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ _LAST_SEEN = (
 )
 _UNCHANGED = ("It has not changed", None)
 _KEY = _parameter("Idempotency-Key", "header", "the same key and body get the first answer again, for 24 hours")
-_LIMIT = _parameter("limit", "query", "how many at most", type="integer", minimum=1, maximum=200, default=50)
+_LIMIT = _parameter("limit", "query", "the maximum number of items", type="integer", minimum=1, maximum=200, default=50)
 _GUIDS = {
     **_parameter("guid", "query", "an auction; given up to 50 times", type="array", items={"type": "string"}),
     "required": True,
@@ -96,7 +96,7 @@ OPERATIONS = (
         parameters=(
             _parameter("If-None-Match", "header", "the tag of the state already shown, quoted"),
             _parameter(
-                "wait", "query", "seconds to wait for another state than that",
+                "wait", "query", "seconds to wait for a state with another tag",
                 type="integer", minimum=0, maximum=30, default=0,
             ),
         ),
@@ -114,20 +114,21 @@ OPERATIONS = (
         ),
     ),
     Operation(
-        "get", "/auctions", "List recorded auctions by the closing that they were created with",
+        "get", "/auctions", "List managed auctions by the closing that they were created with",
         {200: ("One page", AuctionsReply)}, (422, 503),
         parameters=(
             _parameter(
                 "status", "query", "only these; closed and cancelled ones come latest first",
                 type="string", enum=list(LISTINGS), default="all",
             ),
-            _parameter("after", "query", "`next` of the page before, as it was given there"), _LIMIT,
+            _parameter("after", "query", "`next` of the previous page, unchanged"), _LIMIT,
         ),
     ),
     Operation(
-        "post", "/auctions", "Record a new auction; or all of many, or none, a line each (operators)",
-        {201: ("It is recorded; of many a line each, in their order", AuctionReply)},
-        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,), many="application/x-ndjson",
+        "post", "/auctions", "Create an auction; or several, one line each, all or none (operators)",
+        {201: ("It is created; of several auctions one line each, in order", AuctionReply)},
+        (401, 403, 409, 413, 422, 503), token=True, body=CreateRequest, parameters=(_KEY,),
+        multi="application/x-ndjson",
     ),
     Operation(
         "get", "/auctions/{guid}", "One auction's terms and state; with an operator's token also `unpaid`",
@@ -153,22 +154,22 @@ OPERATIONS = (
             _ACT_PROBLEMS, token=True, body=body,
         )
         for name, summary, body in (
-            ("cancel", "Call an auction off", ReasonRequest),
-            ("close", "Let the hammer fall now", ReasonRequest),
+            ("cancel", "Cancel an auction", ReasonRequest),
+            ("close", "Close an auction now", ReasonRequest),
             ("extend", "Move the closing to a later time", ExtendRequest),
             ("pause", "Stop an auction's clock", ReasonRequest),
-            ("resume", "Let a paused auction go on", ReasonRequest),
+            ("resume", "Resume a paused auction", ReasonRequest),
             ("void", "Declare all bids of a bidder void", VoidRequest),
             ("reopen", "Open an auction again that is over", ReopenRequest),
             ("second-offer", "Sell a lot that its winner does not take to an underbidder", SecondOfferRequest),
             ("unpaid", "Note that the winner has not paid", ReasonRequest),
-            ("paid", "Take that note back", ReasonRequest),
+            ("paid", "Remove that note", ReasonRequest),
             ("archive", "Take an auction that is over out of all listings", ReasonRequest),
-            ("unarchive", "Put it back", ReasonRequest),
+            ("unarchive", "Put an auction back into the listings", ReasonRequest),
         )
     ),
     Operation(
-        "delete", "/auctions/{guid}", "Delete an auction that is not open, with all that is kept of it (operators)",
+        "delete", "/auctions/{guid}", "Delete an auction that is not open, with all its data (operators)",
         {204: ("It is gone", None)}, _ACT_PROBLEMS, token=True, body=ReasonRequest,
     ),
     Operation(
@@ -177,7 +178,7 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/auctions/{guid}/refresh", "Read an auction again and push it (operators)",
-        {202: ("It will be", RefreshReply)}, (401, 403, 422), token=True,
+        {202: ("The push will follow", RefreshReply)}, (401, 403, 422), token=True,
     ),
     Operation(
         "post", "/guest", "A token for a visitor (only with --demo)", {201: ("The token", GuestReply)},
@@ -192,9 +193,9 @@ OPERATIONS = (
                "text/event-stream")},
         (401, 403, 422), token=True, parameters=(_GUIDS,),
     ),
-    Operation("get", "/livez", "Whether the process works", {200: ("It does", dict), 503: ("It does not", dict)}),
-    Operation("get", "/readyz", "Whether to send requests here", {200: ("Do", dict), 503: ("Do not", dict)}),
-    Operation("get", "/metrics", "Prometheus metrics", {200: ("Everything counted", "text/plain")}),
+    Operation("get", "/livez", "Whether the process works", {200: ("It works", dict), 503: ("A part has died", dict)}),
+    Operation("get", "/readyz", "Whether to send requests here", {200: ("Ready", dict), 503: ("Not ready", dict)}),
+    Operation("get", "/metrics", "Prometheus metrics", {200: ("All metrics", "text/plain")}),
     Operation("get", "/openapi.json", "This description", {200: ("OpenAPI 3.1", dict)}),
     Operation("get", "/", "The page of the open lots, 50 at a time", {200: ("The page", "text/html"), 304: _UNCHANGED}),
     Operation("get", "/lots/{guid}", "The page of one lot", {200: ("The page", "text/html"), 304: _UNCHANGED}),
@@ -205,14 +206,14 @@ OPERATIONS = (
 )  # fmt: skip
 
 _PROBLEMS = {
-    401: "No token, or one that proves nothing",
-    403: "The token is not good for this",
-    404: "There is no such thing",
-    409: "The auction's state does not allow it; the state comes along",
-    413: "The body is larger than 16 KB, or 32 MB of many auctions",
-    422: "The request is wrong, and the detail says where",
-    429: "Too often; Retry-After says when again",
-    503: "The store does not answer, or too much is asked at once; Retry-After says when again",
+    401: "No token, or an invalid one",
+    403: "The token does not permit this",
+    404: "There is no such auction, bid or file",
+    409: "The auction's state does not allow it; the answer contains the state",
+    413: "The body is larger than 16 KB, or than 32 MB for several auctions",
+    422: "The request is wrong; the detail names the error",
+    429: "Too many requests; Retry-After has the seconds to wait",
+    503: "No answer from the store (the outcome may be unknown), or overload; Retry-After has the seconds to wait",
 }
 
 
@@ -267,9 +268,9 @@ def _describe(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         schema = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    if operation.many:
+    if operation.multi:
         for each in (described["requestBody"], replies["201"]):
-            each["content"][operation.many] = {"schema": {"type": "string"}}
+            each["content"][operation.multi] = {"schema": {"type": "string"}}
     if operation.token:
         described["security"] = [{"token": []}]
     return described

@@ -1,4 +1,4 @@
-"""For whoever runs the service: probes, metrics, its own description."""
+"""The routes for the people who run the service: probes, metrics, the OpenAPI document."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,14 +15,15 @@ def _probe(trouble: str | None, note: str | None = None) -> Response:
 
 
 async def livez(request: Request) -> Response:
-    """Whether the process works: 503 when a part of it has died of a bug, or its supervisor."""
+    """Whether the process works: 503 when a part of it has died of a bug, or its supervisor has died."""
     return _probe(service_of(request).failure)
 
 
 async def readyz(request: Request) -> Response:
     """Whether to send requests here: 503 also when the store does not answer, and while the process drains.
 
-    An embedded store whose disk is full is told of, with 200: prices are live, and elsewhere nobody would see them.
+    While the disk of the embedded store is full, the answer is 200 with the trouble: prices are still live, and there
+    is no other process that could show them.
     """
     service = service_of(request)
     trouble = service.failure
@@ -34,12 +35,12 @@ async def readyz(request: Request) -> Response:
 
 
 async def show_metrics(request: Request) -> Response:
-    """Everything counted, in Prometheus' text format."""
+    """All metrics, in Prometheus' text format."""
     body, content_type = metrics.render()
     return Response(body, headers={"content-type": content_type, "cache-control": "no-store"})
 
 
 async def openapi(request: Request) -> Response:
-    """The description of every route."""
+    """The OpenAPI document of every route."""
     body = encode(document(demo=service_of(request).settings.demo))
     return Response(body, headers={"cache-control": "no-cache"}, media_type="application/json")

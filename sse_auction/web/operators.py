@@ -1,4 +1,4 @@
-"""What operators do to an auction over HTTP. Each act carries its reason, and is logged with it."""
+"""The acts of operators over HTTP. Each act has a reason, which the auction's log keeps."""
 
 from collections.abc import Awaitable, Callable
 
@@ -24,7 +24,7 @@ async def _carry_out(request: Request, kind: ActionKind) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Delete an auction, which must not be open."""
+    """Delete an auction that is not open."""
     operator, guid = operator_of(request), guid_of(request)
     admit(operator, guid)
     wanted = await body_of(request, ReasonRequest)
@@ -51,5 +51,5 @@ def _handler(kind: ActionKind) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-edit = _handler("edit")  # the one that is a PATCH of the auction itself
+edit = _handler("edit")  # this act is a PATCH of the auction itself
 ACTS = {path_of(kind): _handler(kind) for kind in ACT_REQUESTS if kind != "edit"}

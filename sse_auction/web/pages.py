@@ -14,7 +14,7 @@ from sse_auction.wire.replies import GuestReply, encode
 GUEST_LIFE_SECONDS = 24 * 3600
 
 _HEADERS = {
-    "cache-control": "no-cache",  # always asked for, answered 304: a new release shows at once
+    "cache-control": "no-cache",  # browsers revalidate and get 304, so a new release shows at once
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'; form-action 'self'"
     ),
@@ -24,7 +24,7 @@ _HEADERS = {
 
 
 def static_directory() -> Path:
-    """In a wheel the pages lie inside the package, in a checkout beside it."""
+    """The directory of the pages: inside the package in a wheel, beside it in a checkout."""
     inside = Path(__file__).parent.parent / "static"
     return inside if inside.is_dir() else inside.parent.parent / "static"
 
@@ -42,12 +42,12 @@ pages = Pages(directory=static_directory(), check_dir=False)
 
 
 async def lots_page(request: Request) -> Response:
-    """The open lots."""
+    """The page of the open lots."""
     return await pages.get_response("index.html", request.scope)
 
 
 async def lot_page(request: Request) -> Response:
-    """One lot; its guid is in the address, for the page's own script to read."""
+    """The page of one lot; its script reads the guid from the address."""
     return await pages.get_response("lot.html", request.scope)
 
 

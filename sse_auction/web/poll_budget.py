@@ -1,8 +1,8 @@
-"""A budget for one kind of request: so many go on in each turn of the event loop, and the rest waits in line.
+"""A budget for polls: each turn of the event loop serves a limited number, and the others wait in line.
 
-Bids are not budgeted. Of polls, which are many and can wait, a turn serves no more than would keep a
-bid waiting for some milliseconds; whoever polls over one connection asks again only when he was answered, so a crowd
-of pollers becomes slower instead of more.
+Bids are not budgeted. Polls are many and can wait: one turn serves only so many that a bid waits a few milliseconds. A
+client that polls over one connection sends its next poll after the answer, so a crowd of pollers becomes slower and
+not larger.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import deque
 
 
 class PollBudget:
-    """Lets `per_turn` through in a turn of the loop, in order; beyond `max_waiting` it turns away."""
+    """Lets `per_turn` requests through in each turn of the loop, in order; beyond `max_waiting` it refuses."""
 
     def __init__(self, per_turn: int, max_waiting: int) -> None:
         self._per_turn = per_turn
@@ -20,7 +20,7 @@ class PollBudget:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self) -> bool:
-        """Wait for one's turn; False at once when too many wait already."""
+        """Wait in line; False at once when too many wait already."""
         if self._left and not self._waiting:
             self._left -= 1
             self._count()
@@ -42,7 +42,7 @@ class PollBudget:
         self._left = self._per_turn
         while self._left and self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():  # its request may have been given up
+            if not turn.done():  # its request may have been cancelled
                 turn.set_result(None)
                 self._left -= 1
         if self._left < self._per_turn:

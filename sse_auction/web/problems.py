@@ -1,4 +1,4 @@
-"""Problem documents: every refusal as RFC 9457 has it, and the handlers that make them of exceptions."""
+"""Problem documents (RFC 9457) for every refusal, and the handlers that make them from exceptions."""
 
 import logging
 from http import HTTPStatus
@@ -49,7 +49,7 @@ STATUS_OF_CODE = {
 
 
 class Problem(Exception):
-    """A request that is refused; raised anywhere in a handler, sent as a problem document."""
+    """A refused request. Any code in a handler may raise it; it is sent as a problem document."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Problem(Exception):
 
     @classmethod
     def of(cls, rejection: Rejection) -> "Problem":
-        """The problem of a use case that rejected a request."""
+        """The problem for a rejection by a use case."""
         headers = {"idempotent-replayed": "true"} if rejection.replayed else None
         return cls(rejection.code, rejection.detail, state=rejection.state, reason=rejection.reason, headers=headers)
 
@@ -107,14 +107,18 @@ async def on_problem(request: Request, exc: Exception) -> Response:
 
 
 async def on_store_error(request: Request, exc: Exception) -> Response:
-    """The store did not answer, or not well: say so, and when to come back."""
+    """Answer 503 for a `StoreError`, with `Retry-After`.
+
+    The outcome of a bid or an act is unknown after `StoreTimeout` and after a lost connection; the store may have
+    executed it. A client may send it again with the same `Idempotency-Key`.
+    """
     assert isinstance(exc, StoreError)
     service: Service = request.scope["state"]["app"].service
     explained = service.explained(exc)
     detail = str(explained)
-    if explained is not exc:  # logged when it began, and told by the probe
+    if explained is not exc:  # logged at its beginning already, and shown by the probe
         STORE_ERRORS.labels("refused").inc()
-    elif isinstance(exc, (CommandError, StoreNotReady)):  # its operator must act, so its own words are for the log
+    elif isinstance(exc, (CommandError, StoreNotReady)):  # its message is for the log only
         STORE_ERRORS.labels("refused").inc()
         log.error("%s %s: %s", request.method, request.scope["path"], exc)
         detail = "the store refuses to do that now"
@@ -124,12 +128,12 @@ async def on_store_error(request: Request, exc: Exception) -> Response:
 
 
 def store_unavailable(detail: str) -> Problem:
-    """The problem of a store that cannot be asked now."""
+    """The problem for a store that is not available now."""
     return Problem("store_unavailable", detail, retry_after=RETRY_AFTER_SECONDS)
 
 
 async def on_http_exception(request: Request, exc: Exception) -> Response:
-    """Starlette's own refusals: no such route, no such method."""
+    """Send Starlette's own refusals: no such route, no such method."""
     assert isinstance(exc, HTTPException)
     path = request.scope["path"][:200]
     if exc.status_code == HTTPStatus.NOT_FOUND:
@@ -141,12 +145,12 @@ async def on_http_exception(request: Request, exc: Exception) -> Response:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """What the path takes; Starlette names the methods of the first of its routes only."""
+    """The methods of all routes of the path; Starlette names only those of the first route."""
     matching = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     methods = {method for route in matching if isinstance(route, Route) for method in route.methods or ()}
-    return methods or {"GET", "HEAD"}  # static files are no `Route`
+    return methods or {"GET", "HEAD"}  # static files are not a `Route`
 
 
 async def on_unexpected(request: Request, exc: Exception) -> Response:
-    """A bug: logged by the server with its traceback, told without details."""
+    """Answer 500 for a bug, without details; the server logs its traceback."""
     return Problem("internal", "something went wrong here; it has been logged").response()

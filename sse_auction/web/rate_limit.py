@@ -1,10 +1,10 @@
-"""A bound on how often each of many senders may do something: one token bucket each, in bounded memory."""
+"""A limit on how often each sender may do something: one token bucket per sender, in bounded memory."""
 
 import time
 from collections import OrderedDict
 
-_MAX_SENDERS = 100_000  # remembered; the one unheard of for longest is forgotten first
-BURST_SECONDS = 2.0  # of the allowed rate that may come at once
+_MAX_SENDERS = 100_000  # remembered; the least recent one is forgotten first
+BURST_SECONDS = 2.0  # the requests of this time, at the allowed rate, may come at once
 
 
 class RateLimit:
@@ -16,7 +16,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # sender: (tokens, monotonic seconds)
 
     def wait_seconds(self, sender: str) -> float:
-        """0 when `sender` may go on (and has now done so), else how long he must wait."""
+        """0 when `sender` may continue, which is then counted; else the seconds to wait."""
         if self._per_second == 0:
             return 0.0
         now = time.monotonic()

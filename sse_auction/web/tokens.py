@@ -1,7 +1,7 @@
-"""Who is speaking: JSON Web Tokens, HS256 with the service's secret.
+"""The identity of a client: JSON Web Tokens, HS256 with the service's secret.
 
-Identity comes from the token alone, never from a body. The auction house's own site makes the tokens (or
-`sse-auction token`, or the demo for its guests); this service only reads them.
+Identity comes only from the token, never from a body. The auction house's own site makes the tokens (or
+`sse-auction token`, or the demo for its guests); this service reads them.
 """
 
 import math
@@ -24,16 +24,16 @@ from sse_auction.settings import Settings, SettingsError
 Role: TypeAlias = Literal["bidder", "operator"]
 
 _ALGORITHM = "HS256"
-_MAX_REMEMBERED = 20_000  # tokens; some 10 MB
+_MAX_REMEMBERED = 20_000  # tokens; about 10 MB
 
 
 class InvalidToken(Exception):
-    """A token that proves nothing; the message is a sentence."""
+    """A token that is not accepted; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The bearer of a token. `auctions` are the only ones it is good for, None for all."""
+    """The bearer of a token. The token is valid for `auctions` only; None: for all."""
 
     subject: str
     name: str | None
@@ -41,12 +41,12 @@ class Identity:
     auctions: frozenset[str] | None
 
     def may_enter(self, guid: str) -> bool:
-        """Whether the token is good for this auction."""
+        """Whether the token is valid for this auction."""
         return self.auctions is None or guid in self.auctions
 
 
 class _Claims(msgspec.Struct, frozen=True):
-    """What this service reads of a token; other claims are none of its business."""
+    """The claims that this service reads; it ignores other claims."""
 
     sub: str
     exp: float
@@ -56,7 +56,7 @@ class _Claims(msgspec.Struct, frozen=True):
     auctions: frozenset[str] | None = None
 
 
-# What a claim is that its type in `_Claims` refuses.
+# The error in a claim that does not have the type in `_Claims`.
 _WRONG = {
     "sub": "not a string",
     "exp": "not a number of seconds",
@@ -65,7 +65,7 @@ _WRONG = {
     "name": "not a string",
     "auctions": "not a list of guids",
 }
-_CLAIM_IN_ERROR = re.compile(r"`\$\.(" + "|".join(_WRONG) + r")\b")  # where msgspec says what is wrong
+_CLAIM_IN_ERROR = re.compile(r"`\$\.(" + "|".join(_WRONG) + r")\b")  # how msgspec names the wrong claim
 
 
 def _wall_clock() -> int:
@@ -75,8 +75,8 @@ def _wall_clock() -> int:
 class Tokens:
     """Makes and reads tokens with one secret.
 
-    `clock` (epoch ms) is what they expire by. A service's is the store's: should the clock of this machine be set,
-    nobody is locked out of an auction.
+    Tokens expire by `clock` (epoch ms). A service uses the store's clock: a wrong clock on this machine must not lock
+    bidders out of an auction.
     """
 
     def __init__(self, secret: str, clock: Callable[[], int] = _wall_clock) -> None:
@@ -93,7 +93,7 @@ class Tokens:
         auctions: list[str] | None = None,
         life_seconds: int = 86_400,
     ) -> str:
-        """A token for `subject` that is good for `life_seconds`."""
+        """A token for `subject` that is valid for `life_seconds`."""
         claims: dict[str, Any] = {"sub": subject, "role": role, "exp": self._clock() // 1000 + life_seconds}
         if name is not None:
             claims["name"] = name
@@ -102,22 +102,22 @@ class Tokens:
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
     def read(self, token: str) -> Identity:
-        """Who bears `token`; `InvalidToken` says why it proves nothing.
+        """The bearer of `token`. Raises: `InvalidToken` with the reason as a sentence.
 
-        What a token proves never changes until it expires, so it is remembered: a bidder's next bid costs a look-up
-        and not a signature, which was a fifth of a bid.
+        The result does not change until the token expires, so it is cached: a bidder's next bid costs a look-up, not
+        the check of a signature.
         """
         known = self._read.get(token)
         if known is not None and known[1] > self._clock() / 1000:
             return known[0]
         identity, expires_at = self._verified(token)
         if len(self._read) >= _MAX_REMEMBERED:
-            self._read.clear()  # a bound; it fills again by itself
+            self._read.clear()  # a bound; the cache fills again by itself
         self._read[token] = (identity, expires_at)
         return identity
 
     def _verified(self, token: str) -> tuple[Identity, float]:
-        """(who bears the token, when it expires in epoch seconds)."""
+        """(the bearer of the token, when it expires in epoch seconds)."""
         try:
             claims = jwt.decode(
                 token,
@@ -131,20 +131,20 @@ class Tokens:
             raise InvalidToken("the token was not signed by this service's secret with HS256") from None
         except jwt.InvalidTokenError as error:
             raise InvalidToken(f"the token cannot be used: {error}") from None
-        told = _checked(claims)
+        checked = _checked(claims)
         now = self._clock() / 1000
-        if told.exp <= now:
+        if checked.exp <= now:
             raise InvalidToken("the token has expired; get a new one")
-        if told.nbf > now:
-            raise InvalidToken("the token is not good yet, says its claim 'nbf'")
-        return Identity(told.sub, told.name, told.role, told.auctions), told.exp
+        if checked.nbf > now:
+            raise InvalidToken("the token is not valid yet, by its claim 'nbf'")
+        return Identity(checked.sub, checked.name, checked.role, checked.auctions), checked.exp
 
 
 def _checked(claims: dict[str, Any]) -> _Claims:
-    """The claims that this service reads; `InvalidToken` names the one that is wrong."""
+    """The claims that this service reads. Raises: `InvalidToken`, which names a wrong claim."""
     try:
-        told = msgspec.convert(claims, _Claims)
-        check_text("the token's claim 'sub'", told.sub, MAX_BIDDER)
+        checked = msgspec.convert(claims, _Claims)
+        check_text("the token's claim 'sub'", checked.sub, MAX_BIDDER)
     except msgspec.ValidationError as error:
         named = _CLAIM_IN_ERROR.search(str(error))
         if named is None:
@@ -153,9 +153,9 @@ def _checked(claims: dict[str, Any]) -> _Claims:
     except WrongText as error:
         raise InvalidToken(str(error)) from None
     for name in ("exp", "nbf"):
-        if not math.isfinite(getattr(told, name)):
+        if not math.isfinite(getattr(checked, name)):
             raise _wrong(name)
-    return told
+    return checked
 
 
 def _wrong(claim: str) -> InvalidToken:
@@ -163,12 +163,12 @@ def _wrong(claim: str) -> InvalidToken:
 
 
 def secret_of(settings: Settings) -> str:
-    """The secret that is set, or else the generated one."""
+    """The secret in the settings, or else the generated one."""
     return settings.secret or generated_secret(settings.data_dir)
 
 
 def generated_secret(data_dir: Path) -> str:
-    """The secret in the data directory, made by the first who asks: for those who set none; or `SettingsError`."""
+    """The secret in the data directory, generated by the first process that needs it. Raises: `SettingsError`."""
     path = data_dir / "secret"
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -184,7 +184,7 @@ def _generate_secret(path: Path) -> None:
     try:
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_hex(32))
-        with suppress(FileExistsError):  # another process was quicker: then its secret holds
+        with suppress(FileExistsError):  # another process was faster: its secret is used
             os.link(draft, path)  # atomic, unlike a write
     finally:
         draft.unlink(missing_ok=True)

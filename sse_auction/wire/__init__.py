@@ -1,10 +1,8 @@
-"""The JSON that clients see, with no store and no HTTP.
+"""The JSON that clients see. It knows the domain (`auction`) and msgspec, but no store and no HTTP.
 
-It knows the domain (`auction`) and msgspec.
-
-- `replies`: what clients read.
-- `requests`: what clients send, and what the domain makes of it.
-- `refusals`: why something was refused, as a code and a sentence.
-- `lots`: many auctions to be created, from CSV or lines of JSON.
+- `replies`: the JSON that clients read.
+- `requests`: the JSON that clients send, and its domain values.
+- `refusals`: the reasons of refusals, each a code and a sentence.
+- `lots`: files of auctions to create, as CSV or lines of JSON.
 - `log_export`: an auction's log as CSV or lines of JSON.
 """

@@ -1,6 +1,6 @@
-"""An auction's log as CSV or as lines of JSON: the public part, or everything.
+"""An auction's log as CSV or as lines of JSON: the public part, or all of it.
 
-Rows are made one by one, so that a log of any length can be written without holding it.
+Rows are made one by one, so that a log of any length is written without holding it in memory.
 """
 
 import csv
@@ -19,9 +19,9 @@ PUBLIC_COLUMNS = ("seq", "paddle", "price", "automatic", "at", "voided")
 COLUMNS = (
     "id", "kind", "at", "seq", "paddle", "bidder", "price", "automatic", "max", "voided", "actor", "reason", "details",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a cell for something to work out
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that starts with one of these for a formula
 
-_AMOUNTS = ("reserve", "start_price", "buy_now")  # kept in minor units
+_AMOUNTS = ("reserve", "start_price", "buy_now")  # stored in minor units
 
 Cell: TypeAlias = str | int | bool | dict[str, str | None] | None
 Row: TypeAlias = dict[str, Cell]
@@ -29,13 +29,13 @@ Row: TypeAlias = dict[str, Cell]
 
 async def lines(
     entries: AsyncIterator[tuple[str, Mapping[str, str]]], form: Format, *, currency: str, voided: Collection[str],
-    everything: bool,
+    include_private: bool,
 ) -> AsyncIterator[bytes]:  # fmt: skip
-    """The lines of an export, each with its end; with `everything`, also what only operators may see.
+    """The lines of an export, each with its line end; with `include_private`, also the data for operators only.
 
-    `voided` names paddles, and entries whose bids do not count though their bidders are not void.
+    `voided` has paddles with void bids, and entries of purchases that a reopening has undone.
     """
-    columns = COLUMNS if everything else PUBLIC_COLUMNS
+    columns = COLUMNS if include_private else PUBLIC_COLUMNS
     if form == "csv":
         yield _csv_line(list(columns))
     bidders: dict[str, str] = {}  # by paddle
@@ -44,7 +44,7 @@ async def lines(
             bidders[fields["paddle"]] = fields["bidder"]
             rows = _rows_of_bid(entry_id, fields, currency, voided, bidders)
         else:
-            rows = [_row_of_act(entry_id, fields, currency, voided)] if everything else []
+            rows = [_row_of_act(entry_id, fields, currency, voided)] if include_private else []
         for row in rows:
             if form == "csv":
                 yield _csv_line([row.get(name) for name in columns])
@@ -56,9 +56,9 @@ def _rows_of_bid(
     entry_id: str, fields: Mapping[str, str], currency: str, voided: Collection[str], bidders: Mapping[str, str]
 ) -> list[Row]:
     rows: list[Row] = []
-    for told in entries_of(entry_id, fields, currency, voided):
-        row = {"id": entry_id, "kind": "bid", "bidder": bidders.get(str(told.paddle)), **msgspec.to_builtins(told)}
-        if not told.automatic:
+    for entry in entries_of(entry_id, fields, currency, voided):
+        row = {"id": entry_id, "kind": "bid", "bidder": bidders.get(str(entry.paddle)), **msgspec.to_builtins(entry)}
+        if not entry.automatic:
             row["max"] = format_amount(int(fields["max"]), currency) if "max" in fields else None
             row["details"] = {"buy_now": "1"} if fields.get("buy_now") else None
         rows.append(row)
@@ -70,7 +70,7 @@ def _row_of_act(entry_id: str, fields: Mapping[str, str], currency: str, voided:
     rest: dict[str, str | None] = {
         name: format_amount(int(value), currency) if name in _AMOUNTS and value else value or None
         for name, value in fields.items()
-        if name not in COLUMNS and (value != "" or kind == "edit")  # an edit removes what it makes empty
+        if name not in COLUMNS and (value != "" or kind == "edit")  # an empty value of an edit removes the field
     }
     return {
         "id": entry_id,

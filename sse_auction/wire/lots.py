@@ -1,7 +1,7 @@
-"""Auctions to be created, from a file: CSV with the columns below, or a JSON object a line as a POST takes it.
+"""Files of auctions to create: CSV with the columns below, or one JSON object per line, as in a POST.
 
-Rule: a file is read whole and every line is checked before the first auction is created; all that is wrong is told at
-once, by line.
+Rule: the whole file is read and every line is checked before the first auction is created. All errors are reported
+together, each with its line.
 """
 
 import codecs
@@ -23,7 +23,7 @@ from sse_auction.wire.requests import WRONG, BandRequest, BuyNowRequest, CreateR
 
 _DURATION = re.compile(r"\+([0-9]+)(s|m|h|d)")
 _OTHER_MARKS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # before UTF-16, because it begins with the mark of UTF-16
     (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
@@ -32,16 +32,16 @@ _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class WrongLots(ValueError):
-    """What is wrong with a file of lots, one line each; the message is all of them."""
+    """The errors in a file of lots; the message has one line for each."""
 
 
 class WrongEncoding(ValueError):
-    """A file that is not UTF-8; the message says how it shows."""
+    """A file that is not UTF-8; the message says what shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """One auction to be created, and the line that says so."""
+    """One auction to create, and the number of its line in the file."""
 
     line: int
     guid: str
@@ -52,7 +52,7 @@ class Lot:
 
 
 def moment(text: str) -> int:
-    """Epoch ms of `+90s`, `+10m`, `+2h`, `+3d` or a number of epoch ms; ValueError with a sentence."""
+    """Epoch ms of `+90s`, `+10m`, `+2h`, `+3d` or a number of epoch ms. Raises: ValueError with a sentence."""
     if match := _DURATION.fullmatch(text):
         return int(time.time() * 1000) + int(match[1]) * _UNIT_MS[match[2]]
     if text.isascii() and text.isdigit():
@@ -68,7 +68,7 @@ def increments(text: str) -> str | list[BandRequest]:
 
 
 def buy_now(text: str) -> BuyNowRequest:
-    """`300.00`, or with a mode `300.00:ceiling`; ValueError with a sentence."""
+    """`300.00`, or with a mode `300.00:ceiling`. Raises: ValueError with a sentence."""
     price, _, mode = text.partition(":")
     if mode not in ("", "ceiling", "until_first_bid"):
         raise ValueError(f"{mode!r} is neither ceiling nor until_first_bid.")
@@ -76,7 +76,7 @@ def buy_now(text: str) -> BuyNowRequest:
 
 
 def soft_close(text: str) -> Any:
-    """A preset by name, `60:90` (window and extension in seconds), or `none`; ValueError with a sentence."""
+    """A preset by name, `60:90` (window and extension in seconds), or `none`. Raises: ValueError with a sentence."""
     if text in ("usual", "live", "judicial"):
         return text
     window, _, extend = text.partition(":")
@@ -110,7 +110,7 @@ COLUMNS = tuple(_CELLS)
 
 
 def read_text(data: bytes) -> str:
-    """The text of a file; `WrongEncoding` says where it is no UTF-8. A mark at its start goes."""
+    """The text of a file, without a byte order mark. Raises: `WrongEncoding` when it is not UTF-8."""
     for mark, encoding in _OTHER_MARKS:
         if data.startswith(mark):
             raise WrongEncoding(f"it is {encoding}")
@@ -122,16 +122,16 @@ def read_text(data: bytes) -> str:
             f"it is not UTF-8: byte {error.start + 1}, in line {line}, is 0x{data[error.start]:02X}"
         ) from None
     head, nul, _ = text.partition("\0")
-    if nul:  # every second byte of most UTF-16
+    if nul:  # in UTF-16, every second byte of most texts
         line = head.count("\n") + 1
-        raise WrongEncoding(f"it has a NUL in line {line}, so it is hardly UTF-8")
+        raise WrongEncoding(f"it has a NUL in line {line}, so it is probably not UTF-8")
     return text.removeprefix("\ufeff")
 
 
 def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
-    """All auctions of a file, checked; `WrongLots` names every line that cannot be taken.
+    """All auctions of a file, checked. Raises: `WrongLots`, which names every wrong line.
 
-    `currency` is that of lots which name none. A lot without a guid gets one.
+    `currency` is for lots that name none. A lot without a guid gets a random one.
     """
     lots: list[Lot] = []
     wrong: list[str] = []
@@ -143,7 +143,7 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
             if not is_guid(guid):
                 raise ValueError(f"guid {guid!r} cannot name an auction")
             if guid in lines_of:
-                raise ValueError(f"guid {guid!r} is that of line {lines_of[guid]} too")
+                raise ValueError(f"guid {guid!r} is also in line {lines_of[guid]}")
             lines_of[guid] = line
             new_auction(request, guid, currency)
             if request.closes_at <= time.time() * 1000:
@@ -159,8 +159,8 @@ def read_lots(text: str, *, is_csv: bool, currency: str) -> list[Lot]:
 
 
 def _requests(text: str, *, is_csv: bool) -> Iterator[tuple[int, Callable[[], CreateRequest]]]:
-    """(the line where it begins, what makes the request of it) for each that is not blank."""
-    lines = io.StringIO(text, newline="")  # LF, CR and CRLF end a line; what else Unicode calls one may be in a title
+    """(number of the first line, function that makes the request) for each row that is not blank."""
+    lines = io.StringIO(text, newline="")  # LF, CR and CRLF end a line; Unicode's other line ends may be in a title
     if not is_csv:
         for number, line in enumerate(lines, 1):
             if line.strip():
@@ -175,7 +175,7 @@ def _requests(text: str, *, is_csv: bool) -> Iterator[tuple[int, Callable[[], Cr
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield begins, lambda cells=cells: _of_cells(header, cells)  # type: ignore[misc]  # as above
-            begins = reader.line_num + 1  # a quoted cell may have several lines
+            begins = reader.line_num + 1  # a quoted cell may span several lines
     except csv.Error as error:
         raise WrongLots(f"line {begins}: {error}") from None
 
@@ -187,7 +187,7 @@ def _check_header(header: Iterable[str]) -> None:
     if unknown or twice:
         named = ", ".join(repr(name) for name in unknown or sorted(twice))
         raise WrongLots(
-            f"line 1: {named} {'is no column' if unknown else 'is there twice'}; {', '.join(COLUMNS)} can be"
+            f"line 1: {named} {'is not a column' if unknown else 'appears twice'}; the columns are {', '.join(COLUMNS)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The JSON of replies: what clients read."""
+"""The JSON of replies, which clients read."""
 
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ class Band(msgspec.Struct):
 
 
 class BuyNow(msgspec.Struct):
-    """The price at which it can be bought: until the first bid, or by any bid at or above it."""
+    """The price at which the lot can be bought: until the first bid, or by any bid at or above it."""
 
     price: str
     mode: BuyNowMode
@@ -39,7 +39,7 @@ class SoftCloseSeconds(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TermsReply(msgspec.Struct):
-    """The terms of a recorded auction."""
+    """The terms of a managed auction."""
 
     guid: str
     title: str
@@ -88,9 +88,9 @@ class TermsReply(msgspec.Struct):
 
 
 class AuctionReply(msgspec.Struct):
-    """One auction: its terms (null for a plain auction, which has none) and its state.
+    """One auction: its terms (null for an external auction, which has none) and its state.
 
-    `unpaid` is for operators alone: whether it is noted that the winner has not paid.
+    `unpaid` is only for operators: whether the winner is marked as not having paid.
     """
 
     terms: TermsReply | None
@@ -99,7 +99,7 @@ class AuctionReply(msgspec.Struct):
 
 
 class AuctionsReply(msgspec.Struct):
-    """One page of auctions: the cursor of the page after it, or null; how many there are, and how many come before."""
+    """One page of auctions. `next` is the cursor of the next page, or null; `before` of the `total` come before it."""
 
     auctions: list[AuctionReply]
     next: str | None
@@ -118,14 +118,14 @@ class BidReply(msgspec.Struct):
 
 
 class HistoryReply(msgspec.Struct):
-    """One page of the bid history, whole bids only; `next` is the `after` of the page after it, or null."""
+    """One page of the bid history, only whole bids. `next` is the `after` of the next page, or null."""
 
     bids: list[HistoryEntry]
     next: int | None
 
 
 class GuestReply(msgspec.Struct):
-    """A guest of the demo, with the token that lets him bid."""
+    """A guest of the demo, with a token for bidding."""
 
     token: str
     bidder: str
@@ -133,21 +133,21 @@ class GuestReply(msgspec.Struct):
 
 
 class ErasedReply(msgspec.Struct):
-    """What an erasure has come to: how many auctions it changed, and those that must be over before they can be."""
+    """The result of an erasure: how many auctions it changed, and those that still must end before it can."""
 
     auctions: int
     still_open: list[str]
 
 
 class RefreshReply(msgspec.Struct):
-    """A refresh that was taken up; the push follows."""
+    """An accepted refresh; the push follows."""
 
     guid: str
     refreshing: bool
 
 
 class StandingEvent(msgspec.Struct):
-    """How a bidder stands in an auction; `reason` is why his bids were voided, where it was kept. `now` is epoch ms."""
+    """A bidder's standing in an auction; `reason` is the operator's reason for a void, if stored. `now` is epoch ms."""
 
     guid: str
     standing: Literal["leading", "outbid", "winning", "lost", "voided"]
@@ -160,13 +160,13 @@ class StandingEvent(msgspec.Struct):
 
 
 class StandingsReply(msgspec.Struct):
-    """How the bearer stands in those of the auctions in which he has bid."""
+    """The bearer's standings, in the requested auctions in which the bearer has bid."""
 
     standings: list[StandingEvent]
 
 
 class ProblemReply(msgspec.Struct, omit_defaults=True):
-    """An error as RFC 9457 has it, with what the client needs to act."""
+    """A problem document (RFC 9457), with the fields that a client needs to act."""
 
     status: int
     title: str

@@ -1,8 +1,8 @@
-"""The JSON of requests: what clients send, and what the domain makes of it.
+"""The JSON of requests, which clients send, and its conversion to domain values.
 
-Rule: types hold the limits of single values, `__post_init__` those of texts; what needs the auction's terms is checked
-by `new_auction` and `action_of`. `WRONG` is all that they raise, whichever way a request came: by HTTP, on the command
-line, from a file. Nothing here asks a store or knows of HTTP.
+Rule: types check the limits of single values, `__post_init__` those of texts; `new_auction` and `action_of` check what
+depends on the auction's terms. They raise only the exceptions in `WRONG`, for requests by HTTP, on the command line and
+from a file. Nothing here calls a store or knows HTTP.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 def _text(most: int, description: str | None = None) -> msgspec.Meta:
-    """The limits of a text, for the description of the routes; `check_text` holds them, with a better sentence."""
+    """The limits of a text, for the OpenAPI document; `check_text` enforces them, with a better sentence."""
     return msgspec.Meta(description=description, extra_json_schema={"minLength": 1, "maxLength": most})
 
 
@@ -47,7 +47,7 @@ _Amount = Annotated[str, msgspec.Meta(max_length=40, description="decimal string
 
 
 class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A bid: a price, in a proxy auction also a secret maximum, or to buy at the buy-now price.
+    """A bid: a price, a secret maximum (in a proxy auction), or a purchase at the buy-now price.
 
     `confirm` is needed for an amount over a hundred times the next bid.
     """
@@ -58,7 +58,7 @@ class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     confirm: bool = False
 
     def offer(self, currency: str) -> BidAmount:
-        """What is offered; `AmountError` says what is wrong with it."""
+        """The bid's amount in minor units of `currency`. Raises: `AmountError` with a sentence."""
         given = [name for name in ("price", "max", "buy_now") if getattr(self, name) not in (None, False)]
         if len(given) != 1:
             raise AmountError(f"a bid has one of price, max and buy_now; this one has {' and '.join(given) or 'none'}")
@@ -73,12 +73,12 @@ class BidRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     @property
     def shown(self) -> str:
-        """The amount as it was written, for sentences."""
+        """The amount as the client wrote it, for sentences."""
         return next((text for text in (self.price, self.max) if text is not None), "the buy-now price")
 
 
 class ReasonRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Why an operator cancels, closes, pauses or resumes an auction."""
+    """The reason why an operator cancels, closes, pauses or resumes an auction."""
 
     reason: _Reason
 
@@ -93,7 +93,7 @@ class ExtendRequest(ReasonRequest):
 
 
 class VoidRequest(ReasonRequest):
-    """Whose bids are void: a bidder's id, or his paddle here."""
+    """The bidder of a void: an id, or a paddle in this auction."""
 
     bidder: _Bidder | None = None
     paddle: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -101,13 +101,13 @@ class VoidRequest(ReasonRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.bidder is None) == (self.paddle is None):
-            raise WrongText("exactly one of bidder and paddle says whose bids are void")
+            raise WrongText("a void needs exactly one of bidder and paddle")
         if self.bidder is not None:
             check_text("bidder", self.bidder, MAX_BIDDER)
 
 
 class EraseRequest(ReasonRequest):
-    """Whose id is to be replaced by a pseudonym, in all auctions that are over."""
+    """The bidder to erase: a pseudonym replaces this id in all auctions that are over."""
 
     bidder: _Bidder
 
@@ -115,23 +115,23 @@ class EraseRequest(ReasonRequest):
         super().__post_init__()
         check_text("bidder", self.bidder, MAX_BIDDER)
         if self.bidder in self.reason:
-            raise WrongText("the reason names the bidder, and would be kept; say it in other words")
+            raise WrongText("the reason contains the bidder's id, and is kept; use other words")
 
 
 class ReopenRequest(ReasonRequest):
-    """Until when an auction that is over takes bids again."""
+    """The new closing of an auction that is over and takes bids again."""
 
     closes_at: _EpochMs
 
 
 class SecondOfferRequest(ReasonRequest):
-    """To whom the lot of a winner who does not take it goes; without a paddle, to the best underbidder."""
+    """The underbidder who gets the lot that its winner does not take; without a paddle, the best one."""
 
     paddle: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 class EditRequest(ReasonRequest):
-    """What may be changed of a recorded auction; `reserve` null removes it."""
+    """The changes to a managed auction; `reserve` null removes the reserve."""
 
     title: _Title | None = None
     closes_at: _EpochMs | None = None
@@ -140,7 +140,7 @@ class EditRequest(ReasonRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.title is None and self.closes_at is None and self.reserve is msgspec.UNSET:
-            raise WrongText("nothing is to be changed; title, closes_at and reserve can be")
+            raise WrongText("there is nothing to change; give title, closes_at or reserve")
         if self.title is not None:
             check_title(self.title)
 
@@ -153,7 +153,7 @@ class BandRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class BuyNowRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The price at which it can be bought, and for how long that holds."""
+    """The price at which the lot can be bought, and for how long."""
 
     price: _Amount
     mode: BuyNowMode = "until_first_bid"
@@ -187,7 +187,7 @@ class CreateRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tr
             check_text("priority", bidder, MAX_BIDDER)
 
 
-# --- what is made of them ------------------------------------------------------------------------------------------
+# --- conversion ----------------------------------------------------------------------------------------------------
 
 ACT_REQUESTS: dict[ActionKind, type[ReasonRequest]] = {
     "cancel": ReasonRequest,
@@ -207,17 +207,17 @@ ACT_REQUESTS: dict[ActionKind, type[ReasonRequest]] = {
 
 
 def path_of(kind: ActionKind) -> str:
-    """What an act is called in a path."""
+    """The name of an act in a path."""
     return kind.replace("_", "-")
 
 
 def checked(request: _T) -> _T:
-    """`request`, which was not decoded from JSON, if it keeps the limits that decoding would have held; or `WRONG`."""
+    """Check a `request` that was not decoded from JSON against the limits of decoding. Raises: `WRONG`."""
     return msgspec.convert(to_builtins(request), type(request))
 
 
 def action_of(kind: ActionKind, wanted: ReasonRequest, terms: Terms) -> OperatorAction:
-    """The act that a request asks for in an auction with these terms; `WRONG` when they do not allow it."""
+    """The act of a request, in an auction with these terms. Raises: `WRONG` when the terms do not allow it."""
     match wanted:
         case ExtendRequest():
             return OperatorAction("extend", closes_at=wanted.closes_at)
@@ -239,9 +239,9 @@ def action_of(kind: ActionKind, wanted: ReasonRequest, terms: Terms) -> Operator
 
 
 def new_auction(request: CreateRequest, guid: str, default_currency: str, *, was_accepted: bool = False) -> NewAuction:
-    """Check what types cannot say; `AmountError` with a sentence when the terms contradict themselves.
+    """The checked terms of a new auction. Raises: `AmountError` with a sentence when they contradict each other.
 
-    `was_accepted`: the request passed this check before, perhaps in an earlier release, whose currencies still hold.
+    `was_accepted`: the request passed this check before, perhaps in an earlier release; its currency still holds.
     """
     currency = request.currency or default_currency
     if not was_accepted:
@@ -288,5 +288,5 @@ def _increments(given: str | Sequence[BandRequest], currency: str) -> Increments
 
 
 def decode(body: bytes, shape: type[_T]) -> _T:
-    """A request's JSON body as `shape`; `msgspec.DecodeError` or `ValidationError` names what is wrong."""
+    """A request's JSON body as `shape`. Raises: `msgspec.DecodeError` or `ValidationError`, which name the error."""
     return msgspec.json.decode(body, type=shape)

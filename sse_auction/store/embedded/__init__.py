@@ -1,16 +1,16 @@
-"""The embedded store: a persistent Valkey in the data directory, for those who bring no Redis.
+"""The embedded store: a persistent Valkey server in the data directory, used when `REDIS_URL` is not set.
 
-Whoever comes first starts it, the others join it, and the last who leaves cleanly stops it. Files say who is there,
-and the kernel keeps them true even after `kill -9`:
+The first process starts the server, the others join it, and the last process that exits cleanly stops it. These files
+coordinate the processes. The kernel releases their locks even after `kill -9`:
 
 - `valkey.sock`: the server's socket.
-- `server.lock`: held by the server itself, which inherits it, for as long as it lives: never two on the same data.
-- `starting.lock`: held while somebody looks for the server, starts it or stops it.
-- `users.lock`: held shared by every user of the server for as long as he uses it.
+- `server.lock`: held by the server, which inherits it, while it lives: there are never two servers on the same data.
+- `starting.lock`: held while a process looks for the server, starts it or stops it.
+- `users.lock`: held shared by every process while it uses the server.
 - `looking.lock`: held for each look at the disk and the log, see `keeper`.
 
-Every write is on disk before it is answered (`appendfsync always`), so that a killed machine loses no accepted bid;
-and `log.mark` says what is there, so that a log that was lost or cut is noticed (`append_log`).
+Every write is on disk before its reply is sent (`appendfsync always`), so a crash of the machine loses no accepted
+bid. `log.mark` records what is on disk, so that a lost or cut log is noticed (`append_log`).
 """
 
 import fcntl
@@ -28,11 +28,11 @@ from sse_auction.store.embedded.keeper import Keeper
 from sse_auction.store.embedded.room import FULL
 from sse_auction.store.embedded.server import SOCKET_NAME, Server
 
-_LONGEST_SOCKET_PATH_BYTES = 100  # the kernel takes 107
+_MAX_SOCKET_PATH_BYTES = 100  # the kernel accepts 107
 
 
 class EmbeddedStore:
-    """The store of a data directory, in use."""
+    """The running store of a data directory."""
 
     def __init__(self, server: Server, keeper: Keeper) -> None:
         self.url = f"unix://{quote(str(server.socket_path))}"
@@ -41,17 +41,17 @@ class EmbeddedStore:
 
     @property
     def trouble(self) -> str | None:
-        """Why it does not take everything now, in a sentence."""
+        """Why the store does not accept all commands now, as a sentence; None when it does."""
         return self._keeper.trouble
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes no writes, as its disk is full."""
+        """Whether the store refuses writes because its disk is full."""
         return self.trouble == FULL
 
     @staticmethod
     def explained(error: StoreError) -> StoreError:
-        """The error with its cause: it has no replicas, and asks for some only where its disk is full."""
+        """The error with its cause: the server requires replicas, which it never has, only while its disk is full."""
         return StoreNotReady(f"{FULL}; this was not counted") if "NOREPLICAS" in str(error) else error
 
 
@@ -59,14 +59,14 @@ class EmbeddedStore:
 def embedded_store(data_dir: Path) -> Iterator[EmbeddedStore]:
     """Start or join the store of `data_dir`.
 
-    Should the server die meanwhile, one of its users starts it again. Raises `StoreUnavailable` with a sentence when
-    there is no server to start or it does not start.
+    When the server dies meanwhile, one of the processes that use it starts it again.
+    Raises: `StoreUnavailable` with a sentence when there is no server program or the server does not start.
     """
     with ExitStack() as held:
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             users = held.enter_context((data_dir / "users.lock").open("a"))
-            (data_dir / LOCK).touch()  # now: there may be no room for it later
+            (data_dir / LOCK).touch()  # now, because the disk may be full later
             server = held.enter_context(server_of(data_dir))
             with server.starting():
                 server.start_or_join()
@@ -89,8 +89,8 @@ def embedded_store(data_dir: Path) -> Iterator[EmbeddedStore]:
 
 @contextmanager
 def server_of(data_dir: Path) -> Iterator[Server]:
-    """The server of a data directory, by a path that leaves room for a socket's name: its own, or a link to it."""
-    if len(os.fsencode(data_dir / SOCKET_NAME)) <= _LONGEST_SOCKET_PATH_BYTES:
+    """The server of a data directory. When its path is too long for a socket's name, a short link replaces it."""
+    if len(os.fsencode(data_dir / SOCKET_NAME)) <= _MAX_SOCKET_PATH_BYTES:
         yield Server(data_dir, data_dir / SOCKET_NAME)
         return
     with scratch_folder("data") as folder:

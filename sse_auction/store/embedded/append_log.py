@@ -1,15 +1,15 @@
-"""The server's log of writes: what of it must be there, and what may be cut off at its end.
+"""The server's log of writes: which part of it must be there, and which may be cut off at its end.
 
-A log that was lost, cut or altered looks to the server like a shorter one, and it would start with less. So a small
-file beside the log, the mark, says what is known to be on disk: which files, how long, and a checksum. It is
-refreshed several times a second, always behind a write that was answered and never ahead of one. At the start
+To the server, a log that was lost, cut or altered looks like a shorter one, and it would start with less data. So a
+small file beside the log, the mark, records what is known to be on disk: the files, their lengths and a checksum. It
+is refreshed several times a second, and covers only writes that were answered. At the start:
 
-- what is less than the mark, or other than it, stops the start with a sentence: answered bids are missing;
-- what lies behind the mark is read command by command. An end that was torn off in the middle of a write was never
-  answered: it is cut off, with a warning, and kept aside. Half a script is cut with it, as its whole is one
+- A log that is shorter than the mark, or differs from it, stops the start with a sentence: answered bids are missing.
+- The part behind the mark is read command by command. The server never answered a write that was torn in the middle:
+  such an end is cut off, with a warning, and kept aside. A half script is cut with it, because a script is one
   transaction.
 
-A directory without a mark is of an older version: all of its log is read that way, once.
+A directory without a mark is from an older version: its whole log is read that way, once.
 """
 
 import logging
@@ -28,17 +28,17 @@ from sse_auction.store.embedded.log_files import Manifest, Part, crc32_of, goes_
 log = logging.getLogger(__name__)
 
 FOLDER, MANIFEST, MARK = "appendonlydir", "appendonly.aof.manifest", "log.mark"
-LOCK = "looking.lock"  # held by whoever writes the mark
-REFRESH_SECONDS = 0.2  # so much of what was answered may go without being missed
-SYNC_SECONDS = 5.0  # the mark itself: each sync costs a bid's time, and only a power loss asks for it
+LOCK = "looking.lock"  # held by the process that writes the mark
+REFRESH_SECONDS = 0.2  # the loss of the writes of this time can go unnoticed
+SYNC_SECONDS = 5.0  # of the mark itself: each sync costs a bid's time, and only a power loss needs it
 _WAYS_ON = (
     "`sse-auction repair` keeps what can be read of it, `sse-auction restore FILE --replace` puts a backup in its "
-    "place, and `sse-auction restore --empty --replace` begins anew; each keeps the present files aside"
+    "place, and `sse-auction restore --empty --replace` starts empty; each keeps the present files aside"
 )
 
 
 class DamagedLog(StoreUnavailable):
-    """The log is not what it was; the message is a sentence that says what was found, and what can be done."""
+    """The log is damaged. The message is a sentence that says what was found, and what can be done."""
 
     def __init__(self, data_dir: Path, found: str) -> None:
         super().__init__(
@@ -47,14 +47,14 @@ class DamagedLog(StoreUnavailable):
 
 
 class Extent(msgspec.Struct, frozen=True, array_like=True):
-    """So much of a file is on disk. A base has a checksum of its own, which the server tries."""
+    """The part of a file that is on disk. A base has its own checksum, which the server checks."""
 
     length: int
     crc32: int = 0
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What is known to be on disk."""
+    """The state of the log that is known to be on disk."""
 
     manifest: str
     extents: dict[str, Extent]
@@ -62,7 +62,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """The log's list and the length of its last file at some moment."""
+    """The log's manifest and the length of its last file at one moment."""
 
     manifest: Manifest
     length: int
@@ -80,7 +80,7 @@ class AppendLog:
     # --- what is there -------------------------------------------------------------------------------------------
 
     def manifest(self) -> Manifest | None:
-        """The server's list; None where there is none, ValueError where it is none."""
+        """The server's list of the log's files; None when there is none. Raises: ValueError when it is not readable."""
         try:
             text = (self.folder / MANIFEST).read_text()
         except FileNotFoundError:
@@ -91,7 +91,7 @@ class AppendLog:
             raise ValueError(f"{self.folder / MANIFEST} cannot be read") from None
 
     def mark(self) -> Mark | None:
-        """What is known to be on disk; None where nobody has said."""
+        """The mark; None when there is none, or when it is not readable."""
         try:
             return msgspec.json.decode(self._mark_path.read_bytes(), type=Mark)
         except FileNotFoundError:
@@ -101,14 +101,14 @@ class AppendLog:
             return None
 
     def glance(self) -> Glance | None:
-        """The list and the last file's length as of now."""
+        """The present manifest and length of the last file; None when there is no log."""
         with suppress(ValueError, FileNotFoundError):
             if manifest := self.manifest():
                 return Glance(manifest, self._length(manifest.parts[-1]))
         return None
 
     def last_file(self) -> Path | None:
-        """The file that is appended to."""
+        """The file that the server appends to; None when there is no log."""
         seen = self.glance()
         return self.folder / seen.manifest.parts[-1].name if seen else None
 
@@ -118,7 +118,7 @@ class AppendLog:
     # --- before the start ----------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Cut off a torn end; raise `DamagedLog` when the server must not start on what is there."""
+        """Cut off a torn end. Raises: `DamagedLog` when the server must not start on this log."""
         mark = self.mark()
         try:
             manifest = self.manifest()
@@ -136,14 +136,14 @@ class AppendLog:
         self._cut_torn_end(mark, manifest.parts[-1])
 
     def _compare(self, mark: Mark, manifest: Manifest) -> None:
-        """Raise `DamagedLog` when something is missing that the mark knows."""
+        """Raise `DamagedLog` when the log lacks something that the mark has."""
         known = Manifest.read(mark.manifest)
         listed = {part.name: part for part in manifest.parts}
         for part in known.parts:
             path, extent = self.folder / part.name, mark.extents[part.name]
             if part.name not in listed:
                 if manifest.base_number > known.base_number:
-                    continue  # the server has written its log anew since
+                    continue  # the server has rewritten its log since
                 raise DamagedLog(self.data_dir, f"{self.folder / MANIFEST} is an older one, without {part.name}")
             length = path.stat().st_size
             if length < extent.length:
@@ -160,7 +160,7 @@ class AppendLog:
             return
         if mark is None and goes_on(path, broken_at):
             raise DamagedLog(self.data_dir, f"{path} cannot be read at byte {broken_at} of {length}")
-        with suppress(OSError), path.open("rb") as file:  # such as a disk without room for it
+        with suppress(OSError), path.open("rb") as file:  # such as a full disk
             file.seek(sound)
             aside(self.data_dir, "torn").write_bytes(file.read())
         truncate(path, sound)
@@ -172,9 +172,9 @@ class AppendLog:
     # --- the mark ------------------------------------------------------------------------------------------------
 
     def refresh_mark(self, seen: Glance | None, info: Mapping[str, str]) -> None:
-        """Mark what the server has said, in `info`, to have on disk; `seen` is of just before it did.
+        """Mark what the server reports in `info` to be on disk; `seen` is a glance taken just before the report.
 
-        A length that it tells is one behind whole commands, and synced: it does both before it answers anybody.
+        A reported length is the end of a complete command, and synced: the server does both before it replies.
         """
         with suppress(FileNotFoundError):
             if 0 <= time.time() - self._mark_path.stat().st_mtime < REFRESH_SECONDS:
@@ -183,17 +183,17 @@ class AppendLog:
         if seen is None or now is None or now.manifest.text != seen.manifest.text:
             return
         *others, _ = now.manifest.parts
-        # A server that began with nothing does not count its base until it has written one itself.
+        # A server that started empty does not count its base until it has written one itself.
         counted = [part for part in others if not part.is_base or info.get("aof_base_size") != "0"]
         length = int(info.get("aof_current_size", -1)) - sum(map(self._length, counted))
         if seen.length <= length <= now.length:
             self._write_mark(now.manifest, length)
 
     def mark_whole(self) -> None:
-        """Mark all whole commands that are there: for whoever has just started or stopped the server."""
+        """Mark all complete commands of the log; called after a start or a stop of the server."""
         with suppress(ValueError, OSError), (self.data_dir / LOCK).open("a") as lock:
             if not try_lock(lock):
-                return  # somebody who looks after it marks just now
+                return  # another process writes the mark now
             if (manifest := self.manifest()) is not None:
                 mark = self.mark()
                 last = manifest.parts[-1]
@@ -223,5 +223,5 @@ class AppendLog:
 
     @staticmethod
     def is_damage(words: str) -> bool:
-        """Whether the server's last words are about what it should have loaded."""
+        """Whether the server's last words are about the files that it should have loaded."""
         return any(word in words for word in ("AOF", "RDB", "append only", "manifest"))

@@ -1,11 +1,11 @@
-"""Backups of the embedded store, and three ways to begin with other data than what is there.
+"""Backups of the embedded store, and the ways to start with other data: restore a backup, start empty, repair.
 
-A backup is the server's own snapshot (RDB), as of a moment after it was asked for, read as a replica reads it: the
-service goes on meanwhile, and nothing is written but the backup.
+A backup is the server's own snapshot (RDB) of a moment after the request, read as a replica reads it. The service
+continues meanwhile, and only the backup is written.
 
-`restore` and `repair` need a store that nobody uses. What they replace is kept aside in the data directory and never
-deleted, and what takes its place has been loaded by a server before. Should they be killed, either the old data are
-in place, or the start is refused as after any loss.
+`restore` and `repair` need a store that no process uses. The replaced files are kept in the data directory and never
+deleted, and a server has loaded the new files before they are put in place. When these commands are killed, either
+the old data are in place, or the store refuses to start, as after any loss.
 """
 
 import fcntl
@@ -23,14 +23,14 @@ from sse_auction.store.embedded.log_files import Manifest, scan, truncate
 from sse_auction.store.embedded.server import START_TIMEOUT_SECONDS, Control, Server
 
 _PIECE_BYTES = 1 << 18
-_END_BYTES = 40  # of the random word that a snapshot of unknown length ends with
+_END_BYTES = 40  # of the random word at the end of a snapshot of unknown length
 _MAGIC = (b"REDIS", b"VALKEY")
 _BASE, _APPENDED = "appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof"
 _NEW_MANIFEST = f"file {_BASE} seq 1 type b\nfile {_APPENDED} seq 1 type i\n"
 
 
 def back_up(data_dir: Path, target: Path) -> int:
-    """Write a backup of the store to `target`, whole or not at all; how many auctions it has at least."""
+    """Write a backup of the store to `target`, completely or not at all; how many auctions it has at least."""
     with embedded_store(data_dir) as store, Control(store.server.socket_path, START_TIMEOUT_SECONDS) as control:
         auctions = _count_auctions(control)
         try:
@@ -38,18 +38,18 @@ def back_up(data_dir: Path, target: Path) -> int:
                 for piece in _snapshot(control):
                     file.write(piece)
         except OSError as error:
-            raise StoreUnavailable(f"there is no backup: {error}") from None
+            raise StoreUnavailable(f"no backup was written: {error}") from None
     return auctions
 
 
 def _snapshot(control: Control) -> Iterator[bytes]:
-    """The server's data as of now, in the form of its own files."""
+    """The server's present data, in the format of its own files."""
     control.call("REPLCONF", "rdb-only", "1")
     control.call("REPLCONF", "capa", "eof")
     control.socket.sendall(b"SYNC\r\n")
     stream = control.replies
     while (head := stream.readline()) == b"\n":
-        pass  # it says that it still lives
+        pass  # a keep-alive line
     if head.startswith(b"$EOF:"):
         end, held = head[5:-2], b""
         while not held.endswith(end):
@@ -72,7 +72,10 @@ def _snapshot(control: Control) -> Iterator[bytes]:
 
 
 def restore(data_dir: Path, source: Path | None, *, replace: bool) -> tuple[int, Path | None]:
-    """Begin with the backup `source`, or with nothing; (how many auctions it has, where the old data are kept)."""
+    """Put the backup `source` in place, or an empty store; (number of auctions, where the old data are kept).
+
+    Raises: `StoreUnavailable` with a sentence when nothing was restored.
+    """
     with _unused(data_dir) as server:
         folder = server.data_dir / FOLDER
         if (folder.exists() or (data_dir / MARK).exists()) and not replace:
@@ -82,7 +85,7 @@ def restore(data_dir: Path, source: Path | None, *, replace: bool) -> tuple[int,
             if folder.exists() or (data_dir / MARK).exists():
                 kept = aside(data_dir, "replaced")
                 kept.mkdir(mode=0o700)
-                # In this order, whenever this ends, there is a mark that tells of a log that is not there.
+                # In this order a kill at any moment leaves a mark for a log that is missing, so the start is refused.
                 if (data_dir / MARK).exists():
                     shutil.copy2(data_dir / MARK, kept / MARK)
                 (staging / MARK).replace(data_dir / MARK)
@@ -95,7 +98,10 @@ def restore(data_dir: Path, source: Path | None, *, replace: bool) -> tuple[int,
 
 
 def repair(data_dir: Path) -> tuple[list[str], Path]:
-    """Keep what can be read of a damaged log; (what was done, where all that was found is kept)."""
+    """Keep the readable part of a damaged log; (what was done, one sentence each; where the damaged files are kept).
+
+    Raises: `StoreUnavailable` with a sentence when nothing can be repaired.
+    """
     with _unused(data_dir) as server:
         append_log = AppendLog(data_dir)
         if not append_log.folder.exists():
@@ -109,14 +115,14 @@ def repair(data_dir: Path) -> tuple[list[str], Path]:
             server.start_or_join()
         except StoreUnavailable:
             if (kept / MARK).exists():
-                shutil.copy2(kept / MARK, data_dir / MARK)  # so that it is not taken for sound
+                shutil.copy2(kept / MARK, data_dir / MARK)  # without its mark, the log would pass as sound
             raise
         server.stop()
         return done, kept
 
 
 def _mend(append_log: AppendLog) -> list[str]:
-    """Make the log one that can be loaded, as far as it can be read; says what was done."""
+    """Change the log so that a server can load its readable part; what was done, one sentence each."""
     done = []
     mark = append_log.mark()
     try:
@@ -126,10 +132,10 @@ def _mend(append_log: AppendLog) -> list[str]:
     if manifest is None:
         manifest = Manifest.read(mark.manifest) if mark else _guessed(append_log.folder)
         write_whole(append_log.folder / MANIFEST, manifest.text.encode())
-        done.append(f"{MANIFEST} was written anew")
+        done.append(f"{MANIFEST} was rewritten")
     missing = [part.name for part in manifest.parts if not (append_log.folder / part.name).exists()]
     if missing:
-        raise StoreUnavailable(f"nothing can be made of the log without {', '.join(missing)}; restore a backup")
+        raise StoreUnavailable(f"the log cannot be repaired without {', '.join(missing)}; restore a backup")
     appended = [part for part in manifest.parts if not part.is_base]
     for part in appended:
         path = append_log.folder / part.name
@@ -148,13 +154,13 @@ def _mend(append_log: AppendLog) -> list[str]:
 
 
 def _guessed(folder: Path) -> Manifest:
-    """The list of the log's files, by their names."""
+    """A manifest made from the names of the log's files."""
     bases = sorted(folder.glob("*.base.*"), key=_number)[-1:]
     appended = sorted(folder.glob("*.incr.aof"), key=_number)
     lines = [f"file {path.name} seq {_number(path)} type b\n" for path in bases]
     lines += [f"file {path.name} seq {_number(path)} type i\n" for path in appended]
     if not bases or not appended:
-        raise StoreUnavailable(f"nothing can be made of what is left in {folder}; restore a backup")
+        raise StoreUnavailable(f"the files in {folder} cannot be repaired; restore a backup")
     return Manifest.read("".join(lines))
 
 
@@ -164,7 +170,7 @@ def _number(path: Path) -> int:
 
 @contextmanager
 def _unused(data_dir: Path) -> Iterator[Server]:
-    """The server of a data directory that nobody uses, and nobody begins to; it does not run."""
+    """The stopped server of a data directory; no process uses it, and none can start it meanwhile."""
     with ExitStack() as held:
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -177,7 +183,7 @@ def _unused(data_dir: Path) -> Iterator[Server]:
             raise StoreUnavailable(f"the embedded store in {data_dir} is in use; stop what uses it first")
         fcntl.flock(users, fcntl.LOCK_UN)
         _end(server)
-        for left in data_dir.glob("restoring-*"):  # by one that was killed
+        for left in data_dir.glob("restoring-*"):  # left by a process that was killed
             with server_of(left) as other:
                 _end(other)
             shutil.rmtree(left)
@@ -185,7 +191,7 @@ def _unused(data_dir: Path) -> Iterator[Server]:
 
 
 def _end(server: Server) -> None:
-    if not server.is_gone():  # its last user was killed
+    if not server.is_gone():  # the last process that used it was killed
         server.stop()
     if not server.is_gone():
         raise StoreUnavailable(f"the embedded store in {server.data_dir} does not stop")
@@ -193,7 +199,7 @@ def _end(server: Server) -> None:
 
 @contextmanager
 def _staged(data_dir: Path, source: Path | None) -> Iterator[tuple[Path, int]]:
-    """(a directory with a log and a mark that a server has loaded, how many auctions that has)."""
+    """(a directory with a log and a mark, which a server has loaded; the number of auctions in it)."""
     staging = aside(data_dir, "restoring")
     folder = staging / FOLDER
     try:
@@ -218,10 +224,10 @@ def _staged(data_dir: Path, source: Path | None) -> Iterator[tuple[Path, int]]:
 
 
 def _lay_out(source: Path, folder: Path) -> None:
-    """Make a backup the base of a log to which nothing was appended yet."""
+    """Make a backup the base of a new log, to which nothing was appended yet."""
     with source.open("rb") as file:
         if not file.read(8).startswith(_MAGIC):
-            raise StoreUnavailable(f"{source} is no backup of a store, and nothing was changed")
+            raise StoreUnavailable(f"{source} is not a backup of a store; nothing was changed")
     folder.mkdir(mode=0o700)
     shutil.copyfile(source, folder / _BASE)
     (folder / _APPENDED).touch(0o600)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, places for what must not be deleted, and locks."""
+"""Atomic writes of files, places for files that must be kept, and locks."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ _BLOCK_BYTES = 4096
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, which takes its place, synced, when the block ends well; else it is as before."""
+    """A new file beside `path`. It replaces `path`, synced, when the block succeeds; otherwise `path` is unchanged."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     draft = Path(name)
@@ -29,15 +29,15 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Give `path` this content, atomically."""
+    """Replace the content of `path` atomically."""
     with written_whole(path) as draft:
         draft.write_bytes(content)
 
 
 def write_in_place(path: Path, text: bytes, *, synced: bool) -> None:
-    """Write a short text over the one that is there, with blanks behind it.
+    """Overwrite a file with a short text, padded with blanks.
 
-    It takes no new room, so it can be done on a full disk; and nothing of it can be missed but by a power loss.
+    It needs no new disk space, so it works on a full disk. Only a power loss can tear the write.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -50,12 +50,12 @@ def write_in_place(path: Path, text: bytes, *, synced: bool) -> None:
 
 
 def aside(data_dir: Path, what: str) -> Path:
-    """A name in the data directory that nothing has yet, for what is kept: such as `torn-20300131-235959-000`."""
+    """An unused path in the data directory for files that are kept, such as `torn-20300131-235959-000`."""
     return data_dir / f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
 
 
 def try_lock(file: IO[str]) -> bool:
-    """Lock for ourselves alone, if nobody else holds it; released when the last copy of `file` is closed."""
+    """Take an exclusive lock if no other process holds one; released when the last copy of `file` is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""Whoever uses the server looks after it: starts it again, keeps it out of a full disk, and marks its log.
+"""Every process that uses the server looks after it: restarts it, protects it from a full disk, and marks its log.
 
-Every user has a keeper, a thread. They need not agree on who does it: each look is taken under a lock, and everything
-that it goes by is what the server says of itself, or what is on disk. So a keeper may be stopped or killed at any
-moment, and the others go on.
+Each process has a keeper, a thread. Keepers need not agree on who acts: each look is taken under a lock, and depends
+only on what the server reports and what is on disk. So a keeper may be stopped or killed at any moment, and the
+others continue.
 """
 
 import logging
@@ -21,9 +21,9 @@ from sse_auction.store.embedded.server import REFUSE_WRITES, TAKE_WRITES, Contro
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2  # between looks at the disk
-TELL_AGAIN_SECONDS = 5.0  # another user may have told the server otherwise, and left
-START_AGAIN_SECONDS = 1.0  # between attempts, where the server does not start or does not stay
-_GROWTH_BEFORE_REWRITE = "100"  # per cent, as the server has it by itself
+CONFIGURE_AGAIN_SECONDS = 5.0  # another process may have configured the server differently, and exited
+START_AGAIN_SECONDS = 1.0  # between attempts, when the server does not start or does not stay alive
+_GROWTH_BEFORE_REWRITE = "100"  # per cent, the server's own default
 
 
 class Keeper:
@@ -37,17 +37,17 @@ class Keeper:
         self._leaving = False
         self._bell, self._ear = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="embedded-store", daemon=True)
-        self._told: tuple[str, ...] = ()  # what this connection has told the server to do, and when
-        self._told_at = 0.0
+        self._configured: tuple[str, ...] = ()  # the configuration that this connection has set, and when
+        self._configured_at = 0.0
 
     def start(self) -> None:
-        """Begin, with a first look."""
+        """Take a first look and start the thread."""
         with suppress(OSError), Control(self._server.socket_path) as control:
             self._look(control)
         self._thread.start()
 
     def stop(self) -> None:
-        """End, at once."""
+        """Stop the thread at once."""
         self._leaving = True
         self._bell.send(b"!")
         self._thread.join()
@@ -59,13 +59,13 @@ class Keeper:
         while not self._leaving:
             with suppress(OSError), Control(self._server.socket_path) as control:
                 began = time.monotonic()
-                self._told = ()
+                self._configured = ()
                 self._look_on(control)
             if not self._leaving:
                 self._revive(has_just_begun=time.monotonic() - began < START_AGAIN_SECONDS)
 
     def _look_on(self, control: Control) -> None:
-        """Look every so often; returns when it is time to leave, raises OSError when the server has gone."""
+        """Look every `LOOK_SECONDS` until `stop`. Raises: OSError when the server is gone."""
         while True:
             self._look(control)
             heard, _, _ = select.select([self._ear, control.socket], [], [], LOOK_SECONDS)
@@ -77,36 +77,36 @@ class Keeper:
     def _look(self, control: Control) -> None:
         with (self._server.data_dir / LOCK).open("a") as lock:
             if not try_lock(lock):
-                return  # somebody else looks just now
+                return  # another process looks now
             seen = self._log.glance()
             info = control.info()
             was_enough = _takes_writes(info)
             is_enough = self._room.is_enough(was_enough=was_enough)
-            self._tell(control, info, is_enough)
+            self._configure(control, info, is_enough)
             self.trouble = None if is_enough else FULL
             if is_enough != was_enough:
                 log.log(logging.INFO if is_enough else logging.WARNING, "%s", _news(is_enough))
-            with suppress(OSError):  # no room for it: the older mark is true as well
+            with suppress(OSError):  # the disk is full: the older mark is still true
                 self._log.refresh_mark(seen, info)
 
-    def _tell(self, control: Control, info: dict[str, str], is_enough: bool) -> None:
-        """Have the server take or refuse writes, and write its log anew only where there is room for both."""
+    def _configure(self, control: Control, info: dict[str, str], is_enough: bool) -> None:
+        """Configure the server to accept or refuse writes, and to rewrite its log only when both logs have room."""
         may_rewrite = is_enough and self._room.free() > int(info.get("aof_current_size", 0))
-        told = (TAKE_WRITES if is_enough else REFUSE_WRITES, _GROWTH_BEFORE_REWRITE if may_rewrite else "0")
+        wanted = (TAKE_WRITES if is_enough else REFUSE_WRITES, _GROWTH_BEFORE_REWRITE if may_rewrite else "0")
         if (
             _takes_writes(info) == is_enough
-            and told == self._told
-            and time.monotonic() - self._told_at < TELL_AGAIN_SECONDS
+            and wanted == self._configured
+            and time.monotonic() - self._configured_at < CONFIGURE_AGAIN_SECONDS
         ):
             return
-        control.call("CONFIG", "SET", "min-replicas-to-write", told[0])
-        control.call("CONFIG", "SET", "auto-aof-rewrite-percentage", told[1])
-        with suppress(OSError):  # a server that does not know it goes on deleting what expires, from the reserve
+        control.call("CONFIG", "SET", "min-replicas-to-write", wanted[0])
+        control.call("CONFIG", "SET", "auto-aof-rewrite-percentage", wanted[1])
+        with suppress(OSError):  # a server without this option still deletes expired keys, and uses the reserve
             control.call("CONFIG", "SET", "import-mode", "no" if is_enough else "yes")
-        self._told, self._told_at = told, time.monotonic()
+        self._configured, self._configured_at = wanted, time.monotonic()
 
     def _revive(self, *, has_just_begun: bool) -> None:
-        """Start the server again, if it has died."""
+        """Start the server again if it has died."""
         try:
             if self._server.is_gone():
                 if has_just_begun:
@@ -122,15 +122,15 @@ class Keeper:
             self.trouble = str(error)
             self._rest(START_AGAIN_SECONDS)
             return
-        self._rest(LOOK_SECONDS)  # it lives, and is stopped or takes no connections
+        self._rest(LOOK_SECONDS)  # the server lives, but is stopped or accepts no connections
 
     def _rest(self, seconds: float) -> None:
         select.select([self._ear], [], [], seconds)
 
 
 def _takes_writes(info: dict[str, str]) -> bool:
-    return "min_slaves_good_slaves" not in info  # which a server tells that wants some
+    return "min_slaves_good_slaves" not in info  # a server that requires replicas reports this field
 
 
 def _news(is_enough: bool) -> str:
-    return "the embedded store's disk has room again: everything is taken" if is_enough else FULL
+    return "the embedded store's disk has room again: writes are accepted" if is_enough else FULL

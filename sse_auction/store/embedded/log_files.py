@@ -1,4 +1,4 @@
-"""The files of the server's log: which they are, how far they can be read, and their checksums."""
+"""The files of the server's log: their list, how far they can be read, and their checksums."""
 
 import mmap
 import os
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PIECE_BYTES = 1 << 20
-_HEAD_BYTES = 32  # of a command or an argument: a sign, a number, a line's end
+_HEAD_BYTES = 32  # of a command or an argument: a sign, a number, a line end
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the files that the log consists of: the base, or what was appended since."""
+    """One file of the log: the base, or the commands appended since."""
 
     name: str
     number: int
@@ -21,14 +21,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The server's own list of the log's files, in order; the last is the one that is appended to."""
+    """The server's own list of the log's files, in order. The server appends to the last one."""
 
     text: str
     parts: tuple[Part, ...]
 
     @classmethod
     def read(cls, text: str) -> "Manifest":
-        """What the text says; ValueError when it says no such thing."""
+        """Parse the text of a manifest. Raises: ValueError when it is not one."""
         parts = []
         for line in text.splitlines():
             words = line.split()
@@ -45,13 +45,13 @@ class Manifest:
 
 
 def scan(path: Path, start: int = 0) -> tuple[int, int]:
-    """(where the last whole command or transaction ends, where reading ended) of a log, from the command at `start`."""
+    """(end of the last complete command or transaction, where reading ended) of a log, from the command at `start`."""
     size = path.stat().st_size
     if start >= size:
         return size, size
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         whole = at = start
-        is_open = False  # in the middle of a transaction
+        is_open = False  # inside a transaction
         while (end := _end_of_command(data, at)) is not None:
             if data[at : at + 15] == b"*1\r\n$5\r\nMULTI\r\n":
                 is_open = True
@@ -64,7 +64,7 @@ def scan(path: Path, start: int = 0) -> tuple[int, int]:
 
 
 def _end_of_command(data: mmap.mmap, at: int) -> int | None:
-    """Where the command at `at` ends; None when it is not whole."""
+    """The end of the command at `at`; None when it is incomplete."""
     size = len(data)
     try:
         head_end = data.find(b"\r\n", at, at + _HEAD_BYTES)
@@ -78,13 +78,13 @@ def _end_of_command(data: mmap.mmap, at: int) -> int | None:
             at = head_end + 4 + int(data[at + 1 : head_end])
             if at > size or data[at - 2 : at] != b"\r\n":
                 return None
-    except (ValueError, IndexError):  # no number, or the end
+    except (ValueError, IndexError):  # not a number, or the end of the file
         return None
     return at
 
 
 def goes_on(path: Path, broken_at: int) -> bool:
-    """Whether other commands follow what cannot be read: a write that was torn off is the last."""
+    """Whether other commands follow the unreadable place. After a torn write nothing follows."""
     rest = path.read_bytes()[broken_at + 1 :]
     return any(b"\r\n*%d\r\n$" % count in rest for count in range(1, 100))
 
@@ -100,7 +100,7 @@ def crc32_of(path: Path, start: int, end: int, crc32: int = 0) -> int:
 
 
 def truncate(path: Path, length: int) -> None:
-    """Cut a file for good."""
+    """Cut a file to `length` bytes and sync it."""
     with path.open("r+b") as file:
         file.truncate(length)
         os.fsync(file.fileno())

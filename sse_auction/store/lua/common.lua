@@ -1,7 +1,7 @@
--- What all decisions share; put before the text of each script.
+-- The functions that all decisions share; put before the text of each script.
 -- KEYS  1 price  2 auction (hash)  3 private (hash)  4 log (stream)  5 paddles (hash)  6 voided (set of paddles)
 --       7 outbox (stream)
--- ARGV  1 decide before (ms)  2 what somebody reads of the outbox: 'events', 'bids' (events and bids) or ''
+-- ARGV  1 decide before (ms)  2 what the outbox gets: 'events', 'bids' (events and bids) or '' (nothing)
 --       3 currency  4 its exponent
 local price_key, auction_key, private_key, log_key, paddles_key, voided_key, outbox_key = unpack(KEYS)
 local time = redis.call('TIME')
@@ -10,7 +10,7 @@ local exponent = tonumber(ARGV[4])
 
 local function text(number) return string.format('%.0f', number) end
 
--- The start of every reply, and then the values of FIELDS, which is the list of `sse_auction.auction`.
+-- The start of every reply, and then the values of FIELDS, the list in `sse_auction/store/records.py`.
 local function reply_of(verdict, price, seq, paddle, standing)
   local reply = {verdict, '0', text(now), price or '', seq or '', paddle or '', standing or ''}
   for _, value in ipairs(redis.call('HMGET', auction_key, unpack(FIELDS))) do reply[#reply + 1] = value or '' end
@@ -23,7 +23,7 @@ local function fields_of(key)
   return fields
 end
 
--- The auction's hash. The first version kept no number of the last bid, and moved no closing.
+-- The auction's hash. The first version stored no number of the last bid, and moved no closing.
 local function read_auction()
   local auction = fields_of(auction_key)
   auction.seq = auction.seq or auction.bids
@@ -31,7 +31,7 @@ local function read_auction()
   return auction
 end
 
--- The answer that is remembered for a request, or nil; of another request only that it was another.
+-- The stored answer to a request, or nil; {'key_reused'} when the key was used for another request.
 local function remembered(answer_key, life, request)
   local stored = life ~= '' and redis.call('GET', answer_key)
   if not stored then return nil end
@@ -69,8 +69,8 @@ local function step_at(price, increments)
   return step
 end
 
--- The auction's contest: price, leader's paddle, maximum and own bid's seq, whether he has priority. No bids: no price.
-local function contest_of(auction, private, price)
+-- The state of the bidding: price, and the leader's paddle, maximum, seq and priority. Without bids there is no price.
+local function bidding_state(auction, private, price)
   local chosen = {}
   for _, bidder in ipairs(cjson.decode(private.priority or '[]')) do chosen[bidder] = true end
   return {
@@ -80,49 +80,50 @@ local function contest_of(auction, private, price)
   }
 end
 
--- Resolves one bid that was accepted: `max` is its price, or in a proxy auction the most that its bidder would pay.
-local function place(contest, bidder, paddle, max)
-  local price, has_priority = contest.price, contest.chosen[bidder] or false
-  if not contest.proxy then
-    contest.price, contest.leader, contest.max = max, paddle, max
-  elseif paddle == contest.leader then
-    contest.max = math.max(contest.max, max)
+-- Resolves one accepted bid: `max` is its price, or in a proxy auction the bidder's maximum.
+local function resolve_bid(bidding, bidder, paddle, max)
+  local price, has_priority = bidding.price, bidding.chosen[bidder] or false
+  if not bidding.proxy then
+    bidding.price, bidding.leader, bidding.max = max, paddle, max
+  elseif paddle == bidding.leader then
+    bidding.max = math.max(bidding.max, max)
   elseif not price then
-    contest.price, contest.leader, contest.max, contest.priority = contest.start, paddle, max, has_priority
-  elseif max > contest.max or (max == contest.max and has_priority and not contest.priority) then
-    contest.price = math.max(price, math.min(max, contest.max + step_at(contest.max, contest.increments)))
-    contest.leader, contest.max, contest.priority = paddle, max, has_priority
+    bidding.price, bidding.leader, bidding.max, bidding.priority = bidding.start, paddle, max, has_priority
+  elseif max > bidding.max or (max == bidding.max and has_priority and not bidding.priority) then
+    bidding.price = math.max(price, math.min(max, bidding.max + step_at(bidding.max, bidding.increments)))
+    bidding.leader, bidding.max, bidding.priority = paddle, max, has_priority
   else
-    contest.price = math.max(price, math.min(contest.max, max + step_at(max, contest.increments)))
+    bidding.price = math.max(price, math.min(bidding.max, max + step_at(max, bidding.increments)))
   end
 end
 
--- Lifts the price to the reserve where the leader's maximum reaches it; '' without a reserve, else '1' when it is met.
-local function meet_reserve(contest)
-  local reserve = contest.reserve
+-- Lifts the price to the reserve when the leader's maximum reaches it. Returns '' without a reserve, '1' when it is
+-- met, else '0'.
+local function meet_reserve(bidding)
+  local reserve = bidding.reserve
   if not reserve then return '' end
-  if contest.price and contest.price < reserve and contest.max >= reserve then contest.price = reserve end
-  return contest.price and contest.price >= reserve and '1' or '0'
+  if bidding.price and bidding.price < reserve and bidding.max >= reserve then bidding.price = reserve end
+  return bidding.price and bidding.price >= reserve and '1' or '0'
 end
 
--- Why the auction takes no decisions now, or nil.
-local function standstill(auction)
+-- The reply when the auction cannot be decided now, or nil.
+local function precondition(auction)
   if not auction.currency then return {'unknown'} end
   if auction.currency ~= ARGV[3] then return {'currency', auction.currency} end
-  if now > tonumber(ARGV[1]) then return {'late'} end -- its sender was told that the store did not answer
+  if now > tonumber(ARGV[1]) then return {'late'} end -- the client already got an error
 end
 
 local function is_paused(auction) return (auction.paused_at or '') ~= '' end
 
--- What has had a bid has opened, should the store's clock be set back, and though its bids be void.
+-- An auction with a bid has opened, even if the store's clock was set back since, and even if its bids are void.
 local function is_opened(auction) return now >= tonumber(auction.opens_at) or auction.seq ~= '0' end
 
--- What has an outcome stays closed, should the store's clock be set back.
+-- An auction with an outcome stays closed, even if the store's clock was set back since.
 local function is_closed(auction)
   return (auction.outcome or '') ~= '' or (now >= tonumber(auction.closes_at) and not is_paused(auction))
 end
 
--- The price key's text and its minor units; or what is wrong with it.
+-- The price key's text and its minor units; the third value is the invalid value, if it holds no price.
 local function price_of(auction)
   local held = redis.call('TYPE', price_key).ok
   local shown = held == 'string' and redis.call('GET', price_key) or nil
@@ -136,13 +137,13 @@ local function outcome_of(auction)
   return auction.reserve_met == '0' and 'reserve_not_met' or 'sold'
 end
 
--- The state's revision: opening and closing count, though nothing is written for them (`Record.state`).
+-- The state's revision. Opening and closing count too, though nothing is written for them (`Record.state`).
 local function rev_of(auction)
   return text(tonumber(auction.rev) + (is_closed(auction) and 2 or is_opened(auction) and 1 or 0))
 end
 
--- Puts the opening into the outbox, once and before all that follows it, whoever comes first; it has the revision of
--- before this decision, which is written last.
+-- Puts the opening into the outbox, once and before all later messages; the first decision after the opening does it.
+-- The message has the revision of before this decision, which is written last.
 local function announce(auction)
   if ARGV[2] == '' or auction.announced == '1' or not (is_opened(auction) or is_closed(auction)) then return end
   auction.announced = '1'
@@ -151,24 +152,24 @@ local function announce(auction)
     'opens_at', auction.opens_at, 'closes_at', closes_at)
 end
 
-local function tell(event, auction, ...)
+local function emit(event, auction, ...)
   announce(auction)
   if ARGV[2] == '' or (event == 'bid' and ARGV[2] ~= 'bids') then return end
   redis.call('XADD', outbox_key, '*', 'event', event, 'at', text(now), 'rev', rev_of(auction), ...)
 end
 
--- Adds what is no bid to the log: its id follows that of the last bid.
+-- Adds an entry that is no bid to the log: its id follows that of the last bid.
 local function log_act(auction, kind, ...)
   auction.acts = text(tonumber(auction.acts or '0') + 1)
   redis.call('XADD', log_key, auction.seq .. '-' .. auction.acts, 'kind', kind, 'at', text(now), ...)
 end
 
-local function write_contest(auction, contest)
-  auction.leader, auction.reserve_met = contest.leader, meet_reserve(contest)
-  if contest.price then redis.call('SET', price_key, decimal(contest.price)) else redis.call('DEL', price_key) end
-  if contest.proxy then
-    redis.call('HSET', private_key, 'max', contest.max and text(contest.max) or '',
-      'priority_leads', contest.priority and '1' or '', 'leader_seq', contest.seq or '')
+local function write_bidding(auction, bidding)
+  auction.leader, auction.reserve_met = bidding.leader, meet_reserve(bidding)
+  if bidding.price then redis.call('SET', price_key, decimal(bidding.price)) else redis.call('DEL', price_key) end
+  if bidding.proxy then
+    redis.call('HSET', private_key, 'max', bidding.max and text(bidding.max) or '',
+      'priority_leads', bidding.priority and '1' or '', 'leader_seq', bidding.seq or '')
   end
 end
 
@@ -178,21 +179,21 @@ local function write(auction)
   redis.call('HSET', auction_key, unpack(flat))
 end
 
--- It ends now, before its time: nothing ends before it begins.
+-- Ends the auction now, before its time. It must not end before it opens, so that moment moves too.
 local function end_now(auction)
   auction.opens_at, auction.closes_at = text(math.min(tonumber(auction.opens_at), now)), text(now)
 end
 
--- The auction is over: what came of it, for the log and the outbox.
+-- Writes the outcome of an auction that is over, to the log and to the outbox.
 local function close(auction, outcome)
   auction.outcome, auction.settled = outcome, '1'
   local shown, price = price_of(auction)
   shown = price and decimal(price) or shown or ''
   log_act(auction, 'settled', 'outcome', outcome, 'price', shown, 'leader', auction.leader)
-  tell('closed', auction, 'outcome', outcome, 'price', shown, 'leader', auction.leader, 'closes_at', auction.closes_at)
+  emit('closed', auction, 'outcome', outcome, 'price', shown, 'leader', auction.leader, 'closes_at', auction.closes_at)
 end
 
--- Settles what time has closed, where that was not done yet.
+-- Settles an auction that time has closed, if that was not done yet.
 local function settle(auction)
   if auction.settled ~= '1' then close(auction, outcome_of(auction)) end
 end

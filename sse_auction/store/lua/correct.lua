@@ -1,14 +1,15 @@
--- Corrects what came of an auction that is over, or changes nothing.
+-- Corrects the outcome of an auction that is over, or changes nothing.
 -- ARGV  5 'reopen' | 'second_offer' | 'unpaid' | 'paid' | 'archive' | 'unarchive'  6 actor  7 reason
---       8 closes_at ms, to reopen until  9 paddle of a second offer ('' = the best underbidder)
---       10 for how long after its closing it can be reopened (ms)
--- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; strings all. Verdicts: done, not_closed, too_late,
---       not_later, not_sold, unchanged, no_underbidder, below_reserve; alone: unknown, currency, late, damaged
+--       8 closes_at ms of a reopening  9 paddle of a second offer ('' = the best underbidder)
+--       10 how long after its closing an auction can be reopened (ms)
+-- Reply {verdict, '0', now, price, '', '', '', values of FIELDS...}; all strings. Verdicts: done, not_closed, too_late,
+--       not_later, not_sold, unchanged, no_underbidder, below_reserve; without a state: unknown, currency, late,
+--       damaged
 local kind, actor, reason, closes_at, paddle, reopens_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 
 local auction = fields_of(auction_key)
-local none = standstill(auction)
-if none then return none end
+local refusal = precondition(auction)
+if refusal then return refusal end
 local shown, price, damage = price_of(auction)
 local function answer(verdict) return reply_of(verdict, redis.call('GET', price_key)) end
 if damage then return {'damaged', damage} end
@@ -33,11 +34,11 @@ if kind == 'second_offer' then
   local passed = {[auction.leader] = true}
   for each in string.gmatch(auction.passed or '', '%d+') do passed[each] = true end
   counted = recount(auction, private, voided_paddles(), passed)
-  if paddle == '' then paddle = counted.contest.leader end
+  if paddle == '' then paddle = counted.bidding.leader end
   if paddle == auction.leader or not counted.committed[paddle] then return answer('no_underbidder') end
   hammer_price = tonumber(auction.hammer_price or '') or price
   offer = math.min(counted.committed[paddle], hammer_price)
-  if offer < (counted.contest.reserve or 0) then return answer('below_reserve') end
+  if offer < (counted.bidding.reserve or 0) then return answer('below_reserve') end
 elseif kind == 'reopen' and (outcome == 'bought_now' or was_passed) then
   counted = recount(auction, private, voided_paddles(), {})
 end
@@ -45,8 +46,8 @@ end
 settle(auction)
 if kind == 'reopen' then
   if counted then
-    write_contest(auction, counted.contest)
-    auction.seq = auction.seq or auction.bids -- an older release kept none
+    write_bidding(auction, counted.bidding)
+    auction.seq = auction.seq or auction.bids -- an older release stored none
     auction.bids = text(counted.bids)
     if counted.purchase then auction.undone = (auction.undone or '') .. counted.purchase.seq .. ' ' end
   end
@@ -58,7 +59,7 @@ if kind == 'reopen' then
   auction.opens_at, auction.extensions = text(math.min(tonumber(auction.opens_at), now)), '0'
   auction.outcome, auction.settled, auction.unpaid, auction.archived = '', '', '', ''
   auction.passed, auction.hammer_price = '', ''
-  auction.rev = text(tonumber(auction.rev) + 2) -- its closing was one, which it takes back
+  auction.rev = text(tonumber(auction.rev) + 2) -- one for the closing, which this undoes, and one for this act
 elseif kind == 'second_offer' then
   local passed = ''
   for each in string.gmatch(auction.passed or '', '%d+') do
@@ -66,9 +67,9 @@ elseif kind == 'second_offer' then
   end
   details = {'paddle', paddle, 'passed', auction.leader, 'price', decimal(offer)}
   auction.passed, auction.hammer_price = passed .. auction.leader .. ' ', text(hammer_price)
-  counted.contest.price, counted.contest.leader, counted.contest.max = offer, paddle, offer
-  counted.contest.priority, counted.contest.seq = nil, nil
-  write_contest(auction, counted.contest)
+  counted.bidding.price, counted.bidding.leader, counted.bidding.max = offer, paddle, offer
+  counted.bidding.priority, counted.bidding.seq = nil, nil
+  write_bidding(auction, counted.bidding)
   auction.outcome, auction.unpaid, auction.rev = 'sold', '', text(tonumber(auction.rev) + 1)
 elseif kind == 'archive' or kind == 'unarchive' then
   auction.archived = kind == 'archive' and '1' or ''
@@ -77,6 +78,6 @@ else
   details = {'paddle', auction.leader}
 end
 log_act(auction, kind, 'actor', actor, 'reason', reason, unpack(details))
-tell(kind == 'reopen' and 'reopened' or kind, auction, 'actor', actor, 'reason', reason, unpack(details))
+emit(kind == 'reopen' and 'reopened' or kind, auction, 'actor', actor, 'reason', reason, unpack(details))
 write(auction)
 return answer('done')

@@ -1,9 +1,9 @@
--- Records a new auction, or leaves an existing one untouched.
--- KEYS  8 index of all auctions (sorted set by this closing time)  9 what is due (sorted set by moment)  10 stored answer
---       11 who holds the guid
+-- Creates a managed auction, or leaves an existing one unchanged.
+-- KEYS  8 index of all auctions (sorted set by this closing time)  9 due auctions (sorted set by moment)
+--       10 stored answer  11 name of the batch that holds the guid
 -- ARGV  5 guid  6 opens_at ms ('' = now)  7 actor  8 seller's bidder id ('' = none)  9 reserve (minor units, '' = none)
 --       10 priority bidders (JSON array)  11 life of the stored answer in ms ('' = no idempotency key)
---       12 hash of the request  13 the batch that it is of ('' = none), which was decided in time
+--       12 hash of the request  13 the auction's batch ('' = none), which was decided in time
 --       14.. field, value, ... of the public hash, closes_at among them
 -- Reply {'created', replayed '1'|'0', now, price, '', '', '', values of FIELDS...} | {'exists', now} | {'held', now} |
 --       {'key_reused'} | {'past', now}: closes_at is not after now and opens_at
@@ -35,6 +35,6 @@ log_act(auction, 'created', 'actor', ARGV[7], 'opens_at', opens_at, 'seller', AR
   'priority', ARGV[10], unpack(ARGV, 14))
 write(auction)
 redis.call('ZADD', index_key, closes_at, guid)
-redis.call('ZADD', due_key, now, guid) -- at once: should its creator die now, it is still listed
+redis.call('ZADD', due_key, now, guid) -- due at once, so that it is listed even if the process that creates it dies now
 
 return remember(answer_key, answer_life, request, reply_of('created'))

@@ -1,7 +1,7 @@
--- Takes, keeps or gives back a lease, which one of many processes has at a time.
+-- Takes, renews or releases a lease, which one process at a time holds.
 -- KEYS  1 the lease
--- ARGV  1 who wants it  2 life in ms ('' = give it back)
--- Reply 1 when he has it, or had it and gave it back; 0 when another has it, or nobody
+-- ARGV  1 the holder's name  2 life in ms ('' = release it)
+-- Reply 1 when the holder has it, or had it and released it; 0 when another holder or none has it
 local lease, wanted_by, life = KEYS[1], ARGV[1], ARGV[2]
 local holder = redis.call('GET', lease)
 if life == '' then return holder == wanted_by and redis.call('DEL', lease) or 0 end

@@ -1,7 +1,7 @@
--- Says when an auction is due next, unless it has become due at another moment since it was read.
--- KEYS  1 what is due (sorted set by moment)
--- ARGV  1 guid  2 the moment at which it was due, in ms ('' = it was not)  3 the next one ('' = never again)
--- Reply 1 when that was written, else 0
+-- Sets when an auction is due next, unless it has become due at another moment since it was read.
+-- KEYS  1 due auctions (sorted set by moment)
+-- ARGV  1 guid  2 the moment when it was due, in ms ('' = it was not)  3 the next moment ('' = never again)
+-- Reply 1 when the moment was written, else 0
 local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if tonumber(due or '') ~= tonumber(ARGV[2]) then return 0 end
 if ARGV[3] == '' then

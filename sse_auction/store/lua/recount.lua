@@ -1,4 +1,4 @@
--- What the log comes to, for what takes bids out of it; put between common.lua and the text of such a script.
+-- Counts the bids of the log again, for scripts that take bids out; put between common.lua and such a script.
 
 local function voided_paddles()
   local gone = {}
@@ -6,9 +6,9 @@ local function voided_paddles()
   return gone
 end
 
--- Adds one bid or raise of the log to what has been counted.
+-- Adds one bid or raise of the log to the count.
 local function count_in(counted, id, bid, gone, passed)
-  local contest, paddle, max = counted.contest, bid.paddle, tonumber(bid.max) or minor_units(bid.price)
+  local bidding, paddle, max = counted.bidding, bid.paddle, tonumber(bid.max) or minor_units(bid.price)
   if gone[paddle] then return end
   if bid.buy_now == '1' then
     counted.purchase = {paddle = paddle, price = max, seq = string.match(id, '^%d+')}
@@ -16,19 +16,19 @@ local function count_in(counted, id, bid, gone, passed)
   end
   counted.committed[paddle] = math.max(counted.committed[paddle] or 0, max)
   if passed[paddle] then return end
-  place(contest, bid.bidder, paddle, max)
-  meet_reserve(contest)
+  resolve_bid(bidding, bid.bidder, paddle, max)
+  meet_reserve(bidding)
   if bid.kind then return end
   counted.bids = counted.bids + 1
-  if contest.leader == paddle then contest.seq = string.match(id, '^%d+') end
+  if bidding.leader == paddle then bidding.seq = string.match(id, '^%d+') end
 end
 
--- The contest without the paddles of `gone` and `passed`, how many bids stand in it, and the most that each paddle that
--- is not in `gone` is committed to. A purchase stands apart, and is forgotten where the auction was reopened after it.
+-- The state of the bidding without the paddles of `gone` and `passed`, how many bids count in it, and the highest
+-- commitment of each paddle that is not in `gone`. A purchase is kept apart, and does not count after a reopening.
 local function recount(auction, private, gone, passed)
-  local contest, from = contest_of(auction, private), '-'
-  contest.leader, contest.max, contest.priority, contest.seq = '', nil, nil, nil
-  local counted = {contest = contest, bids = 0, committed = {}}
+  local bidding, from = bidding_state(auction, private), '-'
+  bidding.leader, bidding.max, bidding.priority, bidding.seq = '', nil, nil, nil
+  local counted = {bidding = bidding, bids = 0, committed = {}}
   repeat
     local entries = redis.call('XRANGE', log_key, from, '+', 'COUNT', 1000)
     for _, entry in ipairs(entries) do
@@ -46,7 +46,7 @@ local function recount(auction, private, gone, passed)
   return counted
 end
 
-local function buy(contest, purchase)
-  contest.price, contest.leader, contest.max = purchase.price, purchase.paddle, purchase.price
-  contest.seq = purchase.seq
+local function buy(bidding, purchase)
+  bidding.price, bidding.leader, bidding.max = purchase.price, purchase.paddle, purchase.price
+  bidding.seq = purchase.seq
 end
