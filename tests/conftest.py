@@ -12,9 +12,9 @@ import pytest
 import trustme
 import uvloop
 
-from tests.described import described_client
-from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
-from tests.receiver import Receiver, running_receiver
+from tests.support.described import described_client
+from tests.support.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
+from tests.support.receiver import Receiver, running_receiver
 
 # A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,49 @@
+"""The service with a planted bug, of which a part dies at SIGUSR1: `python -m tests.faults.chaos.mortal PART serve`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sse_auction.cli import main
+from sse_auction.delivery.hub import Hub
+from sse_auction.delivery.mirror import Mirror
+from sse_auction.store.settlement import Settlement
+
+
+class PlantedBug(Exception):
+    """What the part dies of."""
+
+
+def mortal(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """The same work, which ends with the bug at the signal."""
+
+    async def run(*arguments: Any) -> None:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
+        working = asyncio.create_task(work(*arguments))
+        dying = asyncio.create_task(told.wait())
+        await asyncio.wait((working, dying), return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        raise PlantedBug("on purpose")
+
+    return run
+
+
+def plant(part: str) -> None:
+    """Put the bug into a part of the service."""
+    match part:
+        case "mirror":
+            Mirror.run = mortal(Mirror.run)  # type: ignore[method-assign]  # that is the point
+        case "hub":
+            Hub.run = mortal(Hub.run)  # type: ignore[method-assign]  # as above
+        case "settling":
+            Settlement.run = mortal(Settlement.run)  # type: ignore[method-assign]  # as above
+        case _:
+            raise ValueError(f"there is no part {part!r}")
+
+
+if __name__ == "__main__":
+    plant(sys.argv.pop(1))
+    main()

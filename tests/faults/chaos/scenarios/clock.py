@@ -1,0 +1,110 @@
+"""Clocks that are set by an hour: the service's machine's, which decides nothing, and the store's, which decides."""
+
+import asyncio
+import platform
+import shutil
+import time
+from pathlib import Path
+
+from tests.faults.chaos.stage import Report, Size, Stage, staged
+from tests.faults.chaos.throng import Throng
+from tests.support.harness import create, now_ms
+
+HOUR = 3600
+ON_TIME_SECONDS = 2.0  # for opening and closing, on a machine that runs three scenarios at once
+
+
+class Clock:
+    """A wall clock that can be set; monotonic time is left alone, as it is when a real one is set."""
+
+    def __init__(self, path: Path) -> None:
+        assert shutil.which("faketime"), "faketime is not installed; scripts/install-system-packages.sh faketime"
+        library = f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1"
+        self._path = path
+        self.set(0)
+        self.environment = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(path),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set(self, seconds: int) -> None:
+        """Have it differ from the true time by so much, from now on."""
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(f"{seconds:+d}s\n")
+        draft.replace(self._path)  # never seen half-written
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What to put before a command that is to live by this clock."""
+        return ("env", *(f"{name}={value}" for name, value in self.environment.items()))
+
+
+async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
+    """The clock of the service's machine is set by an hour, forth and back.
+
+    Must hold: nothing changes for viewers and bidders.
+    """
+    clock = Clock(directory / "clock")
+    async with staged(seed, size, directory, environment=clock.environment) as stage:
+        throng = Throng(stage.server.port, stage.rng)
+        ending_in = 2.0 + 2 * size.rounds
+        closing, opening = f"{stage.guid}-closing", f"{stage.guid}-opening"
+        moment, due = now_ms() + int(ending_in * 1000), time.monotonic() + ending_in
+        await asyncio.to_thread(create, stage.server, closing, closes_at=moment)
+        await asyncio.to_thread(create, stage.server, opening, opens_at=moment)
+        ended, opened = await throng.add(closing), await throng.add(opening)
+        for _ in range(size.rounds):
+            for hours in (1, -1, 0):
+                clock.set(hours * HOUR)
+                await stage.calm()
+        await stage.until(lambda: ended.closed_at is not None, "the closing")
+        late = (ended.closed_at or 0.0) - due
+        stage.claim(-0.01 < late < ON_TIME_SECONDS, f"it closed {late:.2f} s after its time")
+        await stage.until(lambda: b'"status":"open"' in opened.tail, "the opening")
+        stage.claim(b'"status":"open"' not in opened.first, "it was open before its time")
+        refused = stage.crowd.notes.counts["answered 503"] + stage.crowd.notes.counts["bids answered unauthorized"]
+        stage.claim(refused == 0, f"{refused} requests were refused because a clock was set")
+        ended_streams = sum(len(watcher.endings) for watcher in stage.crowd.watchers)
+        stage.claim(ended_streams == 0, f"{ended_streams} streams ended because a clock was set")
+        await stage.rest()
+        return stage.report()
+
+
+async def store_clock_set(seed: int, size: Size, directory: Path) -> Report:
+    """The store's clock is set by an hour, forth and back.
+
+    Must hold: what is due closes, once; what has closed stays so.
+    """
+    clock = Clock(directory / "clock")
+    async with staged(seed, size, directory, store_prefix=clock.prefix) as stage:
+        throng = Throng(stage.server.port, stage.rng)
+        soon, far = f"{stage.guid}-soon", f"{stage.guid}-far"
+        for guid, minutes in ((soon, 30), (far, 300)):
+            await asyncio.to_thread(create, stage.server, guid, closes_at=now_ms() + minutes * 60_000)
+        ended, lasting = await throng.add(soon), await throng.add(far)
+        # The crowd's auction ends in an hour, too: moved out of the way.
+        await stage.act("extend", closes_at=now_ms() + 5 * HOUR * 1000, reason="the store's clock will be set")
+        await stage.calm()
+        clock.set(HOUR)
+        await stage.until(lambda: ended.closed_at is not None, "the closing of what is due by the store's clock")
+        with stage.store.client() as site:
+            key = f"{{AuctionMaxPrice-{soon}}}:auction"
+            await stage.until(lambda: site.hget(key, "settled") == "1", "its settlement")
+        await _stays_closed(stage, soon)
+        for hours in (0, -1, 0):
+            clock.set(hours * HOUR)
+            await stage.calm(1.5)  # longer than the mirror's look at the store's clock
+            await _stays_closed(stage, soon)
+        stage.claim(lasting.closed_at is None, "what was not due has closed")
+        stage.claim(lasting.ended_at is None, "a stream ended because a clock was set")
+        await stage.rest()
+        return stage.report()
+
+
+async def _stays_closed(stage: Stage, guid: str) -> None:
+    shown = await stage.poll(guid)
+    stage.claim(shown["status"] == "closed", f"an auction that had closed is {shown['status']} again")
+    bid = await stage.bid(guid, "10.00")
+    stage.claim(bid.status_code == 409 and bid.json()["code"] == "not_open", f"it takes bids: {bid.text}")

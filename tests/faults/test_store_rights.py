@@ -1,0 +1,125 @@
+"""A store that refuses some commands: what is served all the same. On both stores, in open streams."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.harness import (
+    Server,
+    StoreProcess,
+    bid,
+    create,
+    open_stream,
+    price_key,
+    running_server,
+    stream_url,
+)
+
+pytestmark = pytest.mark.parametrize("own_store", ["valkey", "redis"], indirect=True, scope="module")
+
+
+def as_user(store: StoreProcess, *rules: str) -> str:
+    """A URL for a new user who may do what the rules say."""
+    with store.client() as site:
+        site.acl_setuser(
+            "web", reset=True, enabled=True, passwords=["+pw"]
+        )  # the client library knows no subcommand rules
+        site.execute_command("ACL", "SETUSER", "web", *rules)
+    return store.url.replace("unix://", "unix://web:pw@")
+
+
+def test_where_tracking_is_refused_watched_prices_are_polled(
+    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    async def look(server: Server) -> None:
+        assert server.metric("sse_auction_mirror_polling") == 1
+        create(server, guid)
+        plain = f"{guid}-plain"
+        with own_store.client() as site:
+            async with (
+                open_stream(stream_url(server, guid)) as recorded,
+                open_stream(stream_url(server, plain)) as other,
+            ):
+                before = await recorded.next()
+                await other.next()
+                site.set(price_key(plain), "100.00")
+                assert (await other.next()).data["price"] == "100.00"
+                await asyncio.to_thread(bid, server, guid, "ann", "10.00")
+                assert (await recorded.next()).data["price"] == "10.00"
+                site.flushall()
+                site.set(price_key(plain), "2.00")
+                gone = await recorded.next_epoch(before)
+                assert (gone.data["status"], gone.data["rev"]) == ("unknown", 0)
+                while (await other.next("price")).data["price"] != "2.00":
+                    pass
+                site.client_kill_filter(_type="normal", skipme=True)
+                site.set(price_key(plain), "3.00")
+                assert (await other.next("price")).data["price"] == "3.00"
+
+    with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
+        run(look(server))
+        assert server.log().count("refuses CLIENT TRACKING") == 1
+
+
+def test_polling_goes_on_while_newcomers_keep_the_mirror_busy(
+    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+) -> None:
+    async def look(server: Server) -> None:
+        async with open_stream(stream_url(server, guid)) as stream:
+            await stream.next()
+            crowd = asyncio.create_task(visit_for_ever(server, guid))
+            with own_store.client() as site:
+                for price in ("1.00", "2.00"):
+                    await asyncio.to_thread(site.set, price_key(guid), price)
+                    assert (await asyncio.wait_for(stream.next(), 5)).data["price"] == price
+            assert not crowd.done()
+            crowd.cancel()
+
+    with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
+        run(look(server))
+
+
+async def visit_for_ever(server: Server, guid: str) -> None:
+    """One newcomer after the other, each at an auction that nobody watches."""
+    number = 0
+    while True:
+        number += 1
+        async with open_stream(stream_url(server, f"{guid}-{number}")) as stream:
+            await stream.next()
+
+
+@pytest.mark.parametrize(
+    "memory_rules",
+    [["%R~sse-auction:memory", "+@all", "-info"], ["+@all"]],
+    ids=["no INFO and no SET of its word", "nothing of its word"],
+)
+def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
+    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any], memory_rules: list[str]
+) -> None:
+    async def look(server: Server) -> None:
+        create(server, guid)
+        plain = f"{guid}-plain"
+        async with (
+            open_stream(stream_url(server, guid)) as recorded,
+            open_stream(stream_url(server, plain)) as other,
+        ):
+            await recorded.next()
+            await other.next()
+            with own_store.client() as site:
+                site.set(price_key(plain), "100.00")
+                assert (await other.next()).data["price"] == "100.00"
+                assert (await asyncio.to_thread(bid, server, guid, "ann", "10.00")).status_code == 201
+                assert (await recorded.next()).data["price"] == "10.00"
+                site.flushall()
+                assert (await other.next()).data["status"] == "unknown"
+        assert server.metric("sse_auction_mirror_polling") == 0
+
+    auctions = [
+        "~AuctionMaxPrice-*", "~{AuctionMaxPrice-*", "~sse-auction:auctions", "~sse-auction:due",
+        "~{sse-auction:lists}:*",
+    ]  # fmt: skip
+    with running_server(directory, REDIS_URL=as_user(own_store, *auctions, *memory_rules)) as server:
+        run(look(server))

@@ -1,0 +1,48 @@
+"""What tests of the link share: an open one, the news that it brings, and a line to the store that takes its time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sse_auction.store.connection import Connection, connect
+from tests.support.harness import PATIENCE_SECONDS, StoreProcess
+
+
+@asynccontextmanager
+async def open_link(url: str, timeout: float = PATIENCE_SECONDS, **options: Any) -> AsyncIterator[Connection]:
+    link = await connect(url, timeout, **options)
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+async def have_come(pushes: list[list[Any]], count: int = 1) -> bool:
+    return len(pushes) >= count
+
+
+@asynccontextmanager
+async def slow_line(
+    directory: Path, store: StoreProcess, *, there: float = 0.0, back: float = 0.0, after: bytes = b""
+) -> AsyncIterator[str]:
+    """A URL at which the store is so many seconds away on the way there and back, once `after` has been sent."""
+
+    async def carry(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_slow: asyncio.Event, seconds: float
+    ) -> None:
+        while data := await reader.read(65_536):
+            if after in data:
+                is_slow.set()
+            asyncio.get_running_loop().call_later(seconds if is_slow.is_set() else 0, writer.write, data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        store_reader, store_writer = await asyncio.open_unix_connection(store.url.removeprefix("unix://"))
+        is_slow = asyncio.Event()
+        await asyncio.gather(carry(reader, store_writer, is_slow, there), carry(store_reader, writer, is_slow, back))
+
+    line = directory / "line.sock"
+    async with await asyncio.start_unix_server(accept, str(line)):
+        yield f"unix://{line}"
