@@ -12,8 +12,8 @@ import pytest
 import trustme
 import uvloop
 
-from tests.support.described import described_client
-from tests.support.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
+from tests.support.harness import DEADLINE_SECONDS, Server, StoreProcess, running_server, running_store
+from tests.support.openapi_client import openapi_client
 from tests.support.receiver import Receiver, running_receiver
 
 # A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
@@ -64,7 +64,7 @@ def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="module")
 def client(service: Server) -> Iterator[httpx.Client]:
     """A client whose every reply is checked against the service's own description."""
-    with described_client(service) as opened:
+    with openapi_client(service) as opened:
         yield opened
 
 
@@ -118,7 +118,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], 
 
     def runner(work: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=factory) as loop:
-            return loop.run(asyncio.wait_for(work, 4 * PATIENCE_SECONDS))
+            return loop.run(asyncio.wait_for(work, 4 * DEADLINE_SECONDS))
 
     return runner
 

@@ -26,7 +26,7 @@ import pytest
 
 from sse_auction.cli import commands
 from tests.support.harness import (
-    PATIENCE_SECONDS,
+    DEADLINE_SECONDS,
     SECRET,
     TOKENS,
     Server,
@@ -45,7 +45,7 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
     """A command from its start to its end."""
     return subprocess.run(
         [*COMMAND, *arguments], env={**os.environ, "SSE_AUCTION_SECRET": SECRET, **environment},
-        capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS, check=False,
+        capture_output=True, text=True, timeout=2 * DEADLINE_SECONDS, check=False,
     )  # fmt: skip
 
 
@@ -339,7 +339,7 @@ def test_watch_prints_each_state_and_ends_with_the_auction(
         assert next_state(process)["status"] == "open"
         assert bid(service, guid, "ann", "10.00").status_code == 201
         assert next_state(process)["price"] == "10.00"
-        rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        rest, errors = process.communicate(timeout=DEADLINE_SECONDS)
         (final,) = map(json.loads, rest.splitlines())
         assert (final["status"], final["price"]) == ("closed", "10.00")
         assert (process.returncode, errors) == (0, "")
@@ -377,7 +377,7 @@ def test_watch_over_http_survives_a_restart_of_the_service(
             bid(server, guid, "bob", "11.00")
             shown.append(next_state(process))
             process.send_signal(signal.SIGINT)
-            rest, errors = process.communicate(timeout=PATIENCE_SECONDS)
+            rest, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert [state["price"] for state in shown] == [None, "10.00", "11.00"], "nothing twice, nothing missed"
     assert (rest, errors.strip(), process.returncode) == ("", "", 130)
 
@@ -432,5 +432,5 @@ def test_output_into_a_closed_pipe_ends_quietly(
             price = 10 + (httpx.get(f"{service.url}/auctions/{guid}").json()["state"]["bids"])
             assert bid(service, guid, f"b{price}", f"{price}.00").status_code == 201
             errors = process.stderr.read()
-            assert process.wait(PATIENCE_SECONDS) == 1
+            assert process.wait(DEADLINE_SECONDS) == 1
             assert errors == ""

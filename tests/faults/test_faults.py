@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.support.harness import (
+    DEADLINE_SECONDS,
     OPERATOR,
-    PATIENCE_SECONDS,
     EventReader,
     Server,
     StoreProcess,
@@ -66,7 +66,7 @@ async def visitor(server: Server, guid: str) -> AsyncIterator[tuple[EventReader,
     """Someone who watches an auction and has seen its first state, and a client for all else."""
     async with (
         open_stream(stream_url(server, guid)) as stream,
-        httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as client,
+        httpx.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client,
     ):
         await stream.next()
         yield stream, client
@@ -161,7 +161,7 @@ def test_a_bid_that_was_answered_503_is_not_counted_after_the_thaw(
     assert bid(own_server, guid, "ann", "10.00").status_code == 201
 
     async def look() -> None:
-        async with httpx.AsyncClient(base_url=own_server.url, timeout=PATIENCE_SECONDS) as client:
+        async with httpx.AsyncClient(base_url=own_server.url, timeout=DEADLINE_SECONDS) as client:
             with own_store.frozen():
                 bids = []
                 for number in range(8):

@@ -20,7 +20,7 @@ from sse_auction.auction.state import State
 from sse_auction.load.bidding import due_moments
 from sse_auction.load.figures import ANSWER_SECONDS, Ledger, Lot, Summary, View, percentile, summary
 from sse_auction.load.report import Bids, Bounds, Report, Streams, client_limits, judged
-from tests.support.harness import PATIENCE_SECONDS, SECRET, TOKENS, Server, StoreProcess, create, running_server, until
+from tests.support.harness import DEADLINE_SECONDS, SECRET, TOKENS, Server, StoreProcess, create, running_server, until
 from tests.web.test_operators import act, done
 
 COMMAND = [sys.executable, "-m", "sse_auction", "load"]
@@ -182,7 +182,7 @@ def loading(*arguments: str, secret: str = SECRET, **environment: str) -> Iterat
 def load(*arguments: str, given: str | None = None, **environment: str) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of a whole run."""
     with loading(*arguments, **environment) as process:
-        out, errors = process.communicate(given, timeout=3 * PATIENCE_SECONDS)
+        out, errors = process.communicate(given, timeout=3 * DEADLINE_SECONDS)
         return process.returncode, out, errors
 
 
@@ -249,7 +249,7 @@ def test_what_cannot_begin_is_one_sentence(service: Server, guid: str) -> None:
     watching = ["--guid", guid, "--streams", "1", *BRIEF]
     assert "bidders' tokens" in refusal(load(service.url, *watching, secret=other))
     few_files = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *COMMAND, service.url, "--streams", "300"]
-    done = subprocess.run(few_files, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    done = subprocess.run(few_files, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
     assert "300 streams" in refusal((done.returncode, done.stdout, done.stderr))
     code, _, errors = load(service.url, *watching, "--tokens", "-", "--bidders", "2", given=TOKENS.issue("ann"))
     assert code == 2
@@ -276,7 +276,7 @@ def test_a_server_that_dies_and_returns_is_seen_by_all_streams(
             before = server.metric("sse_auction_bids_total")
             until(lambda: server.metric("sse_auction_bids_total") > before, "bids")
             process.send_signal(signal.SIGINT)
-            out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+            out, errors = process.communicate(timeout=DEADLINE_SECONDS)
     report = json.loads(out)
     assert (process.returncode, report["interrupted"]) == (130, True)
     streams = report["streams"]
@@ -296,7 +296,7 @@ def test_a_stream_waits_for_a_reconnect_and_then_shows_the_last_price(
             until(open_streams(server, 2), "the streams")
             server.stop(signal.SIGKILL)
             server.restart_on_same_port()
-            out, _ = process.communicate(timeout=3 * PATIENCE_SECONDS)
+            out, _ = process.communicate(timeout=3 * DEADLINE_SECONDS)
     report = json.loads(out)
     assert process.returncode == 0
     assert (report["streams"]["behind"], report["streams"]["open_at_end"], report["bids"]["due"]) == (0, 2, 0)
@@ -313,7 +313,7 @@ def test_a_server_that_dies_for_good_is_no_success(
             began = "sse_auction_bids_total" if streams == "0" else "sse_auction_streams"
             until(lambda: server.metric(began) > 0, "it has begun")
             server.stop(signal.SIGKILL)
-            out, errors = process.communicate(timeout=3 * PATIENCE_SECONDS)
+            out, errors = process.communicate(timeout=3 * DEADLINE_SECONDS)
     assert process.returncode == 1
     assert f"sse-auction: {server.url} did not answer in the end\n" in errors
     assert "missed" in out
@@ -334,7 +334,7 @@ def test_an_auction_that_closes_ends_its_streams_for_good(service: Server, guid:
         until(lambda: service.metric("sse_auction_streams") == 2, "the streams")
         until(lambda: httpx.get(f"{service.url}/auctions/{guid}/price").json()["bids"], "a bid")
         done(act(service, guid, "close"))
-        out, _ = process.communicate(timeout=2 * PATIENCE_SECONDS)
+        out, _ = process.communicate(timeout=2 * DEADLINE_SECONDS)
     report = json.loads(out)
     assert (process.returncode, report["streams"]["ends"], report["streams"]["drops"]) == (0, {"closed": 2}, 0)
     assert report["bids"]["accepted"] > 0
@@ -345,7 +345,7 @@ def test_ctrl_c_prints_the_report(service: Server, guid: str) -> None:
     with loading(service.url, "--guid", guid, "--streams", "1", "--ramp", "0", "--bids-per-second", "0.01") as process:
         until(lambda: service.metric("sse_auction_streams") == 1, "the stream")
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        out, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "1 of 1 opened" in out

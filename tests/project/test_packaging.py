@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.harness import PATIENCE_SECONDS, SECRET, Server, StoreProcess, free_port, until
+from tests.support.harness import DEADLINE_SECONDS, SECRET, Server, StoreProcess, free_port, until
 
 CHECKOUT = Path(__file__).parents[2]
 INSTALL_SECONDS = 80
@@ -47,7 +47,7 @@ def test_the_wheel_brings_everything_a_demo_needs(directory: Path) -> None:
 
     command = [str(binaries / "sse-auction"), "serve", "--demo", "--port", "0"]
     server = Server(command, environment, directory / "server.log")
-    server.start(patience=2 * PATIENCE_SECONDS)
+    server.start(within_seconds=2 * DEADLINE_SECONDS)
     try:
         with httpx.Client(base_url=server.url) as client:
             assert 'type="module"' in client.get("/").text
@@ -87,7 +87,7 @@ def honcho(directory: Path, log: Path, **environment: str) -> Iterator[subproces
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(PATIENCE_SECONDS)
+        process.wait(DEADLINE_SECONDS)
 
 
 def test_the_procfile_runs_and_stops(valkey: StoreProcess, directory: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_procfile_runs_and_stops(valkey: StoreProcess, directory: Path) -> N
 
         until(is_ready, "the service at $PORT")
         process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE_SECONDS)
+        process.wait(DEADLINE_SECONDS)
     said = log.read_text()
     assert re.search(r"web\.1\s+\| sse-auction is at ", said)
     assert "Application shutdown complete" in said

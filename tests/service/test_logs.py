@@ -14,7 +14,7 @@ import pytest
 
 from sse_auction import logs
 from tests.support.harness import (
-    PATIENCE_SECONDS,
+    DEADLINE_SECONDS,
     Server,
     StoreProcess,
     bidder,
@@ -110,8 +110,8 @@ def test_a_terminal_gets_lines_for_people(valkey: StoreProcess, directory: Path)
         until(lambda: b"Application startup complete." in shown, "the start")
     finally:
         process.terminate()
-        process.wait(PATIENCE_SECONDS)
-        reader.join(PATIENCE_SECONDS)
+        process.wait(DEADLINE_SECONDS)
+        reader.join(DEADLINE_SECONDS)
         os.close(ours)
     lines = shown.decode().splitlines()
     assert not [line for line in lines if line.startswith("{")]

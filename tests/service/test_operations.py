@@ -14,10 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.described import described_client, problem
 from tests.support.harness import (
+    DEADLINE_SECONDS,
     OPERATOR,
-    PATIENCE_SECONDS,
     Server,
     StoreProcess,
     bid,
@@ -28,10 +27,11 @@ from tests.support.harness import (
     running_store,
     until,
 )
+from tests.support.openapi_client import openapi_client, problem
 
 
 def test_probes_of_a_sound_process(any_server: Server) -> None:
-    with described_client(any_server) as client:
+    with openapi_client(any_server) as client:
         for path in ("/livez", "/readyz"):
             reply = client.get(path)
             assert (reply.status_code, reply.json()) == (200, {"ok": True, "trouble": None})
@@ -43,7 +43,7 @@ def test_a_lost_store_turns_readiness_red_but_not_liveness(directory: Path, guid
     with (
         running_store("valkey", directory) as store,
         running_server(directory, REDIS_URL=store.url) as server,
-        described_client(server) as client,
+        openapi_client(server) as client,
     ):
         create(server, guid)
         store.stop()
@@ -65,7 +65,7 @@ def test_a_store_that_refuses_to_write_is_said_to_be_unavailable(directory: Path
     with (
         running_store("valkey", directory) as store,
         running_server(directory, REDIS_URL=store.url) as server,
-        described_client(server) as client,
+        openapi_client(server) as client,
         store.client() as admin,
     ):
         create(server, guid)
@@ -140,7 +140,7 @@ def count_bids(server: Server, guid: str) -> None:
 def test_metrics_are_in_prometheus_text_format(any_server: Server, guid: str) -> None:
     create(any_server, guid)
     bid(any_server, guid, "ann", "10.00")
-    with described_client(any_server) as client:
+    with openapi_client(any_server) as client:
         reply = client.get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain; version=")
     sample = re.compile(r'\w+(\{\w+="[^"]*"(,\w+="[^"]*")*,?\})? \S+')
@@ -169,7 +169,7 @@ def test_states_that_a_slow_viewer_never_took_are_counted(directory: Path, guid:
                 site.set(f"AuctionMaxPrice-{guid}", str(next(price)))
             return server.metric("sse_auction_states_conflated_total")
 
-        until(raise_price, "a state that was replaced by a newer one", patience=40)
+        until(raise_price, "a state that was replaced by a newer one", within_seconds=40)
 
 
 def test_streams_that_are_turned_away_are_counted(
@@ -321,7 +321,7 @@ def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
     async def look(server: Server) -> None:
         tag = create(server, guid)["state"]["tag"]
         held, path = {"If-None-Match": f'"{tag}"'}, f"/auctions/{guid}"
-        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client:
 
             async def ask(after_seconds: float) -> tuple[int, int] | None:
                 await asyncio.sleep(after_seconds)
@@ -403,7 +403,7 @@ def demo_lots(client: httpx.Client) -> dict[str, str | None]:
 
 def test_the_demo_keeps_its_lots_among_many_others_and_over_a_restart(directory: Path) -> None:
     def look(server: Server, known: set[str]) -> set[str]:
-        with described_client(server) as client:
+        with openapi_client(server) as client:
             until(lambda: len(demo_lots(client)) == 6, "the demo's lots")
             assert not known or demo_lots(client).keys() == known
             soon = {"title": "x", "start_price": "1.00", "closes_at": int(time.time() * 1000) + 90_000}

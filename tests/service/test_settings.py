@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sse_auction.settings import Settings, SettingsError
-from tests.support.harness import PATIENCE_SECONDS, SECRET
+from tests.support.harness import DEADLINE_SECONDS, SECRET
 
 GOOD: list[tuple[str, str, str, Any]] = [
     ("REDIS_URL", "redis_url", "redis://user:pw@localhost:6379/3", "redis://user:pw@localhost:6379/3"),
@@ -155,7 +155,7 @@ def test_serve_does_not_start_on_a_wrong_setting(variable: str, text: str, shown
     environment = {"SSE_AUCTION_DATA_DIR": str(directory), "SSE_AUCTION_SECRET": SECRET, "PORT": "0", variable: text}
     done = subprocess.run(
         [sys.executable, "-m", "sse_auction", "serve"],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS, check=False,
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=2 * DEADLINE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert shown in done.stderr
@@ -170,7 +170,7 @@ def test_a_secret_that_can_be_neither_read_nor_made_is_said_once(directory: Path
     for command in (["serve"], ["token", "ann"]):
         done = subprocess.run(
             [sys.executable, "-m", "sse_auction", *command],
-            env={**os.environ, **environment}, capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS,
+            env={**os.environ, **environment}, capture_output=True, text=True, timeout=2 * DEADLINE_SECONDS,
             check=False,
         )  # fmt: skip
         assert done.returncode == 1

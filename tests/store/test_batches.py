@@ -14,10 +14,9 @@ import httpx
 import pytest
 
 from tests.cli.test_cli import COMMAND, refusal, run_command
-from tests.support.described import problem
 from tests.support.harness import (
+    DEADLINE_SECONDS,
     OPERATOR,
-    PATIENCE_SECONDS,
     SECRET,
     TOKENS,
     Server,
@@ -29,6 +28,7 @@ from tests.support.harness import (
     running_store,
     until,
 )
+from tests.support.openapi_client import problem
 
 MANY = 600
 LINES = {**OPERATOR, "Content-Type": "application/x-ndjson"}
@@ -122,9 +122,9 @@ def test_whenever_the_command_dies_all_are_created_or_none(
         reached = MOMENTS.get(moment) or (lambda _: time.monotonic() > ends_at)
         until(lambda: reached(fresh) or process.poll() is not None, moment)
         process.send_signal(how)
-        out, errors = process.communicate(timeout=2 * PATIENCE_SECONDS)
+        out, errors = process.communicate(timeout=2 * DEADLINE_SECONDS)
         assert "Traceback" not in errors or moment == "some time", "Python's own, while it starts"
-    until(lambda: at_rest(fresh), "what was decided to be carried out", 3 * PATIENCE_SECONDS)
+    until(lambda: at_rest(fresh), "what was decided to be carried out", 3 * DEADLINE_SECONDS)
     assert recorded(fresh) in (0, MANY)
     if how == signal.SIGINT and process.returncode == 130 and "SSE_AUCTION_URL" not in where:
         assert out == ""
@@ -142,10 +142,10 @@ def test_whenever_the_service_dies_all_are_created_or_none(fresh: StoreProcess, 
         with begin(path, **where) as process:
             until(lambda: MOMENTS[moment](fresh) or process.poll() is not None, moment)
             server.stop(signal.SIGKILL)
-            _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+            _, errors = process.communicate(timeout=DEADLINE_SECONDS)
         assert process.returncode == 0 or "the same command again" in errors, errors
         server.restart_on_same_port()
-        until(lambda: at_rest(fresh), "what was decided to be carried out", 3 * PATIENCE_SECONDS)
+        until(lambda: at_rest(fresh), "what was decided to be carried out", 3 * DEADLINE_SECONDS)
         assert recorded(fresh) in (0, MANY)
         again = run_command("create", "--from", str(path), **where)
         assert (again.returncode, recorded(fresh)) == (0, MANY), again.stderr
@@ -157,7 +157,7 @@ def test_whenever_the_store_dies_all_are_created_or_none(fresh: StoreProcess, di
     with begin(path, REDIS_URL=fresh.url) as process:
         until(lambda: MOMENTS[moment](fresh) or process.poll() is not None, moment)
         fresh.restart()
-        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0 or "the same command again" in errors, errors
     again = run_command("create", "--from", str(path), REDIS_URL=fresh.url)
     assert (again.returncode, recorded(fresh)) == (0, MANY), again.stderr
@@ -192,7 +192,7 @@ def test_of_two_files_with_an_auction_in_common_one_is_taken(
     for path in paths:
         path.write_text(f"{path.read_text()}\n{a_line(guid='common')}\n")
     started = [begin(path, **where) for path in paths]
-    ends = [(process.communicate(timeout=2 * PATIENCE_SECONDS), process.returncode) for process in started]
+    ends = [(process.communicate(timeout=2 * DEADLINE_SECONDS), process.returncode) for process in started]
     assert sorted(code for _, code in ends) == [0, 1]
     assert recorded(fresh) == 301
     ((_, errors),) = [end for end, code in ends if code == 1]
@@ -271,7 +271,7 @@ def test_a_body_of_many_lines_is_no_limit_for_bids(service: Server, guid: str) -
     create(service, guid)
     lines = "\n".join(a_line(title="x" * 200) for _ in range(200))
     assert len(lines) > 16 * 1024
-    made = httpx.post(f"{service.url}/auctions", content=lines, headers=LINES, timeout=PATIENCE_SECONDS)
+    made = httpx.post(f"{service.url}/auctions", content=lines, headers=LINES, timeout=DEADLINE_SECONDS)
     assert (made.status_code, len(made.text.splitlines())) == (201, 200)
 
 

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_auction.store.clock import StoreClock
+from tests.support.connections import slow_line
 from tests.support.harness import (
     OPERATOR,
     Server,
@@ -29,7 +30,6 @@ from tests.support.harness import (
     server_process,
     stream_url,
 )
-from tests.support.links import slow_line
 
 SECOND_US = 1_000_000
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.harness import (
-    PATIENCE_SECONDS,
+    DEADLINE_SECONDS,
     Server,
     bid,
     bidder,
@@ -95,7 +95,7 @@ def test_the_first_starts_it_others_join_it_and_the_last_stops_it(
 
 def test_six_that_start_at_once_share_one(data_dir: Path, server_on: ServerOn, guid: str) -> None:
     servers = [server_on(data_dir, f"server-{number}") for number in range(6)]
-    starts = [threading.Thread(target=server.start, args=(3 * PATIENCE_SECONDS,)) for server in servers]
+    starts = [threading.Thread(target=server.start, args=(3 * DEADLINE_SECONDS,)) for server in servers]
     for start in starts:
         start.start()
     for start in starts:
@@ -108,7 +108,7 @@ def test_six_that_start_at_once_share_one(data_dir: Path, server_on: ServerOn, g
         assert bid(server, guid, f"bidder-{price}", price).status_code == 201
     for server in servers:
         server.send_signal(signal.SIGTERM)
-    assert [server.process.wait(PATIENCE_SECONDS) for server in servers if server.process] == [0] * 6
+    assert [server.process.wait(DEADLINE_SECONDS) for server in servers if server.process] == [0] * 6
     assert_nothing_is_left(data_dir)
 
 

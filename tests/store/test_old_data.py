@@ -10,8 +10,8 @@ import redis
 
 from sse_auction.store import keys
 from tests.store.test_verify import verify
-from tests.support.described import described_client
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, now_ms, running_server, running_store, until
+from tests.support.openapi_client import openapi_client
 
 HOUR = 3_600_000
 
@@ -52,7 +52,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StoreProc
             first_version(client, "over", bids, now_ms() - HOUR)
         with (
             running_server(directory, REDIS_URL=store.url) as server,
-            described_client(server, headers=OPERATOR) as operator,
+            openapi_client(server, headers=OPERATOR) as operator,
         ):
             yield store, server, operator
 

@@ -21,8 +21,8 @@ from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BuyNowRequest, CreateRequest, new_auction
 from tests.cli.test_cli import COMMAND, run_command
 from tests.faults.test_store_rights import as_user
+from tests.support.connections import slow_line
 from tests.support.harness import Server, StoreProcess, create, now_ms, running_server, until
-from tests.support.links import slow_line
 from tests.support.receiver import Receiver, hooked
 from tests.web.test_operators import act, done
 

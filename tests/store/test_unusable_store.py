@@ -12,7 +12,7 @@ import hiredis
 import pytest
 
 from tests.support.harness import (
-    PATIENCE_SECONDS,
+    DEADLINE_SECONDS,
     SECRET,
     Server,
     free_port,
@@ -54,7 +54,7 @@ def attempt(url: str, directory: Path, *command: str) -> subprocess.CompletedPro
     environment = {"REDIS_URL": url, "SSE_AUCTION_SECRET": SECRET, "SSE_AUCTION_DATA_DIR": str(directory / "data")}
     return subprocess.run(
         [sys.executable, "-m", *command], env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=3 * PATIENCE_SECONDS,
+        capture_output=True, text=True, timeout=3 * DEADLINE_SECONDS,
     )  # fmt: skip
 
 

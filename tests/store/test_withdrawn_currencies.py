@@ -10,8 +10,8 @@ from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.store.test_verify import verify
-from tests.support.described import described_client, problem
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, now_ms, price_key, running_server
+from tests.support.openapi_client import openapi_client, problem
 from tests.web.test_operators import act, done
 
 HOUR = 3_600_000
@@ -39,7 +39,7 @@ def test_what_the_store_has_is_shown_bid_on_settled_exported_and_verified(
     service: Server, valkey: StoreProcess, guid: str, currency: str
 ) -> None:
     recorded(valkey, guid, currency)
-    with described_client(service, headers=OPERATOR) as client:
+    with openapi_client(service, headers=OPERATOR) as client:
         state = client.get(f"/auctions/{guid}").json()["state"]
         assert (state["currency"], state["next_bid"]) == (currency, "10.00")
         assert bid(service, guid, "ann", "12.50").status_code == 201
@@ -54,7 +54,7 @@ def test_what_the_store_has_is_shown_bid_on_settled_exported_and_verified(
 @pytest.mark.parametrize("currency", WITHDRAWN)
 def test_no_new_auction_is_created_in_one(service: Server, guid: str, currency: str) -> None:
     terms = {"title": "New", "start_price": "10.00", "closes_at": now_ms() + HOUR, "guid": guid}
-    with described_client(service, headers=OPERATOR) as client:
+    with openapi_client(service, headers=OPERATOR) as client:
         refused = client.post("/auctions", json={**terms, "currency": currency})
         assert refused.status_code == 422
         assert f"'{currency}' was withdrawn from ISO 4217" in problem(refused)["detail"]
@@ -67,7 +67,7 @@ def test_external_auctions_keep_the_currency_that_is_set(valkey: StoreProcess, d
         store.set(price_key(guid), "7.5")
     with (
         running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_CURRENCY="BGN") as server,
-        described_client(server, headers=OPERATOR) as client,
+        openapi_client(server, headers=OPERATOR) as client,
     ):
         state = client.get(f"/auctions/{guid}/price").json()
         assert (state["price"], state["currency"]) == ("7.50", "BGN")

@@ -26,28 +26,28 @@ from sse_auction.web.tokens import Tokens
 
 SECRET = "a secret of at least thirty-two bytes for tests"
 TOKENS = Tokens(SECRET)
-PATIENCE_SECONDS = 20.0  # how long a condition is waited for; generous, as the machine is shared
+DEADLINE_SECONDS = 20.0  # how long a condition is waited for; generous, as the machine is shared
 
 
-def until(condition: Callable[[], Any], what: str = "the condition", patience: float = PATIENCE_SECONDS) -> Any:
+def until(condition: Callable[[], Any], what: str = "the condition", within_seconds: float = DEADLINE_SECONDS) -> Any:
     """Wait until `condition()` is true and return what it gave; AssertionError says what did not happen."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + within_seconds
     while True:
         if result := condition():
             return result
-        assert time.monotonic() < deadline, f"{what} did not come true within {patience} s"
+        assert time.monotonic() < deadline, f"{what} did not come true within {within_seconds} s"
         threading.Event().wait(0.01)
 
 
 async def until_async(
-    condition: Callable[[], Awaitable[Any]], what: str = "the condition", patience: float = PATIENCE_SECONDS
+    condition: Callable[[], Awaitable[Any]], what: str = "the condition", within_seconds: float = DEADLINE_SECONDS
 ) -> Any:
     """The same for a condition that must be awaited."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + within_seconds
     while True:
         if result := await condition():
             return result
-        assert time.monotonic() < deadline, f"{what} did not come true within {patience} s"
+        assert time.monotonic() < deadline, f"{what} did not come true within {within_seconds} s"
         await asyncio.sleep(0.01)
 
 
@@ -89,7 +89,7 @@ class StoreProcess:
 
     def client(self) -> redis.Redis:
         """A foreign client: any other program that reads and writes there."""
-        return redis.Redis.from_url(self.url, decode_responses=True, retry=None, socket_timeout=PATIENCE_SECONDS)
+        return redis.Redis.from_url(self.url, decode_responses=True, retry=None, socket_timeout=DEADLINE_SECONDS)
 
     def send_signal(self, number: int) -> None:
         assert self.process is not None
@@ -152,12 +152,12 @@ class Server:
     port: int = 0
     expected_errors: list[str] = field(default_factory=list)
 
-    def start(self, patience: float = PATIENCE_SECONDS) -> None:
+    def start(self, within_seconds: float = DEADLINE_SECONDS) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, env={**os.environ, **self.environment}, stdout=log, stderr=log, start_new_session=True
             )
-        until(self._has_started, f"the server ({self.command}); its log:\n{self.log()}", patience)
+        until(self._has_started, f"the server ({self.command}); its log:\n{self.log()}", within_seconds)
 
     def _has_started(self) -> bool:
         assert self.process is not None
@@ -199,7 +199,7 @@ class Server:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(PATIENCE_SECONDS)
+        code = self.process.wait(DEADLINE_SECONDS)
         self.process = None
         return code
 
@@ -349,7 +349,7 @@ def stream_url(server: Server, guid: str) -> str:
 @asynccontextmanager
 async def open_stream(url: str, **headers: str) -> AsyncIterator[EventReader]:
     """An open stream; its status must be 200."""
-    timeout = httpx.Timeout(PATIENCE_SECONDS)
+    timeout = httpx.Timeout(DEADLINE_SECONDS)
     async with (
         httpx.AsyncClient(timeout=timeout) as client,
         client.stream("GET", url, headers={name.replace("_", "-"): value for name, value in headers.items()}) as reply,

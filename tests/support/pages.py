@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import Page, expect
 
-from tests.support.harness import PATIENCE_SECONDS, TOKENS, Server
+from tests.support.harness import DEADLINE_SECONDS, TOKENS, Server
 
 # Troubles on a page's console, as Chromium writes them.
 REFUSED_BID = r"status of 409"
@@ -17,7 +17,7 @@ LOST_CONNECTION = r"net::ERR_"
 
 WITHOUT_EVENT_SOURCE = "delete window.EventSource"
 
-expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+expect.set_options(timeout=DEADLINE_SECONDS * 1000)
 
 OpenPage = Callable[..., Page]  # see the fixture open_page
 

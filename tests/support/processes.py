@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.harness import PATIENCE_SECONDS, SECRET, Server
+from tests.support.harness import DEADLINE_SECONDS, SECRET, Server
 
 
 def processes() -> Iterator[tuple[int, list[str]]]:
@@ -43,7 +43,7 @@ def command(data_dir: Path, *arguments: str, **variables: str) -> subprocess.Com
     environment = {"SSE_AUCTION_DATA_DIR": str(data_dir), "SSE_AUCTION_SECRET": SECRET, "REDIS_URL": "", **variables}
     return subprocess.run(
         [sys.executable, "-m", "sse_auction", *arguments],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=3 * PATIENCE_SECONDS,
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=3 * DEADLINE_SECONDS,
     )  # fmt: skip
 
 

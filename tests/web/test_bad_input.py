@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.described import described_client, problem
 from tests.support.harness import OPERATOR, SECRET, Server, StoreProcess, bid, bidder, create, until
+from tests.support.openapi_client import openapi_client, problem
 
 LIMIT_BYTES = 16 * 1024
 
@@ -265,7 +265,7 @@ def test_a_wrong_method_is_told_the_right_ones(client: httpx.Client, path: str, 
 
 def test_head_gives_the_head_alone(any_server: Server, guid: str) -> None:
     create(any_server, guid)
-    with described_client(any_server) as client:
+    with openapi_client(any_server) as client:
         for path in (f"/auctions/{guid}/price", f"/auctions/{guid}", "/auctions", "/livez", "/", "/static/page.css"):
             whole, head = client.get(path), client.head(path)
             assert (head.status_code, head.content) == (200, b"")

@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.described import Description, described_client, problem
 from tests.support.harness import (
     OPERATOR,
     TOKENS,
@@ -28,6 +27,7 @@ from tests.support.harness import (
     running_store,
     until,
 )
+from tests.support.openapi_client import Description, openapi_client, problem
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_a_poll_is_held_until_its_time_is_up(client: httpx.Client, service: Serv
 def test_a_held_poll_is_refused_when_the_store_is_lost(directory: Path, guid: str) -> None:
     with running_store("valkey", directory) as store, running_server(directory, REDIS_URL=store.url) as server:
         tag = create(server, guid)["state"]["tag"]
-        with described_client(server) as client:
+        with openapi_client(server) as client:
             answer = held_poll(client, server, guid, tag, store.stop)
             assert (answer.status_code, problem(answer)["code"]) == (503, "store_unavailable")
             assert int(answer.headers["retry-after"]) == problem(answer)["retry_after"] > 0
@@ -317,7 +317,7 @@ def test_an_idempotency_key_repeats_the_answer_and_refuses_another_body(
 def test_bids_beyond_the_rate_are_told_when_to_come_back(valkey: StoreProcess, directory: Path, guid: str) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_BID_RATE="0.5") as server:
         create(server, guid)
-        with described_client(server) as client:
+        with openapi_client(server) as client:
 
             def send(name: str) -> httpx.Response:
                 return client.post(f"/auctions/{guid}/bids", json={"price": "1.00"}, headers=bidder(name))
@@ -335,7 +335,7 @@ def test_many_bids_at_once_are_all_answered(service: Server, guid: str) -> None:
     start = threading.Barrier(8)
 
     def send(number: int) -> int:
-        with described_client(service, description) as mine:
+        with openapi_client(service, description) as mine:
             start.wait()
             body = {"price": f"{10 + number}.00"}
             return mine.post(f"/auctions/{guid}/bids", json=body, headers=bidder(f"b{number}")).status_code

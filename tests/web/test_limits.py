@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.cli.test_cli import refusal, run_command
-from tests.support.described import problem
 from tests.support.harness import OPERATOR, Server, StoreProcess, bidder, create, now_ms
+from tests.support.openapi_client import problem
 
 LONG = "x" * 300
 TERMS = {"title": "Desk", "start_price": "10.00"}

@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.described import described_client, problem
 from tests.support.harness import (
     OPERATOR,
     Server,
@@ -18,6 +17,7 @@ from tests.support.harness import (
     running_store,
     until,
 )
+from tests.support.openapi_client import openapi_client, problem
 
 
 def test_the_history_is_read_in_pages(client: httpx.Client, service: Server, guid: str) -> None:
@@ -46,7 +46,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server
     with (
         running_store("valkey", directory) as store,
         running_server(directory, REDIS_URL=store.url) as server,
-        described_client(server, headers=OPERATOR) as client,
+        openapi_client(server, headers=OPERATOR) as client,
     ):
         soon, later = now_ms() + 4000, now_ms() + 3_600_000
         guids: dict[str, list[str]] = {"closed": [], "open": [], "upcoming": []}
@@ -79,7 +79,7 @@ def test_lists_are_complete_and_in_order_at_any_page_size(
     catalogue: tuple[Server, dict[str, list[str]]], limit: int
 ) -> None:
     server, guids = catalogue
-    with described_client(server) as client:
+    with openapi_client(server) as client:
         for status in ("closed", "open", "upcoming", "all"):
             read = pages(client, status=status, limit=limit)
             assert all(len(page) <= limit for page in read)
@@ -94,7 +94,7 @@ def test_lists_are_complete_and_in_order_at_any_page_size(
 
 def test_a_cursor_survives_what_happens_between_two_pages(catalogue: tuple[Server, dict[str, list[str]]]) -> None:
     server, guids = catalogue
-    with described_client(server) as client:
+    with openapi_client(server) as client:
         made: list[str] = []
 
         def add_and_bid() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.described import described_client, problem
 from tests.support.harness import (
     OPERATOR,
     Server,
@@ -22,6 +21,7 @@ from tests.support.harness import (
     running_store,
     until,
 )
+from tests.support.openapi_client import openapi_client, problem
 
 HOUR = 3_600_000
 LISTINGS = ("all", "upcoming", "open", "closed", "cancelled")
@@ -71,7 +71,7 @@ def running_house(directory: Path) -> Iterator[House]:
     with (
         running_store("valkey", directory) as store,
         running_server(directory, REDIS_URL=store.url) as server,
-        described_client(server, headers=OPERATOR) as client,
+        openapi_client(server, headers=OPERATOR) as client,
     ):
         yield House(store, server, client)
 

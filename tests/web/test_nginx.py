@@ -13,7 +13,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
-from tests.support.harness import PATIENCE_SECONDS, Server, StoreProcess, bid, create, free_port, running_server, until
+from tests.support.harness import DEADLINE_SECONDS, Server, StoreProcess, bid, create, free_port, running_server, until
 from tests.support.pages import OpenPage, expect_connection, expect_price, expect_standing, lot_url, place_bid
 
 pytest_plugins = ["tests.support.browser"]
@@ -105,7 +105,7 @@ def viewer(proxied: Server, guid: str, encoding: str) -> Iterator[Iterator[Serve
     """The events of a stream that nginx sends in this encoding."""
     url, headers = f"{proxied.url}/auctions/{guid}/stream", {"Accept-Encoding": encoding}
     with (
-        httpx.Client(timeout=PATIENCE_SECONDS) as client,
+        httpx.Client(timeout=DEADLINE_SECONDS) as client,
         connect_sse(client, "GET", url, headers=headers) as source,
     ):
         assert source.response.headers["server"].startswith("nginx")

@@ -1,6 +1,6 @@
 """/openapi.json is a valid description, of the routes that there are and of no others.
 
-That real replies are as it says is checked wherever `described_client` is used.
+That real replies are as it says is checked wherever `openapi_client` is used.
 """
 
 import re
@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from sse_auction import __version__
 from sse_auction.app import DEMO_ROUTES, ROUTES
 from sse_auction.web.openapi import OPERATIONS
-from tests.support.described import Description, described_client
 from tests.support.harness import Server, StoreProcess, bidder, create, running_server
+from tests.support.openapi_client import Description, openapi_client
 
 
 def routes_of(routes: list[BaseRoute]) -> set[tuple[str, str]]:
@@ -42,7 +42,7 @@ def test_every_route_is_described_and_every_description_is_a_route(valkey: Store
             document = Description(server).document
             assert described_of(document) == routes_of(routes)
             assert document["info"]["version"] == __version__
-            with described_client(server) as client:
+            with openapi_client(server) as client:
                 guest = client.post("/guest")
                 assert guest.status_code == (201 if demo == "1" else 404)
         (directory / "server.log").unlink()
@@ -75,7 +75,7 @@ def test_every_page_and_probe_answers_as_described(any_server: Server, guid: str
             assert stream.headers["content-type"].partition(";")[0] in described
         return
     headers, params = (bidder("ann"), {"guid": guid}) if path.startswith("/me/") else ({}, None)
-    with described_client(any_server) as client:
+    with openapi_client(any_server) as client:
         assert client.get(address, headers=headers, params=params).status_code == 200
 
 

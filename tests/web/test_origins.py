@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.described import problem
 from tests.support.harness import (
     Server,
     StoreProcess,
     create,
     running_server,
 )
+from tests.support.openapi_client import problem
 
 SHOP = "https://shop.example"
 

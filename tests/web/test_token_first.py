@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from sse_auction.web.openapi import OPERATIONS, Operation
-from tests.support.described import problem
 from tests.support.harness import Server, bidder
+from tests.support.openapi_client import problem
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.token], ids=lambda each: each.summary)

@@ -11,8 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from tests.support.described import problem
 from tests.support.harness import SECRET, TOKENS, Server, StoreProcess, create
+from tests.support.openapi_client import problem
 
 ANOTHER_SECRET = "another secret of at least thirty-two bytes"
 NOT_OURS = "the token was not signed by this service's secret with HS256"

@@ -7,8 +7,8 @@ import pytest
 from starlette.routing import Mount, Route
 
 from sse_auction.app import ROUTES
-from tests.support.described import problem
 from tests.support.harness import OPERATOR, Server, create
+from tests.support.openapi_client import problem
 
 FORGED = {"host": "evil.example", "x-forwarded-host": "evil.example", "x-forwarded-proto": "https"}
 

@@ -22,7 +22,7 @@ SUMS = {
     "states seen": "states seen by watchers", "reconnects": "reconnects", "503s": "answered 503",
 }  # fmt: skip
 WORST = {"longest not live, s": "longest not live (s)", "slowest answer, s": "slowest answer (s)"}
-ALONE = {"crush", "terminated", "four-workers-terminated"}  # which need all of the machine
+ALONE = {"overload", "terminated", "four-workers-terminated"}  # which need all of the machine
 
 
 def plays(names: list[str], first_seed: int | None, minutes: float) -> Iterator[tuple[str, int]]:

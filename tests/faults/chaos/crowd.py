@@ -150,7 +150,7 @@ class Client:
         self.last: dict[str, Any] | None = None
         self.http = httpx.AsyncClient(base_url=base_url, timeout=GIVE_UP_SECONDS)
 
-    async def ask(self, method: str, path: str, patience: float = 0.0, **options: Any) -> httpx.Response | None:
+    async def ask(self, method: str, path: str, held_seconds: float = 0.0, **options: Any) -> httpx.Response | None:
         """The answer, or None where none came."""
         started = time.monotonic()
         try:
@@ -163,8 +163,8 @@ class Client:
                 )
             return None
         took = time.monotonic() - started
-        self.notes.slowest_seconds = max(self.notes.slowest_seconds, took - patience)
-        if took > patience + ANSWERED_WITHIN_SECONDS:
+        self.notes.slowest_seconds = max(self.notes.slowest_seconds, took - held_seconds)
+        if took > held_seconds + ANSWERED_WITHIN_SECONDS:
             self.notes.violations.append(f"{self.name}: {method} {path} took {took:.2f} s, past its deadline")
         if reply.status_code == 503:
             self.notes.counts["answered 503"] += 1
@@ -191,7 +191,7 @@ class Poller(Client):
             wait = self.rng.choice((0, 0, 0, 1))
             known = {"If-None-Match": f'"{self.last["tag"]}"'} if self.last else {}
             path = f"/auctions/{self.guid}/price" + (f"?wait={wait}" if wait else "")
-            reply = await self.ask("GET", path, patience=wait, headers=known)
+            reply = await self.ask("GET", path, held_seconds=wait, headers=known)
             self.notes.counts["polls"] += 1
             if reply is not None and reply.status_code == 200:
                 self.notes.counts["states seen by pollers"] += 1

@@ -37,10 +37,10 @@ class Size:
     calm_seconds: float  # before, between and after faults
     rounds: int  # of faults
     freeze_seconds: float
-    throng: int  # streams in great numbers
+    mass_viewers: int  # streams in great numbers
     window_seconds: float  # for draining
-    rush_streams: int  # and half as many polls, a fifth as many bids a second
-    rush_seconds: float
+    overload_streams: int  # and half as many polls, a fifth as many bids a second
+    overload_seconds: float
     is_timed: bool  # whether the machine is ours, and latencies mean something
 
 
@@ -51,10 +51,10 @@ FULL = Size(
     calm_seconds=1.5,
     rounds=3,
     freeze_seconds=15,
-    throng=5000,
+    mass_viewers=5000,
     window_seconds=10,
-    rush_streams=10_000,
-    rush_seconds=8,
+    overload_streams=10_000,
+    overload_seconds=8,
     is_timed=True,
 )
 SHORT = Size(
@@ -64,10 +64,10 @@ SHORT = Size(
     calm_seconds=0.4,
     rounds=1,
     freeze_seconds=3.5,
-    throng=500,
+    mass_viewers=500,
     window_seconds=4,
-    rush_streams=1000,
-    rush_seconds=4,
+    overload_streams=1000,
+    overload_seconds=4,
     is_timed=False,
 )
 
@@ -117,12 +117,14 @@ class Stage:
         """Keep the largest value of its name."""
         self.counts[name] = round(max(value, self.counts.get(name, 0.0)), 3)
 
-    async def until(self, condition: Callable[[], Any], what: str, patience: float = AT_REST_WITHIN_SECONDS) -> bool:
+    async def until(
+        self, condition: Callable[[], Any], what: str, within_seconds: float = AT_REST_WITHIN_SECONDS
+    ) -> bool:
         """Wait for something; a violation when it does not come."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + within_seconds
         while not condition():
             if time.monotonic() > deadline:
-                self.violations.append(f"{what} did not come true within {patience:g} s")
+                self.violations.append(f"{what} did not come true within {within_seconds:g} s")
                 return False
             await asyncio.sleep(0.01)
         return True

@@ -1,6 +1,6 @@
 """All scenarios, by name; one module per kind of fault."""
 
-from tests.faults.chaos.scenarios import clock, crush, data, leaving, network, processes, visits
+from tests.faults.chaos.scenarios import churn, clock, data, leaving, network, overload, processes
 from tests.faults.chaos.stage import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
@@ -28,6 +28,6 @@ SCENARIOS: dict[str, Scenario] = {
     "tracking-forbidden": data.tracking_forbidden,
     "service-clock-set": clock.service_clock_set,
     "store-clock-set": clock.store_clock_set,
-    "crush": crush.crush,
-    "visits": visits.visits,
+    "overload": overload.overload,
+    "churn": churn.churn,
 }

@@ -6,8 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
+from tests.faults.chaos.mass_viewers import MassViewers
 from tests.faults.chaos.stage import Report, Size, Stage, staged
-from tests.faults.chaos.throng import Throng
 from tests.support.harness import create, now_ms
 
 HOUR = 3600
@@ -48,13 +48,13 @@ async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
     """
     clock = Clock(directory / "clock")
     async with staged(seed, size, directory, environment=clock.environment) as stage:
-        throng = Throng(stage.server.port, stage.rng)
+        mass_viewers = MassViewers(stage.server.port, stage.rng)
         ending_in = 2.0 + 2 * size.rounds
         closing, opening = f"{stage.guid}-closing", f"{stage.guid}-opening"
         moment, due = now_ms() + int(ending_in * 1000), time.monotonic() + ending_in
         await asyncio.to_thread(create, stage.server, closing, closes_at=moment)
         await asyncio.to_thread(create, stage.server, opening, opens_at=moment)
-        ended, opened = await throng.add(closing), await throng.add(opening)
+        ended, opened = await mass_viewers.add(closing), await mass_viewers.add(opening)
         for _ in range(size.rounds):
             for hours in (1, -1, 0):
                 clock.set(hours * HOUR)
@@ -79,11 +79,11 @@ async def store_clock_set(seed: int, size: Size, directory: Path) -> Report:
     """
     clock = Clock(directory / "clock")
     async with staged(seed, size, directory, store_prefix=clock.prefix) as stage:
-        throng = Throng(stage.server.port, stage.rng)
+        mass_viewers = MassViewers(stage.server.port, stage.rng)
         soon, far = f"{stage.guid}-soon", f"{stage.guid}-far"
         for guid, minutes in ((soon, 30), (far, 300)):
             await asyncio.to_thread(create, stage.server, guid, closes_at=now_ms() + minutes * 60_000)
-        ended, lasting = await throng.add(soon), await throng.add(far)
+        ended, lasting = await mass_viewers.add(soon), await mass_viewers.add(far)
         # The crowd's auction ends in an hour, too: moved out of the way.
         await stage.act("extend", closes_at=now_ms() + 5 * HOUR * 1000, reason="the store's clock will be set")
         await stage.calm()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.faults.chaos.mass_viewers import MassViewers, all_of
 from tests.faults.chaos.stage import BACK_WITHIN_SECONDS, SLACK_SECONDS, Report, Scenario, Size, Stage, staged
-from tests.faults.chaos.throng import Throng, all_of
 from tests.support.harness import create, now_ms
 
 EXITS_WITHIN_SECONDS = 2.0  # after the window
@@ -29,18 +29,18 @@ def terminated(workers: int) -> Scenario:
         window = size.window_seconds
         drain = f"{window:g}"
         async with staged(seed, size, directory, workers=workers, SSE_AUCTION_DRAIN_SECONDS=drain) as stage:
-            throng = Throng(stage.server.port, stage.rng)
-            ending_in = 4 + size.throng / 500 + window / 2
+            mass_viewers = MassViewers(stage.server.port, stage.rng)
+            ending_in = 4 + size.mass_viewers / 500 + window / 2
             closing, later = f"{stage.guid}-closing", f"{stage.guid}-later"
             closes_at = now_ms() + int(ending_in * 1000)
             await asyncio.to_thread(create, stage.server, closing, closes_at=closes_at)
             await asyncio.to_thread(create, stage.server, later, closes_at=closes_at + int(QUIET_SECONDS * 1000))
             kinds = [stage.guid, stage.guid, stage.guid, closing, later]
-            await throng.come([kinds[number % len(kinds)] for number in range(size.throng)])
-            await stage.until(lambda: throng.answered == size.throng, "the throng's streams")
+            await mass_viewers.open_all([kinds[number % len(kinds)] for number in range(size.mass_viewers)])
+            await stage.until(lambda: mass_viewers.answered == size.mass_viewers, "the streams of the mass viewers")
             await asyncio.sleep(max(0.0, (closes_at - now_ms()) / 1000 - window / 2))
-            await _terminate(stage, throng, window)
-            _check_ends(stage, throng, window, closing, later)
+            await _terminate(stage, mass_viewers, window)
+            _check_ends(stage, mass_viewers, window, closing, later)
             await asyncio.to_thread(stage.server.restart_on_same_port)
             await stage.all_live(time.monotonic(), BACK_WITHIN_SECONDS, "the service's return")
             await stage.rest()
@@ -49,12 +49,15 @@ def terminated(workers: int) -> Scenario:
     return scenario
 
 
-async def _terminate(stage: Stage, throng: Throng, window: float) -> None:
+async def _terminate(stage: Stage, mass_viewers: MassViewers, window: float) -> None:
     """Send the signal, and look at the probes while streams are open and at the exit."""
     process = stage.server.process
     assert process is not None
-    before = throng.open
-    stage.claim(before == len(throng.viewers), f"{before} of {len(throng.viewers)} streams are open before the signal")
+    before = mass_viewers.open
+    stage.claim(
+        before == len(mass_viewers.viewers),
+        f"{before} of {len(mass_viewers.viewers)} streams are open before the signal",
+    )
     stage.server.send_signal(signal.SIGTERM)
     told_at = time.monotonic()
     stage.measure("told at", told_at)
@@ -68,7 +71,7 @@ async def _terminate(stage: Stage, throng: Throng, window: float) -> None:
                 return
             took = time.monotonic() - told_at
         stage.measure("longest until /readyz failed (s)", took)
-        share = throng.open / before
+        share = mass_viewers.open / before
         stage.claim(not ready and share > 0.5, f"/readyz failed when {share:.0%} of the streams were open")
     code = await asyncio.to_thread(process.wait, window + 20)
     took = time.monotonic() - told_at
@@ -79,16 +82,16 @@ async def _terminate(stage: Stage, throng: Throng, window: float) -> None:
     stage.claim(took < within, f"the exit came {took:.1f} s after the signal, with a window of {window:g} s")
 
 
-def _check_ends(stage: Stage, throng: Throng, window: float, closing: str, later: str) -> None:
+def _check_ends(stage: Stage, mass_viewers: MassViewers, window: float, closing: str, later: str) -> None:
     told_at = stage.counts.pop("told at")
-    ends = {viewer: (viewer.ended_at or float("inf")) - told_at for viewer in throng.viewers}
-    far = throng.of(stage.guid)
+    ends = {viewer: (viewer.ended_at or float("inf")) - told_at for viewer in mass_viewers.viewers}
+    far = mass_viewers.of(stage.guid)
     for name, wrong in (
-        ("was not told when to come back", all_of(far + throng.of(later), lambda each: each.has_retry)),
+        ("was not told when to come back", all_of(far + mass_viewers.of(later), lambda each: each.has_retry)),
         ("did not end within the window", all_of(far, lambda each: 0 <= ends[each] < window + SLACK_SECONDS)),
-        ("was not told the final price", all_of(throng.of(closing), lambda each: each.closed_at is not None)),
+        ("was not told the final price", all_of(mass_viewers.of(closing), lambda each: each.closed_at is not None)),
         ("ended in the last 30 s of its auction",
-         all_of(throng.of(later), lambda each: ends[each] < window / 2 + SLACK_SECONDS)),
+         all_of(mass_viewers.of(later), lambda each: ends[each] < window / 2 + SLACK_SECONDS)),
     ):  # fmt: skip
         stage.claim(wrong is None, f"{name}: {wrong}")
     parts = Counter(min(PARTS - 1, int(ends[viewer] / window * PARTS)) for viewer in far)

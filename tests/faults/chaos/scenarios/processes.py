@@ -126,7 +126,7 @@ def part_dies(part: str) -> Scenario:
         Must hold: `/livez` and `/readyz` are red and name it; streams end with a `retry:`; exit code 1.
         """
         server = server_process(directory)
-        server.command = [sys.executable, "-m", "tests.faults.chaos.mortal", part, "serve", "--port", "0"]
+        server.command = [sys.executable, "-m", "tests.faults.chaos.crashable", part, "serve", "--port", "0"]
         async with staged(seed, size, directory, server=server, SSE_AUCTION_DRAIN_SECONDS="1") as stage:
             stage.allowed_errors = ("PlantedBug",)
             assert server.process is not None

@@ -12,10 +12,10 @@ TAIL_BYTES = 700  # of what came last: a state and a retry field
 class Viewer(asyncio.Protocol):
     """One open stream."""
 
-    __slots__ = ("closed_at", "ended_at", "events", "first", "guid", "is_counted", "tail", "throng", "transport")
+    __slots__ = ("closed_at", "ended_at", "events", "first", "guid", "is_counted", "mass_viewers", "tail", "transport")
 
-    def __init__(self, throng: "Throng", guid: str) -> None:
-        self.throng = throng
+    def __init__(self, mass_viewers: "MassViewers", guid: str) -> None:
+        self.mass_viewers = mass_viewers
         self.guid = guid
         self.first = b""  # what came first
         self.tail = b""
@@ -38,13 +38,13 @@ class Viewer(asyncio.Protocol):
         if not self.is_counted:
             self.first = data
             self.is_counted = True
-            self.throng.answered += 1
+            self.mass_viewers.answered += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended_at = time.monotonic()
         if not self.is_counted:
-            self.throng.answered += 1  # by an end, which says something too
-        self.throng.open -= 1
+            self.mass_viewers.answered += 1  # by an end, which says something too
+        self.mass_viewers.open -= 1
 
     @property
     def is_busy(self) -> bool:
@@ -57,7 +57,7 @@ class Viewer(asyncio.Protocol):
         return b"retry: " in self.tail[-20:]
 
 
-class Throng:
+class MassViewers:
     """All of them."""
 
     def __init__(self, port: int, rng: random.Random) -> None:
@@ -67,7 +67,7 @@ class Throng:
         self._port = port
         self._rng = rng
 
-    async def come(self, guids: list[str], at_once: int = 200) -> None:
+    async def open_all(self, guids: list[str], at_once: int = 200) -> None:
         """Open a stream for each of these auctions, in their order, so many at a time."""
         waiting = iter(guids)
 

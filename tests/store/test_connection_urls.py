@@ -1,4 +1,4 @@
-"""Every kind of URL of a store, on both event loops: what leads to a link, and how a refusal is explained."""
+"""Every kind of URL of a store, on both event loops: what leads to a connection, and how a refusal is explained."""
 
 import asyncio
 import socket
@@ -11,13 +11,13 @@ import pytest
 import trustme
 
 from sse_auction.store.connection import StoreUnavailable, connect
+from tests.support.connections import have_come, open_connection
 from tests.support.harness import (
-    PATIENCE_SECONDS,
+    DEADLINE_SECONDS,
     free_port,
     store_process,
     until_async,
 )
-from tests.support.links import have_come, open_link
 
 pytestmark = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)
 
@@ -58,23 +58,23 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         ("rediss://web:{password}@localhost:{tls}/2?ssl_ca_certs={certificates}/ca.pem", "web", 2),
     ],
 )
-def test_every_kind_of_url_leads_to_a_link_that_calls_and_is_told_of_changes(
+def test_every_kind_of_url_leads_to_a_connection_that_calls_and_is_told_of_changes(
     guarded: dict[str, str], run: Callable[..., Any], url: str, user: str, database: int
 ) -> None:
     async def look() -> None:
         pushes: list[list[Any]] = []
-        async with open_link(url.format(password=QUOTED, **guarded), on_push=pushes.append) as link:
-            info = (await link.call("CLIENT", "INFO")).decode()
+        async with open_connection(url.format(password=QUOTED, **guarded), on_push=pushes.append) as connection:
+            info = (await connection.call("CLIENT", "INFO")).decode()
             fields = dict(field.split("=", 1) for field in info.split())
             assert (fields["user"], int(fields["db"]), fields["resp"]) == (user, database, "3")
-            await link.call("CLIENT", "TRACKING", "ON")
+            await connection.call("CLIENT", "TRACKING", "ON")
             large = "x" * 300_000
-            assert await link.call("ECHO", large) == large.encode()
-            await link.call("GET", "k")
-            await link.call("SET", "k", large)
+            assert await connection.call("ECHO", large) == large.encode()
+            await connection.call("GET", "k")
+            await connection.call("SET", "k", large)
             await until_async(partial(have_come, pushes), "the invalidation")
             assert pushes == [[b"invalidate", [b"k"]]]
-            assert await link.call("GET", "k") == large.encode()
+            assert await connection.call("GET", "k") == large.encode()
 
     run(look())
 
@@ -103,7 +103,7 @@ def test_a_store_that_cannot_be_had_is_explained_in_a_sentence_without_the_passw
 ) -> None:
     async def look() -> None:
         with pytest.raises(StoreUnavailable) as caught:
-            await connect(url.format(password=QUOTED, **guarded), PATIENCE_SECONDS)
+            await connect(url.format(password=QUOTED, **guarded), DEADLINE_SECONDS)
         text = str(caught.value)
         assert text.startswith(sentence)
         assert "\n" not in text
@@ -123,10 +123,10 @@ def test_a_server_that_accepts_and_says_nothing_is_unavailable_and_leaves_no_soc
 
         async def look() -> None:
             with pytest.raises(StoreUnavailable, match="not reachable"):
-                await connect(f"unix://{directory}/mute.sock", PATIENCE_SECONDS)
+                await connect(f"unix://{directory}/mute.sock", DEADLINE_SECONDS)
             accepted, _ = mute.accept()
             with accepted:
-                accepted.settimeout(PATIENCE_SECONDS)
+                accepted.settimeout(DEADLINE_SECONDS)
                 received = await asyncio.to_thread(read_to_end, accepted)
             assert b"HELLO" in received
 

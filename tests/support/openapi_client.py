@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from openapi_schema_validator import OAS31Validator
 
-from tests.support.harness import PATIENCE_SECONDS, Server
+from tests.support.harness import DEADLINE_SECONDS, Server
 
 
 class Description:
@@ -63,11 +63,11 @@ class Description:
             assert set(body) <= set(named["properties"]), f"{where} has fields that are not described"
 
 
-def described_client(server: Server, description: Description | None = None, **options: Any) -> httpx.Client:
+def openapi_client(server: Server, description: Description | None = None, **options: Any) -> httpx.Client:
     """A client of `server` whose every reply is checked against the description (no certificates: slow to read)."""
     check = (description or Description(server)).check
     return httpx.Client(
-        base_url=server.url, timeout=2 * PATIENCE_SECONDS, verify=False, event_hooks={"response": [check]}, **options
+        base_url=server.url, timeout=2 * DEADLINE_SECONDS, verify=False, event_hooks={"response": [check]}, **options
     )
 
 

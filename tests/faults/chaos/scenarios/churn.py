@@ -28,7 +28,7 @@ class Left(NamedTuple):
     tracked_keys: int
 
 
-async def visits(seed: int, size: Size, directory: Path) -> Report:
+async def churn(seed: int, size: Size, directory: Path) -> Report:
     """30,000 visits, a third left by a reset, some in the middle of a held poll; lives of 20 s.
 
     Must hold: streams, rooms, tasks, descriptors and tracked keys are as before; memory within 5 %.

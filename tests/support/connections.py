@@ -1,4 +1,4 @@
-"""What tests of the link share: an open one, the news that it brings, and a line to the store that takes its time."""
+"""What tests of the connection share: an open connection, a count of its pushes, and a slow line to the store."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from sse_auction.store.connection import Connection, connect
-from tests.support.harness import PATIENCE_SECONDS, StoreProcess
+from tests.support.harness import DEADLINE_SECONDS, StoreProcess
 
 
 @asynccontextmanager
-async def open_link(url: str, timeout: float = PATIENCE_SECONDS, **options: Any) -> AsyncIterator[Connection]:
-    link = await connect(url, timeout, **options)
+async def open_connection(url: str, timeout: float = DEADLINE_SECONDS, **options: Any) -> AsyncIterator[Connection]:
+    connection = await connect(url, timeout, **options)
     try:
-        yield link
+        yield connection
     finally:
-        link.close()
+        connection.close()
 
 
 async def have_come(pushes: list[list[Any]], count: int = 1) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from sse_auction.store import connection as link_module
+from sse_auction.store import connection as connection_module
 from sse_auction.store.connection import (
     FLUSH_CALLS,
     CommandError,
@@ -25,6 +25,7 @@ from sse_auction.store.connection import (
     StoreUnavailable,
     reconnecting,
 )
+from tests.support.connections import have_come, open_connection
 from tests.support.harness import (
     StoreProcess,
     free_port,
@@ -32,7 +33,6 @@ from tests.support.harness import (
     until,
     until_async,
 )
-from tests.support.links import have_come, open_link
 
 pytestmark = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)
 
@@ -44,7 +44,7 @@ BUSY_AFTER_MS = 50
 def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
     """A store that a test may freeze, for it serves nobody else; it also listens on TCP, with short queues."""
     options = ["--port", str(free_port()), "--tcp-backlog", "2", "--busy-reply-threshold", str(BUSY_AFTER_MS)]
-    with running_store(request.param, tmp_path_factory.mktemp("link"), *options) as running:
+    with running_store(request.param, tmp_path_factory.mktemp("connection"), *options) as running:
         yield running
 
 
@@ -63,9 +63,9 @@ def site(own_store: StoreProcess) -> Iterator[redis.Redis]:
         own_store.send_signal(signal.SIGCONT)
 
 
-def segments_sent(link: Connection) -> int:
-    """How many writes with data have left the link's TCP socket, as the kernel counts them."""
-    info = link._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+def segments_sent(connection: Connection) -> int:
+    """How many writes with data have left the connection's TCP socket, as the kernel counts them."""
+    info = connection._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
     count: int = struct.unpack_from("<I", info, 156)[0]  # tcpi_data_segs_out
     return count
 
@@ -77,31 +77,33 @@ def test_calls_of_one_turn_leave_together_and_each_has_its_own_answer(
     tcp_url: str, run: Callable[..., Any], site: redis.Redis
 ) -> None:
     async def look() -> None:
-        async with open_link(tcp_url) as link:
-            before = segments_sent(link)
-            few = [link.call("ECHO", number) for number in range(FLUSH_CALLS - 1)]
+        async with open_connection(tcp_url) as connection:
+            before = segments_sent(connection)
+            few = [connection.call("ECHO", number) for number in range(FLUSH_CALLS - 1)]
             await asyncio.gather(*few)
-            assert segments_sent(link) - before == 1, "one write"
-            before = segments_sent(link)
-            calls = [link.call("ECHO", number) for number in range(200)]
-            calls.append(link.transaction(("SET", "k", "v"), ("GET", "k")))
-            calls.append(link.call("ECHO", b"\x00\xff\r\n"))
+            assert segments_sent(connection) - before == 1, "one write"
+            before = segments_sent(connection)
+            calls = [connection.call("ECHO", number) for number in range(200)]
+            calls.append(connection.transaction(("SET", "k", "v"), ("GET", "k")))
+            calls.append(connection.call("ECHO", b"\x00\xff\r\n"))
             answers = await asyncio.gather(*calls)
             commands = 200 + 4 + 1  # a transaction is MULTI, its commands, and EXEC
             written = ceil(commands / FLUSH_CALLS)
-            assert segments_sent(link) - before == written, "a crowd's leave in a few, for the store to begin earlier"
+            assert segments_sent(connection) - before == written, (
+                "a crowd's leave in a few, for the store to begin earlier"
+            )
             assert answers == [*(b"%d" % number for number in range(200)), [b"OK", b"v"], b"\x00\xff\r\n"]
-            await asyncio.gather(link.call("PING"), link.call("PING"))
-            await link.call("PING")
-            assert segments_sent(link) - before == written + 2, "later turns have writes of their own"
+            await asyncio.gather(connection.call("PING"), connection.call("PING"))
+            await connection.call("PING")
+            assert segments_sent(connection) - before == written + 2, "later turns have writes of their own"
 
     run(look())
 
 
 def test_a_refused_command_fails_its_own_call_and_no_other(store: StoreProcess, run: Callable[..., Any]) -> None:
     async def look() -> None:
-        async with open_link(store.url) as link:
-            wrong, right = link.call("NO-SUCH-COMMAND"), link.call("ECHO", "here")
+        async with open_connection(store.url) as connection:
+            wrong, right = connection.call("NO-SUCH-COMMAND"), connection.call("ECHO", "here")
             with pytest.raises(CommandError, match="unknown command"):
                 await wrong
             assert await right == b"here"
@@ -113,8 +115,8 @@ def test_an_error_inside_a_transaction_stands_in_its_place(
     store: StoreProcess, run: Callable[..., Any], guid: str
 ) -> None:
     async def look() -> None:
-        async with open_link(store.url) as link:
-            done = await link.transaction(("SET", guid, "v"), ("LPUSH", guid, "x"), ("GET", guid))
+        async with open_connection(store.url) as connection:
+            done = await connection.transaction(("SET", guid, "v"), ("LPUSH", guid, "x"), ("GET", guid))
             assert (done[0], done[2]) == (b"OK", b"v")
             assert isinstance(done[1], CommandError)
             assert str(done[1]).startswith("WRONGTYPE")
@@ -126,9 +128,9 @@ def test_a_transaction_with_a_command_that_cannot_be_queued_does_nothing_and_say
     store: StoreProcess, run: Callable[..., Any], guid: str
 ) -> None:
     async def look() -> None:
-        async with open_link(store.url) as link:
-            refused = link.transaction(("SET", guid, "v"), ("NO-SUCH-COMMAND",), ("GET",))
-            after = link.call("EXISTS", guid)
+        async with open_connection(store.url) as connection:
+            refused = connection.transaction(("SET", guid, "v"), ("NO-SUCH-COMMAND",), ("GET",))
+            after = connection.call("EXISTS", guid)
             with pytest.raises(CommandError, match="NO-SUCH-COMMAND"):
                 await refused
             assert await after == 0
@@ -139,23 +141,23 @@ def test_a_transaction_with_a_command_that_cannot_be_queued_does_nothing_and_say
 def test_a_store_that_is_busy_with_a_script_is_unavailable_and_not_wrong(
     own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
 ) -> None:
-    async def is_busy(link: Connection) -> bool:
+    async def is_busy(connection: Connection) -> bool:
         try:
-            await link.call("GET", "k")
+            await connection.call("GET", "k")
         except StoreNotReady as error:
             return "BUSY" in str(error)
         return False
 
     async def look() -> None:
-        async with open_link(own_store.url) as link, open_link(own_store.url) as other:
+        async with open_connection(own_store.url) as connection, open_connection(own_store.url) as other:
             endless = other.call("EVAL", "while true do end", 0)
-            await until_async(lambda: is_busy(link), "the store's being busy")
+            await until_async(lambda: is_busy(connection), "the store's being busy")
             with pytest.raises(StoreNotReady, match="BUSY"):
-                await link.transaction(("GET", "k"), ("GET", "k"))
-            await link.call("SCRIPT", "KILL")
+                await connection.transaction(("GET", "k"), ("GET", "k"))
+            await connection.call("SCRIPT", "KILL")
             with pytest.raises(CommandError, match="killed"):
                 await endless
-            assert await link.transaction(("GET", "k")) == [None]
+            assert await connection.transaction(("GET", "k")) == [None]
 
     run(look())
 
@@ -163,15 +165,15 @@ def test_a_store_that_is_busy_with_a_script_is_unavailable_and_not_wrong(
 def test_pushes_come_between_answers(store: StoreProcess, run: Callable[..., Any], guid: str) -> None:
     async def look() -> None:
         pushes: list[list[Any]] = []
-        async with open_link(store.url, on_push=pushes.append) as link:
-            await link.call("CLIENT", "TRACKING", "ON")
+        async with open_connection(store.url, on_push=pushes.append) as connection:
+            await connection.call("CLIENT", "TRACKING", "ON")
             for number in range(3):
-                await link.call("GET", guid)
+                await connection.call("GET", guid)
                 with store.client() as client:
                     client.set(guid, number)
                 await until_async(partial(have_come, pushes), "the invalidation")
                 assert pushes.pop() == [b"invalidate", [guid.encode()]]
-                assert await link.call("ECHO", "x") == b"x"
+                assert await connection.call("ECHO", "x") == b"x"
 
     run(look())
 
@@ -182,14 +184,14 @@ def test_pushes_come_between_answers(store: StoreProcess, run: Callable[..., Any
 def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
     own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
 ) -> None:
-    """The link hears pushes all the while, so it is not given up; only the one call takes too long."""
+    """The connection hears pushes all the while, so it is not given up; only the one call takes too long."""
 
     async def look() -> None:
         pushes: list[list[Any]] = []
-        async with open_link(own_store.url, SHORT_SECONDS, on_push=pushes.append) as link:
-            await link.call("CLIENT", "TRACKING", "ON", "BCAST")
-            late = link.call("BLPOP", "queue", 0)
-            abandoned = link.call("ECHO", "abandoned")
+        async with open_connection(own_store.url, SHORT_SECONDS, on_push=pushes.append) as connection:
+            await connection.call("CLIENT", "TRACKING", "ON", "BCAST")
+            late = connection.call("BLPOP", "queue", 0)
+            abandoned = connection.call("ECHO", "abandoned")
             abandoned.cancel()
             while not late.done():
                 seen = len(pushes)
@@ -197,11 +199,11 @@ def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
                 await until_async(partial(have_come, pushes, seen + 1), "the push")
             with pytest.raises(StoreTimeout, match=f"within {SHORT_SECONDS:g} s"):
                 await late
-            link.check()
-            answer = link.call("ECHO", "mine")
+            connection.check()
+            answer = connection.call("ECHO", "mine")
             site.rpush("queue", "too late")
             assert await answer == b"mine"
-            assert await link.call("ECHO", "next") == b"next"
+            assert await connection.call("ECHO", "next") == b"next"
 
     run(look())
 
@@ -214,14 +216,14 @@ def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
     async def look() -> None:
         loop = asyncio.get_running_loop()
         timeout = 2.0  # long enough that a busy machine does not take the one deadline's passing for the other's
-        async with open_link(own_store.url, timeout) as link:
-            await link.call("PING")
+        async with open_connection(own_store.url, timeout) as connection:
+            await connection.call("PING")
             own_store.send_signal(signal.SIGSTOP)
-            first = link.call("GET", "k")
+            first = connection.call("GET", "k")
             await asyncio.sleep(timeout / 2)
             sent_at = loop.time()
-            second = link.transaction(("GET", "k"))
-            await link.lost()
+            second = connection.transaction(("GET", "k"))
+            await connection.lost()
             with pytest.raises(StoreTimeout):
                 await first
             assert not second.done()
@@ -229,22 +231,22 @@ def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
                 await second
             assert round(loop.time() - sent_at, 3) >= timeout  # the loop counts milliseconds
             with pytest.raises(StoreUnavailable, match="not reachable"):
-                await link.call("PING")
+                await connection.call("PING")
 
     run(look())
 
 
 def test_a_frozen_store_gets_nothing_twice(own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis) -> None:
     async def look() -> None:
-        async with aclosing(reconnecting(own_store.url, SHORT_SECONDS)) as links:
-            link = await anext(links)
+        async with aclosing(reconnecting(own_store.url, SHORT_SECONDS)) as connections:
+            connection = await anext(connections)
             own_store.send_signal(signal.SIGSTOP)
-            calls = [link.call("INCR", f"count-{number}") for number in range(20)]
+            calls = [connection.call("INCR", f"count-{number}") for number in range(20)]
             failures = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(each) for each in failures} == {StoreTimeout}
             own_store.send_signal(signal.SIGCONT)
-            link = await anext(links)
-            await link.call("PING")
+            connection = await anext(connections)
+            await connection.call("PING")
         counts = site.mget([f"count-{number}" for number in range(20)])
         assert set(counts) <= {None, "1"}
 
@@ -255,9 +257,9 @@ def test_more_calls_than_a_store_can_answer_in_time_are_refused_at_once(
     own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
 ) -> None:
     async def look() -> None:
-        async with open_link(own_store.url) as link:
-            await link.call("PING")
-            calls = [link.call("PING") for _ in range(link_module.MAX_WAITING_CALLS + 1)]
+        async with open_connection(own_store.url) as connection:
+            await connection.call("PING")
+            calls = [connection.call("PING") for _ in range(connection_module.MAX_WAITING_CALLS + 1)]
             with pytest.raises(StoreUnavailable, match="too far behind"):
                 await calls[-1]
             assert set(await asyncio.gather(*calls[:-1])) == {b"PONG"}
@@ -272,31 +274,31 @@ def test_a_lost_connection_fails_what_waits_at_once(
     own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
 ) -> None:
     async def look() -> None:
-        async with open_link(own_store.url) as link:
-            number = await link.call("CLIENT", "ID")
+        async with open_connection(own_store.url) as connection:
+            number = await connection.call("CLIENT", "ID")
             lost: list[bool] = []
-            link.when_lost(lambda: lost.append(True))
-            calls = [link.call("BLPOP", "queue", 0), link.call("PING"), link.transaction(("PING",))]
+            connection.when_lost(lambda: lost.append(True))
+            calls = [connection.call("BLPOP", "queue", 0), connection.call("PING"), connection.transaction(("PING",))]
             await asyncio.to_thread(until, lambda: site.client_list(client_id=[number])[0]["cmd"] == "blpop")
             site.client_kill_filter(_id=number)
             for failure in await asyncio.gather(*calls, return_exceptions=True):
                 assert type(failure) is StoreUnavailable
                 assert "lost" in str(failure)
-            await link.lost()
+            await connection.lost()
             assert lost == [True]
             with pytest.raises(StoreUnavailable, match="lost"):
-                link.check()
+                connection.check()
             with pytest.raises(StoreUnavailable, match="not reachable"):
-                await link.call("PING")
+                await connection.call("PING")
 
     run(look())
 
 
 def test_closing_fails_what_waits(store: StoreProcess, run: Callable[..., Any], guid: str) -> None:
     async def look() -> None:
-        async with open_link(store.url) as link:
-            call = link.call("BLPOP", guid, 0)
-            link.close()
+        async with open_connection(store.url) as connection:
+            call = connection.call("BLPOP", guid, 0)
+            connection.close()
             with pytest.raises(StoreUnavailable):
                 await call
 
@@ -309,11 +311,11 @@ def test_failures_that_nobody_awaits_make_no_noise(
     async def look() -> None:
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        async with open_link(own_store.url) as link:
-            link.call("NO-SUCH-COMMAND")
-            await link.call("PING")
-            link.call("PING")
-        link.call("PING")
+        async with open_connection(own_store.url) as connection:
+            connection.call("NO-SUCH-COMMAND")
+            await connection.call("PING")
+            connection.call("PING")
+        connection.call("PING")
         await asyncio.sleep(0)
         assert complaints == []
 
@@ -327,25 +329,25 @@ def test_dial_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queu
     url = own_store.url if transport == "unix" else tcp_url
 
     async def look() -> None:
-        async with aclosing(reconnecting(url, SHORT_SECONDS)) as links:
-            link = await anext(links)
+        async with aclosing(reconnecting(url, SHORT_SECONDS)) as connections:
+            connection = await anext(connections)
             await asyncio.to_thread(own_store.stop)
-            await link.lost()
-            coming = asyncio.ensure_future(anext(links))
+            await connection.lost()
+            coming = asyncio.ensure_future(anext(connections))
             await until_async(partial(has_complained, 1), "a log line")
             await asyncio.to_thread(own_store.start)
-            link = await coming
-            assert await link.call("PING") == b"PONG"
+            connection = await coming
+            assert await connection.call("PING") == b"PONG"
 
             own_store.send_signal(signal.SIGSTOP)
             waiting = [socket_to(url) for _ in range(8)]  # more than its queue takes
             with pytest.raises(StoreTimeout):
-                await link.call("PING")
-            coming = asyncio.ensure_future(anext(links))
+                await connection.call("PING")
+            coming = asyncio.ensure_future(anext(connections))
             await until_async(partial(has_complained, 2), "a failed attempt to reach the frozen store")
             own_store.send_signal(signal.SIGCONT)
-            link = await coming
-            assert await link.call("PING") == b"PONG"
+            connection = await coming
+            assert await connection.call("PING") == b"PONG"
             for each in waiting:
                 each.close()
         assert await has_complained(2), "more than one line for an absence"

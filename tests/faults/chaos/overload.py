@@ -1,4 +1,4 @@
-"""The load of a rush, as a program of its own: `python -m tests.faults.chaos.rush '{"port": ..., "guid": ..., ...}'`.
+"""More load than one process can serve, as a program: `python -m tests.faults.chaos.overload '{"port": ..., ...}'`.
 
 Streams open at an even pace; polls and bids are sent when due, however slow the answers are, and each answer's time
 counts from the moment it was due. What was seen is printed as one JSON object.
@@ -35,8 +35,8 @@ class Wanted(msgspec.Struct):
     bids_per_second: int = 0
 
 
-class Version(msgspec.Struct):
-    """What came of it."""
+class Measured(msgspec.Struct):
+    """What was measured."""
 
     streams_opened: int = 0
     streams_turned_away: int = 0
@@ -127,13 +127,15 @@ class Load:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.seen = Version()
+        self.seen = Measured()
         self.is_over = False
         self._statuses: Counter[str] = Counter()
         self._seconds = array("d")
         self._price = 10
         self._bids = 0
-        self._tokens = [TOKENS.issue(f"rush-{number}") for number in range(BIDDERS)] if wanted.bids_per_second else []
+        self._tokens = (
+            [TOKENS.issue(f"overload-{number}") for number in range(BIDDERS)] if wanted.bids_per_second else []
+        )
 
     def next_request(self) -> bytes:
         """A poll, or a bid of what should be the next price."""
@@ -157,7 +159,7 @@ class Load:
             if at >= 0:
                 self._price = max(self._price, int(body[at + 12 : body.index(b".", at)]))
 
-    async def run(self) -> Version:
+    async def run(self) -> Measured:
         """Load, and tell what came of it."""
         rate = self.wanted.polls_per_second + self.wanted.bids_per_second
         askers = [await self._connect() for _ in range(CONNECTIONS)] if rate else []

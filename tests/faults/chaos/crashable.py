@@ -1,4 +1,4 @@
-"""The service with a planted bug, of which a part dies at SIGUSR1: `python -m tests.faults.chaos.mortal PART serve`."""
+"""The service with a part that crashes at SIGUSR1: `python -m tests.faults.chaos.crashable PART serve`."""
 
 import asyncio
 import signal
@@ -13,11 +13,11 @@ from sse_auction.store.settlement import Settlement
 
 
 class PlantedBug(Exception):
-    """What the part dies of."""
+    """The exception of the crash."""
 
 
-def mortal(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """The same work, which ends with the bug at the signal."""
+def crashable(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """The same work, which ends with that exception at the signal."""
 
     async def run(*arguments: Any) -> None:
         told = asyncio.Event()
@@ -35,11 +35,11 @@ def plant(part: str) -> None:
     """Put the bug into a part of the service."""
     match part:
         case "mirror":
-            Mirror.run = mortal(Mirror.run)  # type: ignore[method-assign]  # that is the point
+            Mirror.run = crashable(Mirror.run)  # type: ignore[method-assign]  # that is the point
         case "hub":
-            Hub.run = mortal(Hub.run)  # type: ignore[method-assign]  # as above
+            Hub.run = crashable(Hub.run)  # type: ignore[method-assign]  # as above
         case "settling":
-            Settlement.run = mortal(Settlement.run)  # type: ignore[method-assign]  # as above
+            Settlement.run = crashable(Settlement.run)  # type: ignore[method-assign]  # as above
         case _:
             raise ValueError(f"there is no part {part!r}")
 
