@@ -1,9 +1,11 @@
 """Fixtures: one store and one server of each kind for all tests that only need auctions of their own."""
 
 import asyncio
+import functools
+import inspect
 import signal
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import trustme
 import uvloop
 
-from tests.support.harness import DEADLINE_SECONDS, Server, StoreProcess, running_server, running_store
+from tests.support.harness import Server, StoreProcess, running_server, running_store
 from tests.support.openapi_client import openapi_client
 from tests.support.receiver import Receiver, running_receiver
 
@@ -105,6 +107,7 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
+CLEAN_UP_SECONDS = 10.0  # for a test that was cancelled
 EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
@@ -112,15 +115,29 @@ EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine, with a limit on its time: on asyncio's own loop, or on those that a `pytestmark` names."""
-    factory = EVENT_LOOPS[getattr(request, "param", "asyncio")]
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The event loop of an asynchronous test: asyncio's own, or those that a `pytestmark` names."""
+    return "asyncio", {"loop_factory": EVENT_LOOPS[getattr(request, "param", "asyncio")]}
 
-    def runner(work: Coroutine[Any, Any, Any]) -> Any:
-        with asyncio.Runner(loop_factory=factory) as loop:
-            return loop.run(asyncio.wait_for(work, 4 * DEADLINE_SECONDS))
 
-    return runner
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Cancel an asynchronous test shortly before pytest-timeout ends it, whose signal does not wake an idle uvloop.
+
+    A cancelled test runs its `finally` clauses, and its traceback shows what it waited for.
+    """
+    test = pyfuncitem.obj
+    if inspect.iscoroutinefunction(test):
+        marker = pyfuncitem.get_closest_marker("timeout")
+        seconds = float(marker.args[0] if marker else pyfuncitem.config.getini("timeout")) - CLEAN_UP_SECONDS
+
+        @functools.wraps(test)
+        async def limited(**arguments: Any) -> None:
+            async with asyncio.timeout(seconds):
+                await test(**arguments)
+
+        pyfuncitem.obj = limited
+    return (yield)
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -72,27 +71,21 @@ async def watch(generator: Worker, server: FrameServer, count: int, kind: str = 
     assert (opened["ready"], opened["lost"]) == (count, 0)
 
 
-def test_percentiles_are_those_of_the_delays_that_were_made(
-    generator: Worker, directory: Path, run: Callable[..., Any]
-) -> None:
+async def test_percentiles_are_those_of_the_delays_that_were_made(generator: Worker, directory: Path) -> None:
     """Write k is said to have happened `delays[k]` before it is sent: the log shows that and what delivery took."""
     delays = np.arange(1, 101) * 0.1
     writes: list[float] = []
     read_at: list[float] = []  # by all watchers, at the latest
-
-    async def look() -> tuple[dict[str, Any], dict[str, Any]]:
-        loop = asyncio.get_running_loop()  # its clock is time.monotonic(), as the generator's is
-        async with FrameServer(CHUNKED_HEAD + chunked(event(1))).running() as server:
-            await watch(generator, server, 20)
-            recorded = await do(generator, "record")
-            for number, delay in enumerate(delays):
-                writes.append(loop.time() - delay)
-                await server.send(chunked(event(2 + number)))
-                await do(generator, "wait", price=2 + number, timeout=20.0)
-                read_at.append(loop.time())
-            return recorded, await do(generator, "save", path=str(directory / "log"))
-
-    recorded, saved = run(look())
+    loop = asyncio.get_running_loop()  # its clock is time.monotonic(), as the generator's is
+    async with FrameServer(CHUNKED_HEAD + chunked(event(1))).running() as server:
+        await watch(generator, server, 20)
+        recorded = await do(generator, "record")
+        for number, delay in enumerate(delays):
+            writes.append(loop.time() - delay)
+            await server.send(chunked(event(2 + number)))
+            await do(generator, "wait", price=2 + number, timeout=20.0)
+            read_at.append(loop.time())
+        saved = await do(generator, "save", path=str(directory / "log"))
     assert saved["deliveries"] == 20 * len(delays)
     log = freshness.read_deliveries(directory / "log", recorded["shown"])
     figures = freshness.figures(log, np.array([writes]), 2, saved["at"])
@@ -105,90 +98,68 @@ def test_percentiles_are_those_of_the_delays_that_were_made(
 
 
 @pytest.mark.parametrize("piece", [7, 100, 100_000])
-def test_no_delivery_is_lost_or_doubled_on_the_wire(
-    generator: Worker, directory: Path, run: Callable[..., Any], piece: int
-) -> None:
-    async def look() -> tuple[dict[str, Any], dict[str, Any]]:
-        async with FrameServer(CHUNKED_HEAD + chunked(event(1))).running() as server:
-            await watch(generator, server, 5)
-            recorded = await do(generator, "record")
-            await server.send(chunked(event(2), HEARTBEAT, event(3)[:40], event(3)[40:] + event(4)), piece)
-            assert await do(generator, "wait", price=4, timeout=20.0) == {"reached": 5}
-            assert (await do(generator, "state"))["other_events"] == 5
-            return recorded, await do(generator, "save", path=str(directory / "log"))
-
-    recorded, _ = run(look())
+async def test_no_delivery_is_lost_or_doubled_on_the_wire(generator: Worker, directory: Path, piece: int) -> None:
+    async with FrameServer(CHUNKED_HEAD + chunked(event(1))).running() as server:
+        await watch(generator, server, 5)
+        recorded = await do(generator, "record")
+        await server.send(chunked(event(2), HEARTBEAT, event(3)[:40], event(3)[40:] + event(4)), piece)
+        assert await do(generator, "wait", price=4, timeout=20.0) == {"reached": 5}
+        assert (await do(generator, "state"))["other_events"] == 5
+        await do(generator, "save", path=str(directory / "log"))
     log = freshness.read_deliveries(directory / "log", recorded["shown"])
     assert (list(log.watcher), list(log.price)) == (sorted([0, 1, 2, 3, 4] * 3), [2, 3, 4] * 5)
 
 
-def test_a_socketio_watcher_connects_logs_in_answers_pings_and_sees_prices(
-    generator: Worker, run: Callable[..., Any]
-) -> None:
+async def test_a_socketio_watcher_connects_logs_in_answers_pings_and_sees_prices(generator: Worker) -> None:
     greeting = (
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + text_frame(b"0{}") + text_frame(b"40{}") + text_frame(b"430[]")
     )
-
-    async def look() -> None:
-        async with FrameServer(greeting).running() as server:
-            await watch(generator, server, 2, "socketio")
-            await server.send(text_frame(b"2") + receive_frame(2, 300), 5)
-            assert await do(generator, "wait", price=2, timeout=20.0) == {"reached": 2}
-            heard = b"".join(server.heard)
-            assert heard.count(b'420["login"') == heard.count(b"\x81\x81\x00\x00\x00\x003") == 2
-
-    run(look())
+    async with FrameServer(greeting).running() as server:
+        await watch(generator, server, 2, "socketio")
+        await server.send(text_frame(b"2") + receive_frame(2, 300), 5)
+        assert await do(generator, "wait", price=2, timeout=20.0) == {"reached": 2}
+        heard = b"".join(server.heard)
+        assert heard.count(b'420["login"') == heard.count(b"\x81\x81\x00\x00\x00\x003") == 2
 
 
-def test_streams_that_end_are_told(generator: Worker, run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
-            await watch(generator, server, 3)
-            server.writers[0].close()
+async def test_streams_that_end_are_told(generator: Worker) -> None:
+    async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
+        await watch(generator, server, 3)
+        server.writers[0].close()
 
-            async def one_is_lost() -> bool:
-                return (await do(generator, "state"))["lost"] == 1  # type: ignore[no-any-return]  # a JSON answer
+        async def one_is_lost() -> bool:
+            return (await do(generator, "state"))["lost"] == 1  # type: ignore[no-any-return]  # a JSON answer
 
-            await until_async(one_is_lost, "the news of the lost stream")
-
-    run(look())
+        await until_async(one_is_lost, "the news of the lost stream")
 
 
-def test_a_slow_reader_takes_its_rate_and_finds_the_rest_when_it_wakes(
-    generator: Worker, directory: Path, run: Callable[..., Any]
+async def test_a_slow_reader_takes_its_rate_and_finds_the_rest_when_it_wakes(
+    generator: Worker, directory: Path
 ) -> None:
-    async def look() -> None:
-        async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
-            options = {"port": server.port, "request": "GET / HTTP/1.1\r\n\r\n", "marker": '"price":"', "guid": "lot-0"}
-            path = str(directory / "slow")
-            await do(generator, "slow", **options, count=2, bytes_per_second=0, path=path)
-            await server.send(b"".join(event(number) for number in range(2, 102)))
-            drained = await do(generator, "drain_slow")
-            assert drained == {"stale": [100, 100], "ended": 0}
-            assert [list(prices) for _, prices in freshness.read_slow(directory / "slow")] == [[1], [1]]
-
-    run(look())
+    async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
+        options = {"port": server.port, "request": "GET / HTTP/1.1\r\n\r\n", "marker": '"price":"', "guid": "lot-0"}
+        path = str(directory / "slow")
+        await do(generator, "slow", **options, count=2, bytes_per_second=0, path=path)
+        await server.send(b"".join(event(number) for number in range(2, 102)))
+        drained = await do(generator, "drain_slow")
+        assert drained == {"stale": [100, 100], "ended": 0}
+        assert [list(prices) for _, prices in freshness.read_slow(directory / "slow")] == [[1], [1]]
 
 
-def test_a_reader_of_two_kilobytes_a_second_gets_no_more(
-    generator: Worker, directory: Path, run: Callable[..., Any]
-) -> None:
+async def test_a_reader_of_two_kilobytes_a_second_gets_no_more(generator: Worker, directory: Path) -> None:
     async def has_shown(count: int) -> bool:
         shown: list[int] = (await do(generator, "state"))["slow_shown"]
         return shown[0] >= count
 
-    async def look() -> float:
-        loop = asyncio.get_running_loop()
-        async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
-            options = {"port": server.port, "request": "GET / HTTP/1.1\r\n\r\n", "marker": '"price":"', "guid": "lot-0"}
-            started = loop.time()
-            await do(generator, "slow", **options, count=1, bytes_per_second=2000, path=str(directory / "slow"))
-            await server.send(b"".join(event(number) for number in range(2, 102)))
-            await until_async(lambda: has_shown(11), "ten more prices")
-            return loop.time() - started
-
-    greeting = 512  # bytes that may have been read at once, before the reader slows down
-    assert run(look()) >= (10 * len(event(5)) - greeting) / 2000
+    loop = asyncio.get_running_loop()
+    async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
+        options = {"port": server.port, "request": "GET / HTTP/1.1\r\n\r\n", "marker": '"price":"', "guid": "lot-0"}
+        started = loop.time()
+        await do(generator, "slow", **options, count=1, bytes_per_second=2000, path=str(directory / "slow"))
+        await server.send(b"".join(event(number) for number in range(2, 102)))
+        await until_async(lambda: has_shown(11), "ten more prices")
+        greeting = 512  # bytes that may have been read at once, before the reader slows down
+        assert loop.time() - started >= (10 * len(event(5)) - greeting) / 2000
 
 
 class CountingServer:
@@ -245,22 +216,18 @@ class CountingServer:
             answered_before = before_last_byte
 
 
-def test_replies_are_counted_by_status_and_timed(generator: Worker, run: Callable[..., Any]) -> None:
+async def test_replies_are_counted_by_status_and_timed(generator: Worker) -> None:
     counting = CountingServer()
 
     async def all_have_left() -> bool:
         return counting.open_connections == 0
 
-    async def look() -> tuple[float, dict[str, Any]]:
-        async with await asyncio.start_server(counting.serve, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-            told_at = asyncio.get_running_loop().time()
-            reply = await do(generator, "exchange", port=port, request=request, clients=4, seconds=1.5)
-            await until_async(all_have_left, "the end of all connections")
-            return told_at, reply
-
-    told_at, reply = run(look())
+    async with await asyncio.start_server(counting.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        told_at = asyncio.get_running_loop().time()
+        reply = await do(generator, "exchange", port=port, request=request, clients=4, seconds=1.5)
+        await until_async(all_have_left, "the end of all connections")
     warmed_up_at = told_at + exchange.WARM_UP_SECONDS  # or later
     statuses = reply["statuses"]
     assert statuses.pop("204", 0) <= sum(at > warmed_up_at for at in counting.read_in_warm_up)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -47,31 +46,26 @@ def test_late_replies_to_earlier_writes_are_not_counted_again(
     assert writer.do("settle", timeout=20.0) == {"taken": 100, "written": 100}
 
 
-def test_a_server_that_takes_nothing_does_not_hold_the_writer_up(writer: Worker, directory: Path) -> None:
+async def test_a_server_that_takes_nothing_does_not_hold_the_writer_up(writer: Worker, directory: Path) -> None:
     """What is not taken waits in the writer; the server is told to be behind, and the writes keep their times."""
-
     connections: list[asyncio.StreamWriter] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # a server's transport reads, too
 
-    async def look() -> tuple[dict[str, Any], dict[str, Any]]:
-        path = str(directory / "lines.sock")
-        async with await asyncio.start_unix_server(refuse, path, limit=1024):
-            await do(writer, "connect", kind="line", path=path)
-            options = {"guids": ["lot-0"], "rate": 10_000.0, "seconds": 0.3, "path": str(directory / "writes")}
-            written = await do(writer, "write", first=1, **options)
-            settled = await do(writer, "settle", timeout=0.1)
-            connections[0].transport.abort()
-            return written, settled
-
-    written, settled = asyncio.run(look())
+    path = str(directory / "lines.sock")
+    async with await asyncio.start_unix_server(refuse, path, limit=1024):
+        await do(writer, "connect", kind="line", path=path)
+        options = {"guids": ["lot-0"], "rate": 10_000.0, "seconds": 0.3, "path": str(directory / "writes")}
+        written = await do(writer, "write", first=1, **options)
+        settled = await do(writer, "settle", timeout=0.1)
+        connections[0].transport.abort()
     assert (written["writes"], written["taken"]) == (3000, 0)
     assert settled == {"taken": 0, "written": 3000}
 
 
-def test_whoever_is_visited_finds_the_price_in_the_store(
+async def test_whoever_is_visited_finds_the_price_in_the_store(
     writer: Worker, valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     found: list[str | None] = []
@@ -87,17 +81,14 @@ def test_whoever_is_visited_finds_the_price_in_the_store(
             await writer.drain()
         connections.append(writer)
 
-    async def look() -> None:
-        async with await asyncio.start_server(visited, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            store = valkey.url.removeprefix("unix://")
-            await do(writer, "connect", kind="redis-visit", store=store, port=port)
-            options = {"guids": [guid], "rate": 500.0, "seconds": 0.1, "path": str(directory / "writes")}
-            await do(writer, "write", first=1, **options)
-            assert await do(writer, "settle", timeout=20.0) == {"taken": 50, "written": 50}
-            connections[0].transport.abort()
-
-    asyncio.run(look())
+    async with await asyncio.start_server(visited, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        store = valkey.url.removeprefix("unix://")
+        await do(writer, "connect", kind="redis-visit", store=store, port=port)
+        options = {"guids": [guid], "rate": 500.0, "seconds": 0.1, "path": str(directory / "writes")}
+        await do(writer, "write", first=1, **options)
+        assert await do(writer, "settle", timeout=20.0) == {"taken": 50, "written": 50}
+        connections[0].transport.abort()
     prices = [float(price or 0) for price in found]
     assert all(price >= number for number, price in enumerate(prices, 1))
     assert prices[-1] == 50

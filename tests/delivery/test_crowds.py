@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from sse_auction.auction.state import Record, State
 from sse_auction.delivery.batches import BATCH_SIZE
@@ -33,147 +32,121 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_crowd_gets_a_state_in_portions_between_which_others_have_their_turn(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub) as viewers:
-            hub.publish(state(1, "1.00"))
-            reached = []
-            while (missing := sum(viewer.queue.empty() for viewer in viewers)) > 0:
-                reached.append(CROWD - missing)
-                await asyncio.sleep(0)  # this test's own turn
-            assert reached == [BATCH_SIZE, 2 * BATCH_SIZE, 3 * BATCH_SIZE]
-            assert shown(viewers) == [["1.00"]] * CROWD
-
-    run(look())
+async def test_a_crowd_gets_a_state_in_portions_between_which_others_have_their_turn() -> None:
+    hub, _ = make_hub()
+    with crowd(hub) as viewers:
+        hub.publish(state(1, "1.00"))
+        reached = []
+        while (missing := sum(viewer.queue.empty() for viewer in viewers)) > 0:
+            reached.append(CROWD - missing)
+            await asyncio.sleep(0)  # this test's own turn
+        assert reached == [BATCH_SIZE, 2 * BATCH_SIZE, 3 * BATCH_SIZE]
+        assert shown(viewers) == [["1.00"]] * CROWD
 
 
-def test_a_newer_state_is_what_the_rest_gets_and_then_those_who_had_the_older(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub) as viewers:
-            hub.publish(state(1, "1.00"))
-            first = viewers[:BATCH_SIZE]
-            assert shown(first) == [["1.00"]] * BATCH_SIZE
-            hub.publish(state(2, "2.00"))
-            await turns(3)
-            assert shown(viewers[BATCH_SIZE:]) == [["2.00"]] * (CROWD - BATCH_SIZE), (
-                "nobody is sent what is old already"
-            )
-            assert shown(first) == [[]] * BATCH_SIZE
+async def test_a_newer_state_is_what_the_rest_gets_and_then_those_who_had_the_older() -> None:
+    hub, _ = make_hub()
+    with crowd(hub) as viewers:
+        hub.publish(state(1, "1.00"))
+        first = viewers[:BATCH_SIZE]
+        assert shown(first) == [["1.00"]] * BATCH_SIZE
+        hub.publish(state(2, "2.00"))
+        await turns(3)
+        assert shown(viewers[BATCH_SIZE:]) == [["2.00"]] * (CROWD - BATCH_SIZE), "nobody is sent what is old already"
+        assert shown(first) == [[]] * BATCH_SIZE
+        await turns(1)
+        assert shown(first) == [["2.00"]] * BATCH_SIZE
+
+
+async def test_nobody_starves_while_states_come_faster_than_a_crowd_is_served() -> None:
+    hub, _ = make_hub()
+    with crowd(hub) as viewers:
+        last = [0] * CROWD
+        for rev in range(1, 101):
+            hub.publish(state(rev, f"{rev}.00"))
             await turns(1)
-            assert shown(first) == [["2.00"]] * BATCH_SIZE
-
-    run(look())
-
-
-def test_nobody_starves_while_states_come_faster_than_a_crowd_is_served(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub) as viewers:
-            last = [0] * CROWD
-            for rev in range(1, 101):
-                hub.publish(state(rev, f"{rev}.00"))
-                await turns(1)
-                for number, viewer in enumerate(viewers):
-                    for price in prices(viewer.queue.take_all()):
-                        got = int(price.partition(".")[0])
-                        assert got > last[number], "a price never goes back, nor is it told twice"
-                        last[number] = got
-                assert rev < 8 or min(last) >= rev - 8, "everybody's turn comes within one round"
-            await turns(CROWD // BATCH_SIZE)
-            assert all(viewer.queue.empty() or prices(viewer.queue.take_all()) == ["100.00"] for viewer in viewers)
-
-    run(look())
+            for number, viewer in enumerate(viewers):
+                for price in prices(viewer.queue.take_all()):
+                    got = int(price.partition(".")[0])
+                    assert got > last[number], "a price never goes back, nor is it told twice"
+                    last[number] = got
+            assert rev < 8 or min(last) >= rev - 8, "everybody's turn comes within one round"
+        await turns(CROWD // BATCH_SIZE)
+        assert all(viewer.queue.empty() or prices(viewer.queue.take_all()) == ["100.00"] for viewer in viewers)
 
 
-def test_a_small_room_is_served_at_once_while_crowds_wait(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub), crowd(hub, guids=("h",)) as others, hub.subscribe(["small"]) as one:
-            hub.publish(state(1, "1.00"))
-            hub.publish(state(1, "1.00", guid="h"))
-            one.queue.take_all()
-            hub.publish(state(1, "7.00", guid="small"))
-            assert prices(one.queue.take_all()) == ["7.00"]
-            await turns(2 * CROWD // BATCH_SIZE - 2)
-            assert shown(others) == [["1.00"]] * CROWD, "crowds take turns"
-
-    run(look())
+async def test_a_small_room_is_served_at_once_while_crowds_wait() -> None:
+    hub, _ = make_hub()
+    with crowd(hub), crowd(hub, guids=("h",)) as others, hub.subscribe(["small"]) as one:
+        hub.publish(state(1, "1.00"))
+        hub.publish(state(1, "1.00", guid="h"))
+        one.queue.take_all()
+        hub.publish(state(1, "7.00", guid="small"))
+        assert prices(one.queue.take_all()) == ["7.00"]
+        await turns(2 * CROWD // BATCH_SIZE - 2)
+        assert shown(others) == [["1.00"]] * CROWD, "crowds take turns"
 
 
-def test_a_plain_price_that_falls_midway_takes_nothing_from_those_who_wait(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub) as viewers:
-            hub.publish(plain("5.00"))
-            hub.publish(plain("4.00"))
-            assert shown(viewers) == [["5.00"]] * CROWD
-            hub.publish(plain("4.50"))
-            await turns(CROWD // BATCH_SIZE)
-            assert shown(viewers) == [[]] * CROWD, "below what they show"
-            hub.publish(plain("6.00"))
-            await turns(CROWD // BATCH_SIZE)
-            assert shown(viewers) == [["6.00"]] * CROWD
-
-    run(look())
+async def test_a_plain_price_that_falls_midway_takes_nothing_from_those_who_wait() -> None:
+    hub, _ = make_hub()
+    with crowd(hub) as viewers:
+        hub.publish(plain("5.00"))
+        hub.publish(plain("4.00"))
+        assert shown(viewers) == [["5.00"]] * CROWD
+        hub.publish(plain("4.50"))
+        await turns(CROWD // BATCH_SIZE)
+        assert shown(viewers) == [[]] * CROWD, "below what they show"
+        hub.publish(plain("6.00"))
+        await turns(CROWD // BATCH_SIZE)
+        assert shown(viewers) == [["6.00"]] * CROWD
 
 
 def plain(price: str) -> State:
     return Record("g", None, price).state(1000, "memory", "CNY")
 
 
-def test_who_leaves_or_comes_midway_is_served_rightly(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, source = make_hub()
-        with crowd(hub) as viewers:
-            hub.publish(state(1, "1.00"))
-            for viewer in viewers[2 * BATCH_SIZE :]:
-                hub.leave(viewer)
-            with hub.subscribe(["g"]) as newcomer:
-                assert prices(newcomer.queue.take_all()) == ["1.00"]
-                await turns(CROWD // BATCH_SIZE)
-                assert shown(viewers) == [["1.00"]] * 2 * BATCH_SIZE + [[]] * 2 * BATCH_SIZE
-                assert newcomer.queue.empty(), "nothing is told twice"
-            for viewer in viewers[2 * BATCH_SIZE :]:
-                hub.enter(viewer, ["g"], None, many=False)
-        assert source.guids == []
-
-    run(look())
+async def test_who_leaves_or_comes_midway_is_served_rightly() -> None:
+    hub, source = make_hub()
+    with crowd(hub) as viewers:
+        hub.publish(state(1, "1.00"))
+        for viewer in viewers[2 * BATCH_SIZE :]:
+            hub.leave(viewer)
+        with hub.subscribe(["g"]) as newcomer:
+            assert prices(newcomer.queue.take_all()) == ["1.00"]
+            await turns(CROWD // BATCH_SIZE)
+            assert shown(viewers) == [["1.00"]] * 2 * BATCH_SIZE + [[]] * 2 * BATCH_SIZE
+            assert newcomer.queue.empty(), "nothing is told twice"
+        for viewer in viewers[2 * BATCH_SIZE :]:
+            hub.enter(viewer, ["g"], None, many=False)
+    assert source.guids == []
 
 
-def test_an_ending_reaches_a_whole_crowd(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub) as viewers, crowd(hub, guids=("g", "h")) as collectors:
-            hub.publish(state(1, "1.00"))
-            hub.publish(state(1, "1.00", now=10**9))
-            await turns(2 * CROWD // BATCH_SIZE)
-            for viewer in viewers:
-                received = b"".join([data async for data in viewer])
-                assert received.count(b"event: closed") == 1
-                assert b"event: closed" in received[received.rindex(b"event: ") :]
-            assert all(viewer.queue.take_all().count(b"event: closed") == 1 for viewer in collectors)
-
-    run(look())
+async def test_an_ending_reaches_a_whole_crowd() -> None:
+    hub, _ = make_hub()
+    with crowd(hub) as viewers, crowd(hub, guids=("g", "h")) as collectors:
+        hub.publish(state(1, "1.00"))
+        hub.publish(state(1, "1.00", now=10**9))
+        await turns(2 * CROWD // BATCH_SIZE)
+        for viewer in viewers:
+            received = b"".join([data async for data in viewer])
+            assert received.count(b"event: closed") == 1
+            assert b"event: closed" in received[received.rindex(b"event: ") :]
+        assert all(viewer.queue.take_all().count(b"event: closed") == 1 for viewer in collectors)
 
 
-def test_everybody_hears_once_whether_prices_are_live(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with crowd(hub) as viewers:
-            hub.set_live(False)
-            await turns(1)
-            hub.set_live(True)
-            await turns(2 * CROWD // BATCH_SIZE)
-            for viewer in viewers:
-                assert viewer.queue.take_all().endswith(b'"live":true}\n\n'), "the last word counts"
-
-    run(look())
+async def test_everybody_hears_once_whether_prices_are_live() -> None:
+    hub, _ = make_hub()
+    with crowd(hub) as viewers:
+        hub.set_live(False)
+        await turns(1)
+        hub.set_live(True)
+        await turns(2 * CROWD // BATCH_SIZE)
+        for viewer in viewers:
+            assert viewer.queue.take_all().endswith(b'"live":true}\n\n'), "the last word counts"
 
 
-def test_any_order_of_events_ends_with_everybody_showing_the_newest(run: Callable[..., Any]) -> None:
-    async def look(seed: int) -> None:
+async def test_any_order_of_events_ends_with_everybody_showing_the_newest() -> None:
+    async def one_order(seed: int) -> None:
         chance = random.Random(seed)
         hub, _ = make_hub()
         with crowd(hub, size=3 * BATCH_SIZE) as viewers:
@@ -201,4 +174,4 @@ def test_any_order_of_events_ends_with_everybody_showing_the_newest(run: Callabl
             last[viewer] = int(float(price))
 
     for seed in range(20):
-        run(look(seed))
+        await one_order(seed)

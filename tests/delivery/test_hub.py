@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 from sse_auction.auction.increments import Increments
 from sse_auction.auction.state import Record, State
@@ -50,68 +48,56 @@ def prices(data: bytes) -> list[str]:
     return [part.split(b'"', 1)[0].decode() for part in data.split(b'"price":"')[1:]]
 
 
-def test_a_newer_state_replaces_the_waiting_one(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with hub.subscribe(["g"]) as slow:
-            for rev in range(1, 1001):
-                hub.publish(state(rev, f"{rev}.00"))
-            assert slow.queue.qsize() == 2, "one place for the state, one for the retry field"
-            assert prices(slow.queue.take_all()) == ["1000.00"]
-
-    run(look())
+async def test_a_newer_state_replaces_the_waiting_one() -> None:
+    hub, _ = make_hub()
+    with hub.subscribe(["g"]) as slow:
+        for rev in range(1, 1001):
+            hub.publish(state(rev, f"{rev}.00"))
+        assert slow.queue.qsize() == 2, "one place for the state, one for the retry field"
+        assert prices(slow.queue.take_all()) == ["1000.00"]
 
 
-def test_nothing_replaces_an_ending(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with hub.subscribe(["g"]) as slow:
-            hub.publish(state(1, "1.00"))
-            hub.publish(state(1, "1.00", now=10**9))
-            hub.publish(state(9, "9.00"))
-            hub.set_live(False)
-            hub.drain(0)
-            got = [data async for data in slow]
-        assert b"".join(got).count(b"event: ") == 1
-        assert b"event: closed" in got[-1]
-
-    run(look())
+async def test_nothing_replaces_an_ending() -> None:
+    hub, _ = make_hub()
+    with hub.subscribe(["g"]) as slow:
+        hub.publish(state(1, "1.00"))
+        hub.publish(state(1, "1.00", now=10**9))
+        hub.publish(state(9, "9.00"))
+        hub.set_live(False)
+        hub.drain(0)
+        got = [data async for data in slow]
+    assert b"".join(got).count(b"event: ") == 1
+    assert b"event: closed" in got[-1]
 
 
-def test_a_lower_revision_is_never_shown(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with hub.subscribe(["g"]) as viewer:
-            hub.publish(state(5, "5.00"))
-            viewer.queue.take_all()
-            hub.publish(state(4, "4.00"))
-            assert viewer.queue.take_all() == b""
-            current = hub.state_of("g")
-            assert current is not None
-            assert current.state.price == "5.00"
-            hub.publish(state(5, "5.00"))
-            assert viewer.queue.take_all() == b"", "the very same state is no news"
-
-    run(look())
+async def test_a_lower_revision_is_never_shown() -> None:
+    hub, _ = make_hub()
+    with hub.subscribe(["g"]) as viewer:
+        hub.publish(state(5, "5.00"))
+        viewer.queue.take_all()
+        hub.publish(state(4, "4.00"))
+        assert viewer.queue.take_all() == b""
+        current = hub.state_of("g")
+        assert current is not None
+        assert current.state.price == "5.00"
+        hub.publish(state(5, "5.00"))
+        assert viewer.queue.take_all() == b"", "the very same state is no news"
 
 
-def test_a_resumed_viewer_waits_for_more_than_he_has_seen(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        tag = state(7, "7.00").tag
-        with hub.subscribe(["g"], Version.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
-            ahead.queue.take_all()
-            hub.publish(state(6, "6.00"))
-            assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["6.00"])
-            hub.publish(state(7, "7.00"))
-            assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["7.00"])
-            hub.publish(state(8, "8.00"))
-            assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == (["8.00"], ["8.00"])
-
-    run(look())
+async def test_a_resumed_viewer_waits_for_more_than_he_has_seen() -> None:
+    hub, _ = make_hub()
+    tag = state(7, "7.00").tag
+    with hub.subscribe(["g"], Version.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
+        ahead.queue.take_all()
+        hub.publish(state(6, "6.00"))
+        assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["6.00"])
+        hub.publish(state(7, "7.00"))
+        assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == ([], ["7.00"])
+        hub.publish(state(8, "8.00"))
+        assert (prices(ahead.queue.take_all()), prices(other.queue.take_all())) == (["8.00"], ["8.00"])
 
 
-def test_leaving_leaves_nothing_behind(run: Callable[..., Any]) -> None:
+async def test_leaving_leaves_nothing_behind() -> None:
     async def visit(hub: Hub, number: int) -> None:
         guids = [f"a{number % 97}", f"b{number % 89}"] if number % 3 else [f"a{number % 97}"]
         with hub.subscribe(guids, many=len(guids) > 1) as viewer:
@@ -120,132 +106,110 @@ def test_leaving_leaves_nothing_behind(run: Callable[..., Any]) -> None:
             if number % 2:
                 await asyncio.sleep(3600)
 
-    async def look() -> None:
-        hub, source = make_hub()
-        before = len(asyncio.all_tasks())
-        for start in range(0, 10_000, 500):
-            visits = [asyncio.create_task(visit(hub, number)) for number in range(start, start + 500)]
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            for task in visits:
-                task.cancel()
-            await asyncio.gather(*visits, return_exceptions=True)
-        assert source.guids == []
-        assert (hub._rooms, hub._subscribers, hub._wheel.is_empty) == ({}, set(), True)
-        assert len(asyncio.all_tasks()) == before
-        del visits, task  # whose tracebacks hold their viewers, and so do the callbacks of this loop turn
+    hub, source = make_hub()
+    before = len(asyncio.all_tasks())
+    for start in range(0, 10_000, 500):
+        visits = [asyncio.create_task(visit(hub, number)) for number in range(start, start + 500)]
         await asyncio.sleep(0)
-        gc.collect()
-        assert not any(isinstance(each, Subscriber) for each in gc.get_objects())
+        await asyncio.sleep(0)
+        for task in visits:
+            task.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+    assert source.guids == []
+    assert (hub._rooms, hub._subscribers, hub._wheel.is_empty) == ({}, set(), True)
+    assert len(asyncio.all_tasks()) == before
+    del visits, task  # whose tracebacks hold their viewers, and so do the callbacks of this loop turn
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not any(isinstance(each, Subscriber) for each in gc.get_objects())
 
-    run(look())
+
+async def test_an_auction_is_watched_from_its_first_viewer_to_its_last() -> None:
+    hub, source = make_hub()
+    with hub.subscribe(["g"]):
+        with hub.subscribe(["g", "h"], many=True):
+            assert source.guids == ["g", "h"]
+        assert source.guids == ["g"]
+    assert source.guids == []
 
 
-def test_an_auction_is_watched_from_its_first_viewer_to_its_last(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, source = make_hub()
+async def test_a_viewer_who_fails_midway_is_cleaned_up() -> None:
+    hub, source = make_hub()
+    try:
         with hub.subscribe(["g"]):
-            with hub.subscribe(["g", "h"], many=True):
-                assert source.guids == ["g", "h"]
-            assert source.guids == ["g"]
-        assert source.guids == []
-
-    run(look())
+            raise ConnectionResetError
+    except ConnectionResetError:
+        pass
+    assert source.guids == []
 
 
-def test_a_viewer_who_fails_midway_is_cleaned_up(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, source = make_hub()
-        try:
-            with hub.subscribe(["g"]):
-                raise ConnectionResetError
-        except ConnectionResetError:
-            pass
-        assert source.guids == []
-
-    run(look())
-
-
-def test_draining_turns_newcomers_away_and_ends_everybody(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        sweep = asyncio.create_task(hub.run())
-        with hub.subscribe(["g"]) as one, hub.subscribe(["g"]) as two:
-            hub.publish(state(1, "1.00"))
-            hub.drain(1.0)
-            assert hub.busy_reason == "draining"
-            for viewer in (one, two):
-                received = b"".join([data async for data in viewer])
-                assert prices(received) == ["1.00"]
-                assert received.count(b"retry: ") >= 1
-                assert viewer.end_reason == "draining"
-        sweep.cancel()
-        await asyncio.gather(sweep, return_exceptions=True)
-
-    run(look())
+async def test_draining_turns_newcomers_away_and_ends_everybody() -> None:
+    hub, _ = make_hub()
+    sweep = asyncio.create_task(hub.run())
+    with hub.subscribe(["g"]) as one, hub.subscribe(["g"]) as two:
+        hub.publish(state(1, "1.00"))
+        hub.drain(1.0)
+        assert hub.busy_reason == "draining"
+        for viewer in (one, two):
+            received = b"".join([data async for data in viewer])
+            assert prices(received) == ["1.00"]
+            assert received.count(b"retry: ") >= 1
+            assert viewer.end_reason == "draining"
+    sweep.cancel()
+    await asyncio.gather(sweep, return_exceptions=True)
 
 
-def test_no_stream_is_ended_in_the_last_moments_of_its_auction_if_the_window_allows() -> None:
+async def test_no_stream_is_ended_in_the_last_moments_of_its_auction_if_the_window_allows() -> None:
     """Of closings at every second from now: within the window, soon after it, and far away."""
-
-    async def look() -> None:
-        window = 60.0
-        for closes_in in range(3, 120, 3):
-            hub, _ = make_hub()
-            terms = replace(TERMS, closes_at=1000 + closes_in * 1000)
-            with ExitStack() as stack:
-                viewers = [stack.enter_context(hub.subscribe(["g"])) for _ in range(50)]
-                hub.publish(Record("g", terms, "1.00", rev=1).state(1000, "memory", "CNY"))
-                began_at = time.monotonic()
-                hub.drain(window)
-                ends = [viewer.ends_at - began_at for viewer in viewers]
-            assert all(0 <= end <= window for end in ends)
-            if closes_in == 30:
-                continue  # the quiet begins now and ends half-way: what is left of the window is after the closing
-            in_its_last_moments = [end for end in ends if closes_in - 30 < end < closes_in + 0.9]
-            assert not in_its_last_moments or closes_in > 48 - 1, (closes_in, in_its_last_moments)
-            if closes_in > 85:
-                assert max(ends) - min(ends) > window / 3, "spread over the window"
-
-    asyncio.run(look())
+    window = 60.0
+    for closes_in in range(3, 120, 3):
+        hub, _ = make_hub()
+        terms = replace(TERMS, closes_at=1000 + closes_in * 1000)
+        with ExitStack() as stack:
+            viewers = [stack.enter_context(hub.subscribe(["g"])) for _ in range(50)]
+            hub.publish(Record("g", terms, "1.00", rev=1).state(1000, "memory", "CNY"))
+            began_at = time.monotonic()
+            hub.drain(window)
+            ends = [viewer.ends_at - began_at for viewer in viewers]
+        assert all(0 <= end <= window for end in ends)
+        if closes_in == 30:
+            continue  # the quiet begins now and ends half-way: what is left of the window is after the closing
+        in_its_last_moments = [end for end in ends if closes_in - 30 < end < closes_in + 0.9]
+        assert not in_its_last_moments or closes_in > 48 - 1, (closes_in, in_its_last_moments)
+        if closes_in > 85:
+            assert max(ends) - min(ends) > window / 3, "spread over the window"
 
 
-def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub(heartbeat=1.5)
-        sweep = asyncio.create_task(hub.run())
-        with hub.subscribe(["g"]) as quiet, hub.subscribe(["h"]) as busy:
-            quiet.queue.take_all()
-            received = b""
-            for rev in range(1, 8):
-                hub.publish(state(rev, "1.00", guid="h"))
-                received += busy.queue.take_all()
-                await asyncio.sleep(0.3)
-            assert b"event: hb" not in received
-            assert b'event: hb\ndata: {"now":1000,"live":true}' in quiet.queue.take_all()
-            hub.set_live(False)
-            assert b'"live":false' in quiet.queue.take_all()
-            hub.set_live(False)
-            assert quiet.queue.take_all() == b"", "said once"
-        sweep.cancel()
-        await asyncio.gather(sweep, return_exceptions=True)
-
-    run(look())
+async def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live() -> None:
+    hub, _ = make_hub(heartbeat=1.5)
+    sweep = asyncio.create_task(hub.run())
+    with hub.subscribe(["g"]) as quiet, hub.subscribe(["h"]) as busy:
+        quiet.queue.take_all()
+        received = b""
+        for rev in range(1, 8):
+            hub.publish(state(rev, "1.00", guid="h"))
+            received += busy.queue.take_all()
+            await asyncio.sleep(0.3)
+        assert b"event: hb" not in received
+        assert b'event: hb\ndata: {"now":1000,"live":true}' in quiet.queue.take_all()
+        hub.set_live(False)
+        assert b'"live":false' in quiet.queue.take_all()
+        hub.set_live(False)
+        assert quiet.queue.take_all() == b"", "said once"
+    sweep.cancel()
+    await asyncio.gather(sweep, return_exceptions=True)
 
 
-def test_a_state_that_time_has_changed_is_not_given_to_pollers(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        source = Watchlist()
-        clock = [1000]
-        hub = Hub(source, lambda: clock[0], heartbeat_seconds=9, stream_life_seconds=99, max_streams=9)
-        hub.set_live(True)
-        with hub.subscribe(["g"]):
-            hub.publish(state(1, "1.00"))
-            assert hub.state_of("g") is not None
-            clock[0] = 10**9
-            assert hub.state_of("g") is None, "it is closed by now; the store must be asked"
-
-    run(look())
+async def test_a_state_that_time_has_changed_is_not_given_to_pollers() -> None:
+    source = Watchlist()
+    clock = [1000]
+    hub = Hub(source, lambda: clock[0], heartbeat_seconds=9, stream_life_seconds=99, max_streams=9)
+    hub.set_live(True)
+    with hub.subscribe(["g"]):
+        hub.publish(state(1, "1.00"))
+        assert hub.state_of("g") is not None
+        clock[0] = 10**9
+        assert hub.state_of("g") is None, "it is closed by now; the store must be asked"
 
 
 # --- what was told ---------------------------------------------------------------------------------------------------
@@ -258,110 +222,92 @@ def shown(hub: Hub) -> str | None:
     return newest.state.price
 
 
-def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_published(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with hub.subscribe(["g"]) as first:
-            hub.publish(state(1, "1.00"))
-            first.queue.take_all()
-            hub.hear(state(5, "5.00"))
-            hub.hear(state(4, "4.00"))
-            assert shown(hub) == "5.00"
-            with (
-                hub.subscribe(["g"]) as fresh,
-                hub.subscribe(["g", "h"], many=True) as among_many,
-                hub.subscribe(["g"], Version.of_tag(state(3, "3.00").tag)) as behind,
-                hub.subscribe(["g"], Version.of_tag(state(5, "5.00").tag)) as same,
-            ):
-                newcomers = (fresh, among_many, behind)
-                for viewer in newcomers:
-                    assert prices(viewer.queue.take_all()) == ["5.00"]
-                assert prices(same.queue.take_all()) == []
-                assert prices(first.queue.take_all()) == [], "pushes come as they are published"
-                asked_at = time.monotonic() - 1  # on its way when the other was told
-                hub.publish(state(2, "2.00"), asked_at)
-                assert prices(first.queue.take_all()) == ["5.00"], "the newer of what was under way"
-                hub.publish(state(5, "5.00"))
-                assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [[]] * 5
-                hub.publish(state(6, "6.00"))
-                assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [["6.00"]] * 5
-
-    run(look())
-
-
-def test_what_was_told_before_the_first_state_is_the_first_state(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with hub.subscribe(["g"]) as early:
-            hub.hear(state(5, "5.00"))
-            with hub.subscribe(["g"]) as late:
-                assert prices(late.queue.take_all()) == ["5.00"]
-                first = await hub.first_state("g", 0)
-                assert first is not None
-                assert first.state.price == "5.00"
-                hub.publish(state(4, "4.00"), time.monotonic() - 1)
-                assert [prices(viewer.queue.take_all()) for viewer in (early, late)] == [["5.00"], []]
-
-    run(look())
-
-
-def test_what_was_told_gives_way_to_whatever_is_asked_for_later(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        far = 10**8  # by a clock that was set back since
-        for told, then in [
-            (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # everything was lost
-            (replace(state(9, "9.00", now=far), tag="feedfeed-9-9.00"), state(1, "1.00")),  # created anew
-            (plain("9.00", now=far), plain("3.00")),  # an external price that fell
-            (plain("9.00", now=far), plain(None)),
-        ]:
-            hub, _ = make_hub()
-            with hub.subscribe(["g"]):
-                hub.publish(plain("1.00") if told.rev == 0 else state(1, "1.00"))
-                hub.hear(told)
-                assert shown(hub) == told.price
-                hub.publish(then, time.monotonic())
-                assert shown(hub) == then.price
-
-    run(look())
-
-
-def test_of_what_has_no_order_but_time_the_later_one_is_shown(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
-        with hub.subscribe(["g"]) as viewer:
-            hub.publish(plain("9.00", now=1000))
-            viewer.queue.take_all()
-            hub.hear(plain("3.00", now=2000))
-            hub.hear(plain("9.00", now=1500))
-            assert shown(hub) == "3.00"
-            before = time.monotonic() - 1
-            hub.publish(plain("9.00", now=1900), before)
-            assert shown(hub) == "3.00", "it was read before that"
-            hub.hear(plain("5.00", now=2000))
-            hub.publish(plain("4.00", now=2000), before)
-            assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
-
-    run(look())
-
-
-def test_what_is_told_of_auctions_that_nobody_watches_is_not_kept(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        hub, _ = make_hub()
+async def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_published() -> None:
+    hub, _ = make_hub()
+    with hub.subscribe(["g"]) as first:
+        hub.publish(state(1, "1.00"))
+        first.queue.take_all()
         hub.hear(state(5, "5.00"))
-        assert hub.state_of("g") is None
-        assert hub._rooms == {}
+        hub.hear(state(4, "4.00"))
+        assert shown(hub) == "5.00"
+        with (
+            hub.subscribe(["g"]) as fresh,
+            hub.subscribe(["g", "h"], many=True) as among_many,
+            hub.subscribe(["g"], Version.of_tag(state(3, "3.00").tag)) as behind,
+            hub.subscribe(["g"], Version.of_tag(state(5, "5.00").tag)) as same,
+        ):
+            newcomers = (fresh, among_many, behind)
+            for viewer in newcomers:
+                assert prices(viewer.queue.take_all()) == ["5.00"]
+            assert prices(same.queue.take_all()) == []
+            assert prices(first.queue.take_all()) == [], "pushes come as they are published"
+            asked_at = time.monotonic() - 1  # on its way when the other was told
+            hub.publish(state(2, "2.00"), asked_at)
+            assert prices(first.queue.take_all()) == ["5.00"], "the newer of what was under way"
+            hub.publish(state(5, "5.00"))
+            assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [[]] * 5
+            hub.publish(state(6, "6.00"))
+            assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [["6.00"]] * 5
 
-    run(look())
+
+async def test_what_was_told_before_the_first_state_is_the_first_state() -> None:
+    hub, _ = make_hub()
+    with hub.subscribe(["g"]) as early:
+        hub.hear(state(5, "5.00"))
+        with hub.subscribe(["g"]) as late:
+            assert prices(late.queue.take_all()) == ["5.00"]
+            first = await hub.first_state("g", 0)
+            assert first is not None
+            assert first.state.price == "5.00"
+            hub.publish(state(4, "4.00"), time.monotonic() - 1)
+            assert [prices(viewer.queue.take_all()) for viewer in (early, late)] == [["5.00"], []]
 
 
-def test_the_queue_is_an_asyncio_queue_with_one_place_per_slot(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        assert issubclass(LatestQueue, asyncio.Queue)
-        with make_hub()[0].subscribe(["g"]) as viewer:
-            for number in range(5):
-                viewer.offer("g", b"%d" % number)
-                viewer.offer("hb", b"hb%d" % number)
-            assert viewer.queue.qsize() == 3
-            assert viewer.queue.take_all().endswith(b"4hb4"), "a newer item keeps the turn of the one it replaces"
+async def test_what_was_told_gives_way_to_whatever_is_asked_for_later() -> None:
+    far = 10**8  # by a clock that was set back since
+    for told, then in [
+        (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # everything was lost
+        (replace(state(9, "9.00", now=far), tag="feedfeed-9-9.00"), state(1, "1.00")),  # created anew
+        (plain("9.00", now=far), plain("3.00")),  # an external price that fell
+        (plain("9.00", now=far), plain(None)),
+    ]:
+        hub, _ = make_hub()
+        with hub.subscribe(["g"]):
+            hub.publish(plain("1.00") if told.rev == 0 else state(1, "1.00"))
+            hub.hear(told)
+            assert shown(hub) == told.price
+            hub.publish(then, time.monotonic())
+            assert shown(hub) == then.price
 
-    run(look())
+
+async def test_of_what_has_no_order_but_time_the_later_one_is_shown() -> None:
+    hub, _ = make_hub()
+    with hub.subscribe(["g"]) as viewer:
+        hub.publish(plain("9.00", now=1000))
+        viewer.queue.take_all()
+        hub.hear(plain("3.00", now=2000))
+        hub.hear(plain("9.00", now=1500))
+        assert shown(hub) == "3.00"
+        before = time.monotonic() - 1
+        hub.publish(plain("9.00", now=1900), before)
+        assert shown(hub) == "3.00", "it was read before that"
+        hub.hear(plain("5.00", now=2000))
+        hub.publish(plain("4.00", now=2000), before)
+        assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
+
+
+async def test_what_is_told_of_auctions_that_nobody_watches_is_not_kept() -> None:
+    hub, _ = make_hub()
+    hub.hear(state(5, "5.00"))
+    assert hub.state_of("g") is None
+    assert hub._rooms == {}
+
+
+async def test_the_queue_is_an_asyncio_queue_with_one_place_per_slot() -> None:
+    assert issubclass(LatestQueue, asyncio.Queue)
+    with make_hub()[0].subscribe(["g"]) as viewer:
+        for number in range(5):
+            viewer.offer("g", b"%d" % number)
+            viewer.offer("hb", b"hb%d" % number)
+        assert viewer.queue.qsize() == 3
+        assert viewer.queue.take_all().endswith(b"4hb4"), "a newer item keeps the turn of the one it replaces"

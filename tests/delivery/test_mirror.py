@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import redis
@@ -30,51 +29,43 @@ def reads(server: Server) -> float:
 # --- what is read and tracked ------------------------------------------------------------------------------------
 
 
-def test_only_watched_auctions_are_read_and_tracked(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_only_watched_auctions_are_read_and_tracked(server: Server, store: StoreProcess, guid: str) -> None:
+    others = [f"{guid[:8]}-other-{number}" for number in range(300)]
+    with store.client() as site:
+        async with open_stream(stream_url(server, guid)) as stream:
+            assert (await stream.next()).data["status"] == "unknown"
+            tracked, read = tracked_keys(site), reads(server)
+            for price in ("1.00", "2.00"):
+                site.mset({price_key(each): price for each in others})
+            site.set(price_key(guid), "5.00")
+            assert (await stream.next()).data["price"] == "5.00"
+            assert reads(server) == read + 1
+            assert tracked_keys(site) == tracked
+            many = "&".join(f"guid={each}" for each in others[:50])
+            async with open_stream(f"{server.url}/auctions/stream?{many}") as second:
+                for _ in range(50):
+                    await second.next("price")
+                assert reads(server) == read + 51
+                assert tracked_keys(site) == tracked + 100, "the price and the terms of each"
+        until(lambda: server.metric("sse_auction_rooms") == 0, "the end of the streams")
+        site.mset({price_key(each): "3.00" for each in (*others, guid)})
+        async with open_stream(stream_url(server, guid)) as stream:
+            await stream.next()
+            assert reads(server) == read + 52, "an auction that was left was read again"
+
+
+async def test_ten_thousand_writes_between_two_reads_cost_few_reads(
+    server: Server, store: StoreProcess, guid: str
 ) -> None:
-    async def look() -> None:
-        others = [f"{guid[:8]}-other-{number}" for number in range(300)]
-        with store.client() as site:
-            async with open_stream(stream_url(server, guid)) as stream:
-                assert (await stream.next()).data["status"] == "unknown"
-                tracked, read = tracked_keys(site), reads(server)
-                for price in ("1.00", "2.00"):
-                    site.mset({price_key(each): price for each in others})
-                site.set(price_key(guid), "5.00")
-                assert (await stream.next()).data["price"] == "5.00"
-                assert reads(server) == read + 1
-                assert tracked_keys(site) == tracked
-                many = "&".join(f"guid={each}" for each in others[:50])
-                async with open_stream(f"{server.url}/auctions/stream?{many}") as second:
-                    for _ in range(50):
-                        await second.next("price")
-                    assert reads(server) == read + 51
-                    assert tracked_keys(site) == tracked + 100, "the price and the terms of each"
-            until(lambda: server.metric("sse_auction_rooms") == 0, "the end of the streams")
-            site.mset({price_key(each): "3.00" for each in (*others, guid)})
-            async with open_stream(stream_url(server, guid)) as stream:
-                await stream.next()
-                assert reads(server) == read + 52, "an auction that was left was read again"
-
-    run(look())
-
-
-def test_ten_thousand_writes_between_two_reads_cost_few_reads(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look() -> None:
-        with store.client() as site:
-            async with open_stream(stream_url(server, guid)) as stream:
-                await stream.next()
-                before, started = reads(server), time.monotonic()
-                await asyncio.to_thread(write_many, site, price_key(guid))
-                while (await stream.next("price")).data["price"] != "10000.00":
-                    pass
-                took = time.monotonic() - started
-                assert 1 <= reads(server) - before <= took * 20 + 2
-
-    run(look())
+    with store.client() as site:
+        async with open_stream(stream_url(server, guid)) as stream:
+            await stream.next()
+            before, started = reads(server), time.monotonic()
+            await asyncio.to_thread(write_many, site, price_key(guid))
+            while (await stream.next("price")).data["price"] != "10000.00":
+                pass
+            took = time.monotonic() - started
+            assert 1 <= reads(server) - before <= took * 20 + 2
 
 
 def write_many(site: redis.Redis, key: str) -> None:
@@ -125,22 +116,18 @@ def write_by_increment(site: redis.Redis, key: str) -> None:
         write_by_increment,
     ],
 )
-def test_every_way_to_write_is_noticed(
+async def test_every_way_to_write_is_noticed(
     server: Server,
     store: StoreProcess,
     guid: str,
-    run: Callable[..., Any],
     write: Callable[[redis.Redis, str], None],
 ) -> None:
-    async def look() -> None:
-        with store.client() as site:
-            site.set(price_key(guid), "10")
-            async with open_stream(stream_url(server, guid)) as stream:
-                assert (await stream.next()).data["price"] == "10.00"
-                write(site, price_key(guid))
-                assert (await stream.next()).data["price"] == "11.00"
-
-    run(look())
+    with store.client() as site:
+        site.set(price_key(guid), "10")
+        async with open_stream(stream_url(server, guid)) as stream:
+            assert (await stream.next()).data["price"] == "10.00"
+            write(site, price_key(guid))
+            assert (await stream.next()).data["price"] == "11.00"
 
 
 def forget_by_deleting(site: redis.Redis, key: str) -> None:
@@ -160,24 +147,20 @@ def forget_by_renaming(site: redis.Redis, key: str) -> None:
 
 
 @pytest.mark.parametrize("forget", [forget_by_deleting, forget_by_unlinking, forget_by_expiry, forget_by_renaming])
-def test_every_way_to_lose_a_price_is_noticed_and_any_price_may_follow(
+async def test_every_way_to_lose_a_price_is_noticed_and_any_price_may_follow(
     server: Server,
     store: StoreProcess,
     guid: str,
-    run: Callable[..., Any],
     forget: Callable[[redis.Redis, str], None],
 ) -> None:
-    async def look() -> None:
-        with store.client() as site:
-            site.set(price_key(guid), "10.00")
-            async with open_stream(stream_url(server, guid)) as stream:
-                before = await stream.next()
-                forget(site, price_key(guid))
-                gone = await stream.next()
-                assert (gone.data["status"], gone.data["price"]) == ("unknown", None)
-                site.set(price_key(guid), "3.00")
-                after = await stream.next()
-                assert after.data["price"] == "3.00"
-                assert before.epoch == gone.epoch == after.epoch, "one key's end is not the store's"
-
-    run(look())
+    with store.client() as site:
+        site.set(price_key(guid), "10.00")
+        async with open_stream(stream_url(server, guid)) as stream:
+            before = await stream.next()
+            forget(site, price_key(guid))
+            gone = await stream.next()
+            assert (gone.data["status"], gone.data["price"]) == ("unknown", None)
+            site.set(price_key(guid), "3.00")
+            after = await stream.next()
+            assert after.data["price"] == "3.00"
+            assert before.epoch == gone.epoch == after.epoch, "one key's end is not the store's"

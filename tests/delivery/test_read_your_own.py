@@ -4,7 +4,7 @@ The auctions here are watched, so that polls are answered from memory, which fol
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,10 @@ async def watch(server: Server, guid: str) -> None:
             revision = event.data["rev"]
 
 
-def test_polls_and_new_streams_show_no_less_than_a_bids_reply(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_polls_and_new_streams_show_no_less_than_a_bids_reply(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
         create(server, guid)
         async with watched(server, guid) as visitor:
             held: list[tuple[int, asyncio.Task[dict[str, Any] | None]]] = []
@@ -107,14 +107,11 @@ def test_polls_and_new_streams_show_no_less_than_a_bids_reply(
                 assert answer is not None
                 assert answer["rev"] > revision, "a wait ended by an older revision"
 
-    with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
-        run(look(server))
 
-
-def test_whichever_worker_answers_nobody_is_shown_less_than_he_says_he_has(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_whichever_worker_answers_nobody_is_shown_less_than_he_says_he_has(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2", **PACE) as server:
         create(server, guid)
         async with watched(server, guid) as visitor:
             held: list[tuple[int, asyncio.Task[dict[str, Any] | None]]] = []
@@ -132,14 +129,15 @@ def test_whichever_worker_answers_nobody_is_shown_less_than_he_says_he_has(
                 assert answer is not None
                 assert answer["rev"] > revision, "a wait ended by an older revision"
 
-    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2", **PACE) as server:
-        run(look(server))
 
-
-def test_what_an_act_or_a_refusal_or_a_read_has_told_is_shown(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_what_an_act_or_a_refusal_or_a_read_has_told_is_shown(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server, other: Server) -> None:
+    (directory / "other").mkdir()
+    with (
+        running_server(directory, REDIS_URL=valkey.url, **PACE) as server,
+        running_server(directory / "other", REDIS_URL=valkey.url) as other,
+    ):
         create(server, guid)
         url = f"{server.url}/auctions/{guid}"
         async with watched(server, guid) as visitor, httpx.AsyncClient() as client:
@@ -158,13 +156,6 @@ def test_what_an_act_or_a_refusal_or_a_read_has_told_is_shown(
                 assert (await polled(visitor))["tag"] == read["tag"]
                 assert (await visitor.first_state())["tag"] == read["tag"]
 
-    (directory / "other").mkdir()
-    with (
-        running_server(directory, REDIS_URL=valkey.url, **PACE) as server,
-        running_server(directory / "other", REDIS_URL=valkey.url) as other,
-    ):
-        run(look(server, other))
-
 
 async def polled(visitor: Visitor) -> dict[str, Any]:
     state = await visitor.poll()
@@ -172,10 +163,8 @@ async def polled(visitor: Visitor) -> dict[str, Any]:
     return state
 
 
-def test_a_bidders_own_new_stream_knows_his_bid(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look(server: Server) -> None:
+async def test_a_bidders_own_new_stream_knows_his_bid(valkey: StoreProcess, directory: Path, guid: str) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
         create(server, guid)
         async with watched(server, guid) as visitor:
             for number in range(20):
@@ -186,14 +175,11 @@ def test_a_bidders_own_new_stream_knows_his_bid(
                         event = (await own.next("standing")).data
                         assert (event["standing"], event["rev"]) == (standing, told["rev"])
 
-    with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
-        run(look(server))
 
-
-def test_what_was_read_of_an_external_auction_is_shown_and_gives_way(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_what_was_read_of_an_external_auction_is_shown_and_gives_way(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
         url = f"{server.url}/auctions/{guid}"
         with valkey.client() as site:
             site.set(price_key(guid), "1000")
@@ -218,9 +204,6 @@ def test_what_was_read_of_an_external_auction_is_shown_and_gives_way(
                 create(server, guid)
                 assert (await polled(visitor))["status"] == "open", "the same name, another auction"
 
-    with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
-        run(look(server))
-
 
 @asynccontextmanager
 async def external(server: Server, guid: str) -> AsyncIterator[Visitor]:
@@ -229,78 +212,65 @@ async def external(server: Server, guid: str) -> AsyncIterator[Visitor]:
         yield Visitor(client, server, guid)
 
 
-def test_an_external_price_that_another_worker_has_shown_is_not_answered_with_less(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_an_external_price_that_another_worker_has_shown_is_not_answered_with_less(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server, other: Server) -> None:
-        with valkey.client() as site:
-            site.set(price_key(guid), "10")
-            async with external(server, guid) as visitor, httpx.AsyncClient(timeout=30) as client:
-                elsewhere = Visitor(client, other, guid)
-                for number in range(EXTERNAL):
-                    site.set(price_key(guid), str(11 + number))
-                    tag = (await polled(elsewhere))["tag"]
-                    assert await visitor.poll(tag) is None
-                    held = asyncio.create_task(visitor.poll(tag, 20))
-                    site.set(price_key(guid), f"{11 + number}.50")
-                    answer = await held
-                    assert answer is not None
-                    assert answer["price"] == f"{11 + number}.50"
-
     (directory / "other").mkdir()
     with (
         running_server(directory, REDIS_URL=valkey.url, **PACE) as server,
         running_server(directory / "other", REDIS_URL=valkey.url) as other,
+        valkey.client() as site,
     ):
-        run(look(server, other))
+        site.set(price_key(guid), "10")
+        async with external(server, guid) as visitor, httpx.AsyncClient(timeout=30) as client:
+            elsewhere = Visitor(client, other, guid)
+            for number in range(EXTERNAL):
+                site.set(price_key(guid), str(11 + number))
+                tag = (await polled(elsewhere))["tag"]
+                assert await visitor.poll(tag) is None
+                held = asyncio.create_task(visitor.poll(tag, 20))
+                site.set(price_key(guid), f"{11 + number}.50")
+                answer = await held
+                assert answer is not None
+                assert answer["price"] == f"{11 + number}.50"
 
 
 @pytest.mark.parametrize("named", ['"*"', "*", 'W/"{tag}"', '"rubbish", "{tag}"', '"{old}", "{tag}"'])
-def test_whatever_a_poller_names_it_is_answered_sensibly(
-    service: Server, guid: str, run: Callable[..., Any], named: str
-) -> None:
-    async def look() -> None:
-        create(service, guid)
-        url = f"{service.url}/auctions/{guid}/price"
-        async with httpx.AsyncClient(timeout=30) as client:
-            visitor = Visitor(client, service, guid)
-            old = (await polled(visitor))["tag"]
-            tag = (await visitor.bid(0))["tag"]
-            headers = {"If-None-Match": named.format(tag=tag, old=old)}
-            same = await client.get(url, headers=headers)
-            assert (same.status_code, same.headers["etag"]) == (304, f'"{tag}"')
-            held = asyncio.create_task(client.get(url, params={"wait": 20}, headers=headers))
-            later = asyncio.create_task(client.get(url, params={"wait": 20}, headers=headers))
+async def test_whatever_a_poller_names_it_is_answered_sensibly(service: Server, guid: str, named: str) -> None:
+    create(service, guid)
+    url = f"{service.url}/auctions/{guid}/price"
+    async with httpx.AsyncClient(timeout=30) as client:
+        visitor = Visitor(client, service, guid)
+        old = (await polled(visitor))["tag"]
+        tag = (await visitor.bid(0))["tag"]
+        headers = {"If-None-Match": named.format(tag=tag, old=old)}
+        same = await client.get(url, headers=headers)
+        assert (same.status_code, same.headers["etag"]) == (304, f'"{tag}"')
+        held = asyncio.create_task(client.get(url, params={"wait": 20}, headers=headers))
+        later = asyncio.create_task(client.get(url, params={"wait": 20}, headers=headers))
 
-            async def are_held() -> bool:
-                return service.metric("sse_auction_rooms") > 0
+        async def are_held() -> bool:
+            return service.metric("sse_auction_rooms") > 0
 
-            await until_async(are_held, "the polls")
-            newest = await visitor.bid(1)
-            for reply in (await held, await later):
-                assert (reply.status_code, reply.json()["tag"]) == (200, newest["tag"])
-            missing = await client.get(f"{service.url}/auctions/no-{guid}/price", headers=headers)
-            assert missing.status_code == 404
-
-    run(look())
+        await until_async(are_held, "the polls")
+        newest = await visitor.bid(1)
+        for reply in (await held, await later):
+            assert (reply.status_code, reply.json()["tag"]) == (200, newest["tag"])
+        missing = await client.get(f"{service.url}/auctions/no-{guid}/price", headers=headers)
+        assert missing.status_code == 404
 
 
-def test_a_poller_that_has_more_than_there_is_is_shown_nothing_less(
-    service: Server, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look() -> None:
-        create(service, guid)
-        async with httpx.AsyncClient(timeout=30) as client:
-            visitor = Visitor(client, service, guid)
-            epoch, revision, _ = (await polled(visitor))["tag"].split("-")
-            ahead = f"{epoch}-{int(revision) + 1}-99.00"
-            assert await visitor.poll(ahead) is None
-            held = asyncio.create_task(visitor.poll(ahead, 20))
-            await visitor.bid(0)
-            newest = await visitor.bid(1)
-            answer = await held
-            assert answer is not None
-            assert answer["rev"] in (newest["rev"] - 1, newest["rev"]), "another price at its revision, or more"
-            assert await visitor.poll("0123abcd-9-1.00"), "of another epoch: anything is news"
-
-    run(look())
+async def test_a_poller_that_has_more_than_there_is_is_shown_nothing_less(service: Server, guid: str) -> None:
+    create(service, guid)
+    async with httpx.AsyncClient(timeout=30) as client:
+        visitor = Visitor(client, service, guid)
+        epoch, revision, _ = (await polled(visitor))["tag"].split("-")
+        ahead = f"{epoch}-{int(revision) + 1}-99.00"
+        assert await visitor.poll(ahead) is None
+        held = asyncio.create_task(visitor.poll(ahead, 20))
+        await visitor.bid(0)
+        newest = await visitor.bid(1)
+        answer = await held
+        assert answer is not None
+        assert answer["rev"] in (newest["rev"] - 1, newest["rev"]), "another price at its revision, or more"
+        assert await visitor.poll("0123abcd-9-1.00"), "of another epoch: anything is news"

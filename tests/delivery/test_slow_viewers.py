@@ -2,10 +2,9 @@
 
 import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,12 +27,11 @@ def reader_that_stops(server: Server) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("kind", ["serve", "uvicorn"])
-def test_a_viewer_who_takes_nothing_is_cut_and_others_notice_nothing(
-    kind: str, own_store: StoreProcess, directory: Path, run: Callable[..., Any]
+async def test_a_viewer_who_takes_nothing_is_cut_and_others_notice_nothing(
+    kind: str, own_store: StoreProcess, directory: Path
 ) -> None:
     settings = {"REDIS_URL": own_store.url, "SSE_AUCTION_STALL_SECONDS": "1", "SSE_AUCTION_MAX_RATE": "1000"}
-
-    async def look(server: Server) -> None:
+    with running_server(directory, kind, **settings) as server:
         with own_store.client() as site, reader_that_stops(server):
             until(lambda: server.metric("sse_auction_streams") == 1, "the stream is open")
             prices = itertools.count(1)
@@ -52,6 +50,3 @@ def test_a_viewer_who_takes_nothing_is_cut_and_others_notice_nothing(
                     pass
         if kind == "serve":  # plain uvicorn shows its own log lines only
             assert server.log().count("ended: stalled") == 1
-
-    with running_server(directory, kind, **settings) as server:
-        run(look(server))

@@ -3,7 +3,6 @@
 A seed that failed is tried again by `CHAOS_SEED=<seed> pytest tests/faults/test_chaos.py -k <scenario>`.
 """
 
-import asyncio
 import os
 from pathlib import Path
 
@@ -17,6 +16,6 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 
 @pytest.mark.timeout(300)  # ten thousand visits, on a machine that does three other things
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_what_must_hold_holds(name: str, directory: Path) -> None:
-    report = asyncio.run(SCENARIOS[name](SEED, SHORT, directory))
+async def test_what_must_hold_holds(name: str, directory: Path) -> None:
+    report = await SCENARIOS[name](SEED, SHORT, directory)
     assert not report.violations, "\n".join([*report.violations, str(report.counts)])

@@ -2,9 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,83 +23,69 @@ from tests.support.harness import (
 pytestmark = pytest.mark.parametrize("own_store", ["valkey", "redis"], indirect=True, scope="module")
 
 
-def test_a_wiped_store_begins_a_new_epoch_in_which_less_is_accepted(
-    own_store: StoreProcess, own_server: Server, guid: str, run: Callable[..., Any]
+async def test_a_wiped_store_begins_a_new_epoch_in_which_less_is_accepted(
+    own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
     plain = f"{guid}-plain"
-
-    async def look() -> None:
-        create(own_server, guid)
-        for number in range(3):
-            assert bid(own_server, guid, f"bidder-{number}", f"{10 + number}.00").status_code == 201
-        with own_store.client() as site:
-            site.set(price_key(plain), "100")
-            async with (
-                open_stream(stream_url(own_server, guid)) as recorded,
-                open_stream(stream_url(own_server, plain)) as other,
-            ):
-                before, priced = await recorded.next(), await other.next()
-                assert (before.data["rev"], before.data["price"], priced.data["price"]) == (4, "12.00", "100.00")
-                batch = site.pipeline(transaction=True)
-                batch.flushall()
-                batch.set(price_key(plain), "1")
-                batch.execute()
-                gone, cheap = await recorded.next_epoch(before), await other.next_epoch(priced)
-                assert (gone.data["status"], gone.data["rev"]) == ("unknown", 0)
-                assert cheap.data["price"] == "1.00"
-                create(own_server, guid, start_price="1.00")
-                again = await recorded.next()
-                assert (again.data["status"], again.data["rev"], again.data["price"]) == ("open", 1, None)
-
-    run(look())
-
-
-def test_a_lost_memory_word_begins_a_new_epoch(
-    own_store: StoreProcess, own_server: Server, guid: str, run: Callable[..., Any]
-) -> None:
-    """Whoever restores another data set into a running store takes the word away with it."""
-
-    async def look() -> None:
-        with own_store.client() as site:
-            site.set(price_key(guid), "7.00")
-            async with open_stream(stream_url(own_server, guid)) as stream:
-                before = await stream.next()
-                site.delete("sse-auction:memory")
-                after = await stream.next_epoch(before)
-                assert after.data["price"] == "7.00"
-                site.set("sse-auction:memory", "another")
-                assert (await stream.next_epoch(after)).data["price"] == "7.00"
-
-    run(look())
-
-
-def test_a_restarted_store_is_followed_again_in_a_new_epoch(
-    own_store: StoreProcess, own_server: Server, guid: str, run: Callable[..., Any]
-) -> None:
-    plain = f"{guid}-plain"
-
-    async def look() -> None:
-        create(own_server, guid)
-        bid(own_server, guid, "ann", "10.00")
-        with own_store.client() as site:
-            site.set(price_key(plain), "100.00")
+    create(own_server, guid)
+    for number in range(3):
+        assert bid(own_server, guid, f"bidder-{number}", f"{10 + number}.00").status_code == 201
+    with own_store.client() as site:
+        site.set(price_key(plain), "100")
         async with (
             open_stream(stream_url(own_server, guid)) as recorded,
             open_stream(stream_url(own_server, plain)) as other,
         ):
             before, priced = await recorded.next(), await other.next()
-            await asyncio.to_thread(own_store.restart)
-            after, priced_after = await restarted(recorded, before), await restarted(other, priced)
-            assert (after.data["rev"], after.data["price"]) == (before.data["rev"], "10.00")
-            assert priced_after.data["price"] == "100.00"
-            with own_store.client() as site:
-                site.set(price_key(plain), "101.00")
-            assert (await other.next("price")).data["price"] == "101.00"
-            await asyncio.to_thread(until, own_server.is_ready, "readiness")
-            assert (await asyncio.to_thread(bid, own_server, guid, "bob", "11.00")).status_code == 201
-            assert (await recorded.next("price")).data["price"] == "11.00"
+            assert (before.data["rev"], before.data["price"], priced.data["price"]) == (4, "12.00", "100.00")
+            batch = site.pipeline(transaction=True)
+            batch.flushall()
+            batch.set(price_key(plain), "1")
+            batch.execute()
+            gone, cheap = await recorded.next_epoch(before), await other.next_epoch(priced)
+            assert (gone.data["status"], gone.data["rev"]) == ("unknown", 0)
+            assert cheap.data["price"] == "1.00"
+            create(own_server, guid, start_price="1.00")
+            again = await recorded.next()
+            assert (again.data["status"], again.data["rev"], again.data["price"]) == ("open", 1, None)
 
-    run(look())
+
+async def test_a_lost_memory_word_begins_a_new_epoch(own_store: StoreProcess, own_server: Server, guid: str) -> None:
+    """Whoever restores another data set into a running store takes the word away with it."""
+    with own_store.client() as site:
+        site.set(price_key(guid), "7.00")
+        async with open_stream(stream_url(own_server, guid)) as stream:
+            before = await stream.next()
+            site.delete("sse-auction:memory")
+            after = await stream.next_epoch(before)
+            assert after.data["price"] == "7.00"
+            site.set("sse-auction:memory", "another")
+            assert (await stream.next_epoch(after)).data["price"] == "7.00"
+
+
+async def test_a_restarted_store_is_followed_again_in_a_new_epoch(
+    own_store: StoreProcess, own_server: Server, guid: str
+) -> None:
+    plain = f"{guid}-plain"
+    create(own_server, guid)
+    bid(own_server, guid, "ann", "10.00")
+    with own_store.client() as site:
+        site.set(price_key(plain), "100.00")
+    async with (
+        open_stream(stream_url(own_server, guid)) as recorded,
+        open_stream(stream_url(own_server, plain)) as other,
+    ):
+        before, priced = await recorded.next(), await other.next()
+        await asyncio.to_thread(own_store.restart)
+        after, priced_after = await restarted(recorded, before), await restarted(other, priced)
+        assert (after.data["rev"], after.data["price"]) == (before.data["rev"], "10.00")
+        assert priced_after.data["price"] == "100.00"
+        with own_store.client() as site:
+            site.set(price_key(plain), "101.00")
+        assert (await other.next("price")).data["price"] == "101.00"
+        await asyncio.to_thread(until, own_server.is_ready, "readiness")
+        assert (await asyncio.to_thread(bid, own_server, guid, "bob", "11.00")).status_code == 201
+        assert (await recorded.next("price")).data["price"] == "11.00"
 
 
 async def restarted(stream: EventReader, before: Event) -> Event:
@@ -118,68 +102,58 @@ async def restarted(stream: EventReader, before: Event) -> Event:
     return after
 
 
-def test_a_store_that_comes_back_without_its_data_is_believed(
-    own_store: StoreProcess, own_server: Server, guid: str, run: Callable[..., Any]
+async def test_a_store_that_comes_back_without_its_data_is_believed(
+    own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
-    async def look() -> None:
-        with own_store.client() as site:
-            site.set(price_key(guid), "100.00")
-        async with open_stream(stream_url(own_server, guid)) as stream:
-            before = await stream.next()
-            own_store.stop()
-            shutil.rmtree(own_store.directory / "appendonlydir")
-            await asyncio.to_thread(own_store.start)
-            assert (await stream.next_epoch(before)).data["status"] == "unknown"
-            with own_store.client() as site:
-                site.set(price_key(guid), "1.00")
-            assert (await stream.next("price")).data["price"] == "1.00"
-
-    run(look())
-
-
-def test_a_cut_connection_means_that_everything_watched_is_read_again(
-    own_store: StoreProcess, own_server: Server, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look() -> None:
+    with own_store.client() as site:
+        site.set(price_key(guid), "100.00")
+    async with open_stream(stream_url(own_server, guid)) as stream:
+        before = await stream.next()
+        own_store.stop()
+        shutil.rmtree(own_store.directory / "appendonlydir")
+        await asyncio.to_thread(own_store.start)
+        assert (await stream.next_epoch(before)).data["status"] == "unknown"
         with own_store.client() as site:
             site.set(price_key(guid), "1.00")
-            async with open_stream(stream_url(own_server, guid)) as stream:
-                before = await stream.next()
-                for price in ("2.00", "3.00", "4.00"):
-                    batch = site.pipeline(transaction=True)
-                    batch.client_kill_filter(_type="normal", skipme=True)
-                    batch.set(price_key(guid), price)
-                    batch.execute()
-                    event = await stream.next("price")
-                    assert event.data["price"] == price
-                    assert event.epoch == before.epoch, "the store itself lost nothing"
-
-    run(look())
+        assert (await stream.next("price")).data["price"] == "1.00"
 
 
-def test_two_processes_give_one_state_one_tag_before_and_after_a_wipe(
-    own_store: StoreProcess, own_server: Server, directory: Path, guid: str, run: Callable[..., Any]
+async def test_a_cut_connection_means_that_everything_watched_is_read_again(
+    own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
-    async def look(second: Server) -> None:
-        with own_store.client() as site:
-            site.set(price_key(guid), "5.00")
-            async with (
-                open_stream(stream_url(own_server, guid)) as here,
-                open_stream(stream_url(second, guid)) as there,
-            ):
-                before, same = await here.next(), await there.next()
-                assert before.id == same.id
+    with own_store.client() as site:
+        site.set(price_key(guid), "1.00")
+        async with open_stream(stream_url(own_server, guid)) as stream:
+            before = await stream.next()
+            for price in ("2.00", "3.00", "4.00"):
                 batch = site.pipeline(transaction=True)
-                batch.flushall()
-                batch.set(price_key(guid), "4.00")
+                batch.client_kill_filter(_type="normal", skipme=True)
+                batch.set(price_key(guid), price)
                 batch.execute()
-                site.set(price_key(guid), "6.00")
-                ids = set()
-                for stream in (here, there):
-                    while (event := await stream.next("price")).data["price"] != "6.00" or event.id == before.id:
-                        pass
-                    ids.add(event.id)
-                assert len(ids) == 1
+                event = await stream.next("price")
+                assert event.data["price"] == price
+                assert event.epoch == before.epoch, "the store itself lost nothing"
 
-    with running_server(directory, REDIS_URL=own_store.url) as second:
-        run(look(second))
+
+async def test_two_processes_give_one_state_one_tag_before_and_after_a_wipe(
+    own_store: StoreProcess, own_server: Server, directory: Path, guid: str
+) -> None:
+    with running_server(directory, REDIS_URL=own_store.url) as second, own_store.client() as site:
+        site.set(price_key(guid), "5.00")
+        async with (
+            open_stream(stream_url(own_server, guid)) as here,
+            open_stream(stream_url(second, guid)) as there,
+        ):
+            before, same = await here.next(), await there.next()
+            assert before.id == same.id
+            batch = site.pipeline(transaction=True)
+            batch.flushall()
+            batch.set(price_key(guid), "4.00")
+            batch.execute()
+            site.set(price_key(guid), "6.00")
+            ids = set()
+            for stream in (here, there):
+                while (event := await stream.next("price")).data["price"] != "6.00" or event.id == before.id:
+                    pass
+                ids.add(event.id)
+            assert len(ids) == 1

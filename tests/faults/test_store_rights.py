@@ -1,9 +1,7 @@
 """A store that refuses some commands: what is served all the same. On both stores, in open streams."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,10 +29,10 @@ def as_user(store: StoreProcess, *rules: str) -> str:
     return store.url.replace("unix://", "unix://web:pw@")
 
 
-def test_where_tracking_is_refused_watched_prices_are_polled(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_where_tracking_is_refused_watched_prices_are_polled(
+    own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
         assert server.metric("sse_auction_mirror_polling") == 1
         create(server, guid)
         plain = f"{guid}-plain"
@@ -58,16 +56,13 @@ def test_where_tracking_is_refused_watched_prices_are_polled(
                 site.client_kill_filter(_type="normal", skipme=True)
                 site.set(price_key(plain), "3.00")
                 assert (await other.next("price")).data["price"] == "3.00"
-
-    with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
-        run(look(server))
         assert server.log().count("refuses CLIENT TRACKING") == 1
 
 
-def test_polling_goes_on_while_newcomers_keep_the_mirror_busy(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_polling_goes_on_while_newcomers_keep_the_mirror_busy(
+    own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
         async with open_stream(stream_url(server, guid)) as stream:
             await stream.next()
             crowd = asyncio.create_task(visit_for_ever(server, guid))
@@ -77,9 +72,6 @@ def test_polling_goes_on_while_newcomers_keep_the_mirror_busy(
                     assert (await asyncio.wait_for(stream.next(), 5)).data["price"] == price
             assert not crowd.done()
             crowd.cancel()
-
-    with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
-        run(look(server))
 
 
 async def visit_for_ever(server: Server, guid: str) -> None:
@@ -96,10 +88,14 @@ async def visit_for_ever(server: Server, guid: str) -> None:
     [["%R~sse-auction:memory", "+@all", "-info"], ["+@all"]],
     ids=["no INFO and no SET of its word", "nothing of its word"],
 )
-def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any], memory_rules: list[str]
+async def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
+    own_store: StoreProcess, directory: Path, guid: str, memory_rules: list[str]
 ) -> None:
-    async def look(server: Server) -> None:
+    auctions = [
+        "~AuctionMaxPrice-*", "~{AuctionMaxPrice-*", "~sse-auction:auctions", "~sse-auction:due",
+        "~{sse-auction:lists}:*",
+    ]  # fmt: skip
+    with running_server(directory, REDIS_URL=as_user(own_store, *auctions, *memory_rules)) as server:
         create(server, guid)
         plain = f"{guid}-plain"
         async with (
@@ -116,10 +112,3 @@ def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
                 site.flushall()
                 assert (await other.next()).data["status"] == "unknown"
         assert server.metric("sse_auction_mirror_polling") == 0
-
-    auctions = [
-        "~AuctionMaxPrice-*", "~{AuctionMaxPrice-*", "~sse-auction:auctions", "~sse-auction:due",
-        "~{sse-auction:lists}:*",
-    ]  # fmt: skip
-    with running_server(directory, REDIS_URL=as_user(own_store, *auctions, *memory_rules)) as server:
-        run(look(server))

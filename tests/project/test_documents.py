@@ -4,10 +4,8 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
 import httpx
@@ -93,20 +91,17 @@ def test_what_a_void_bid_has_extended_stays_extended(service: Server, guid: str)
     assert (void["closes_at"], void["extensions"]) == (extended["closes_at"], 1)
 
 
-def test_a_stream_of_many_goes_on_when_its_auctions_have_ended(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_a_stream_of_many_goes_on_when_its_auctions_have_ended(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:
+        create(server, guid)
         async with open_stream(f"{server.url}/auctions/stream?guid={guid}") as stream:
             await stream.next("price")
             await asyncio.to_thread(act, server, guid, "cancel")
             ended = await stream.next("closed")
             assert (ended.data["guid"], ended.data["status"]) == (guid, "cancelled")
             await stream.next("hb")
-
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:
-        create(server, guid)
-        run(look(server))
 
 
 def test_the_log_names_operators_by_the_sub_of_their_token(service: Server, guid: str) -> None:

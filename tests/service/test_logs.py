@@ -5,9 +5,7 @@ import os
 import pty
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -28,25 +26,19 @@ from tests.support.harness import (
 
 
 @pytest.mark.parametrize("given", ["from-the-proxy", "9f1c:2/4+a=", ""])
-def test_a_line_about_a_request_has_the_id_that_its_response_has(
-    service: Server, guid: str, given: str, run: Callable[..., Any]
-) -> None:
+async def test_a_line_about_a_request_has_the_id_that_its_response_has(service: Server, guid: str, given: str) -> None:
     create(service, guid)
-
-    async def look() -> None:
-        headers = {"X-Request-ID": given} if given else {}
-        async with httpx.AsyncClient(base_url=service.url) as client:
-            async with client.stream("GET", f"/auctions/{guid}/stream", headers=headers) as reply:
-                await anext(reply.aiter_raw())
-            told = reply.headers["x-request-id"]
-            assert told == given or (not given and told)
-            until(lambda: service.log_lines(request=told), "the line of the stream's end")
-        (line,) = service.log_lines(request=told)
-        assert (line["reason"], line["auctions"], line["events"]) == ("gone", [guid], 1)
-        assert line["age_seconds"] >= 0
-        assert {"time", "level", "logger", "process", "message"} <= line.keys()
-
-    run(look())
+    headers = {"X-Request-ID": given} if given else {}
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        async with client.stream("GET", f"/auctions/{guid}/stream", headers=headers) as reply:
+            await anext(reply.aiter_raw())
+        told = reply.headers["x-request-id"]
+        assert told == given or (not given and told)
+        until(lambda: service.log_lines(request=told), "the line of the stream's end")
+    (line,) = service.log_lines(request=told)
+    assert (line["reason"], line["auctions"], line["events"]) == ("gone", [guid], 1)
+    assert line["age_seconds"] >= 0
+    assert {"time", "level", "logger", "process", "message"} <= line.keys()
 
 
 def test_ids_are_in_every_reply_and_no_two_are_alike(service: Server, guid: str) -> None:
@@ -71,17 +63,13 @@ def test_an_id_that_might_be_something_else_is_replaced(service: Server, guid: s
     assert reply.headers["x-request-id"] not in ("", given)
 
 
-def test_every_line_of_a_server_without_a_terminal_is_json(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_every_line_of_a_server_without_a_terminal_is_json(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(directory, REDIS_URL=valkey.url) as server:
-
-        async def look() -> None:
-            create(server, guid)
-            async with open_stream(stream_url(server, guid)) as stream:
-                await stream.next()
-
-        run(look())
+        create(server, guid)
+        async with open_stream(stream_url(server, guid)) as stream:
+            await stream.next()
         assert server.stop() == 0
         lines = [line for line in server.log().splitlines() if not line.startswith("sse-auction is at")]
         assert lines

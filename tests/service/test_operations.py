@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -80,10 +79,8 @@ def test_a_store_that_refuses_to_write_is_said_to_be_unavailable(directory: Path
         assert bid(server, guid, "ann", "10.00").status_code == 201
 
 
-def test_each_metric_counts_what_it_says(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look(server: Server) -> None:
+async def test_each_metric_counts_what_it_says(valkey: StoreProcess, directory: Path, guid: str) -> None:
+    with running_server(directory, REDIS_URL=valkey.url) as server:
         create(server, guid)
         url = f"{server.url}/auctions/{guid}/stream"
         async with open_stream(url) as one, open_stream(url) as two, open_stream(url.replace(guid, "other")) as other:
@@ -105,9 +102,6 @@ def test_each_metric_counts_what_it_says(
         until(lambda: server.metric("sse_auction_streams") == 0, "the viewers to be forgotten")
         assert server.metric("sse_auction_rooms") == 0
         assert server.metric("sse_auction_streams_ended_total", reason="gone") == 3
-
-    with running_server(directory, REDIS_URL=valkey.url) as server:
-        run(look(server))
         count_bids(server, guid)
 
 
@@ -172,30 +166,23 @@ def test_states_that_a_slow_viewer_never_took_are_counted(directory: Path, guid:
         until(raise_price, "a state that was replaced by a newer one", within_seconds=40)
 
 
-def test_streams_that_are_turned_away_are_counted(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
-) -> None:
-    async def look(server: Server) -> None:
-        url = f"{server.url}/auctions/{guid}/stream"
-        async with open_stream(url) as stream:
-            await stream.next()
-            assert [event.name for event in await _events(url)] == ["busy"]
-
+async def test_streams_that_are_turned_away_are_counted(valkey: StoreProcess, directory: Path, guid: str) -> None:
     async def _events(url: str) -> list[Any]:
         async with open_stream(url) as stream:
             return await stream.rest()
 
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_STREAMS="1") as server:
-        run(look(server))
+        url = f"{server.url}/auctions/{guid}/stream"
+        async with open_stream(url) as stream:
+            await stream.next()
+            assert [event.name for event in await _events(url)] == ["busy"]
         assert server.metric("sse_auction_streams_refused_total", reason="too_many_streams") == 1
 
 
-def test_several_workers_count_as_one(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
-) -> None:
+async def test_several_workers_count_as_one(valkey: StoreProcess, directory: Path, guid: str) -> None:
     viewers = 24
-
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
+        until(lambda: len(server.workers()) == 2, "both workers")
         create(server, guid)
         async with AsyncExitStack() as stack:
             url = f"{server.url}/auctions/{guid}/stream"
@@ -218,18 +205,13 @@ def test_several_workers_count_as_one(
             assert server.metric("sse_auction_mirror_live") == 1
         until(lambda: server.metric("sse_auction_streams") == 0, "the viewers to be forgotten")
         assert server.metric("sse_auction_rooms") == 0
-
-    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
-        until(lambda: len(server.workers()) == 2, "both workers")
-        run(look(server))
         assert server.stop() == 0
 
 
-def test_a_worker_that_was_killed_is_replaced_and_its_viewers_are_no_longer_counted(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_a_worker_that_was_killed_is_replaced_and_its_viewers_are_no_longer_counted(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
         create(server, guid)
         until(lambda: len(server.workers()) == 2, "both workers")
         workers = server.workers()
@@ -243,9 +225,6 @@ def test_a_worker_that_was_killed_is_replaced_and_its_viewers_are_no_longer_coun
             until(lambda: _ready(server), "the new workers to serve")
             until(lambda: server.metric("sse_auction_streams") == 0, "the dead workers' viewers to be left out")
 
-    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
-        run(look(server))
-
 
 def _ready(server: Server) -> bool:
     try:
@@ -255,10 +234,10 @@ def _ready(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["serve", "uvicorn"])
-def test_readiness_fails_before_the_streams_end_and_the_listener_closes(
-    valkey: StoreProcess, directory: Path, guid: str, kind: str, run: Callable[..., Any]
+async def test_readiness_fails_before_the_streams_end_and_the_listener_closes(
+    valkey: StoreProcess, directory: Path, guid: str, kind: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, kind, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="3") as server:
         create(server, guid)
         async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
             await stream.next()
@@ -275,9 +254,6 @@ def test_readiness_fails_before_the_streams_end_and_the_listener_closes(
             assert max(newcomer.retry_ms) <= 3000, "another process may have room at once"
             await stream.rest()
             assert 500 <= stream.retry_ms[-1] <= 3000
-
-    with running_server(directory, kind, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="3") as server:
-        run(look(server))
         server.stop()
 
 
@@ -292,12 +268,11 @@ def test_a_held_poll_ends_when_its_poller_leaves(valkey: StoreProcess, directory
         until(lambda: server.metric("sse_auction_rooms") == 0, "its end, which by itself would come in 30 s")
 
 
-def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
-    valkey: StoreProcess, service: Server, directory: Path, guid: str, run: Callable[..., Any]
+async def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
+    valkey: StoreProcess, service: Server, directory: Path, guid: str
 ) -> None:
     """With a pace of ten seconds, a process that watches shows what another one has decided late."""
-
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_RATE="0.1") as server:
         create(server, guid)
         async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream, httpx.AsyncClient() as client:
             await stream.next()
@@ -309,16 +284,12 @@ def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
             known = {"If-None-Match": f'"{told["tag"]}"'}
             assert (await client.get(url, headers=known)).status_code == 304
 
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_RATE="0.1") as server:
-        run(look(server))
 
-
-def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
-    valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
+    valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     """At any moment until the listener closes, held ones too; nothing is cut with an error of ours."""
-
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="1") as server:
         tag = create(server, guid)["state"]["tag"]
         held, path = {"If-None-Match": f'"{tag}"'}, f"/auctions/{guid}"
         async with httpx.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client:
@@ -335,9 +306,6 @@ def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
             server.send_signal(signal.SIGTERM)
             asked = await asyncio.gather(*(ask(number / 10) for number in range(12)))
         assert set(asked) - {None} == {(304, 409)}
-
-    with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="1") as server:
-        run(look(server))
         assert server.stop() == 0
 
 
@@ -353,8 +321,11 @@ def test_ctrl_c_without_streams_ends_at_once(valkey: StoreProcess, directory: Pa
         assert server.stop(signal.SIGINT) == 0
 
 
-def test_a_frozen_store_shows_in_the_gauges(directory: Path, guid: str, run: Callable[..., Any]) -> None:
-    async def look(store: StoreProcess, server: Server) -> None:
+async def test_a_frozen_store_shows_in_the_gauges(directory: Path, guid: str) -> None:
+    with (
+        running_store("valkey", directory) as store,
+        running_server(directory, REDIS_URL=store.url, SSE_AUCTION_STORE_TIMEOUT_SECONDS="0.5") as server,
+    ):
         create(server, guid)
         async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
             await stream.next()
@@ -369,12 +340,6 @@ def test_a_frozen_store_shows_in_the_gauges(directory: Path, guid: str, run: Cal
             until(lambda: server.metric("sse_auction_mirror_staleness_seconds") < 1.5, "freshness")
             assert server.metric("sse_auction_store_seconds_count", connection="store") > 0
             assert server.metric("sse_auction_store_seconds_count", connection="mirror") > 0
-
-    with (
-        running_store("valkey", directory) as store,
-        running_server(directory, REDIS_URL=store.url, SSE_AUCTION_STORE_TIMEOUT_SECONDS="0.5") as server,
-    ):
-        run(look(store, server))
 
 
 @pytest.mark.parametrize("kind", ["serve", "uvicorn"])

@@ -5,7 +5,7 @@ created a moment ago.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,24 +163,20 @@ def check_open(made: dict[str, Any], shown: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("reader", ["service", "other"])
-def test_what_was_created_without_an_opening_is_open_to_whoever_reads_it(
-    request: pytest.FixtureRequest, service: Server, guid: str, run: Callable[..., Any], reader: str
+async def test_what_was_created_without_an_opening_is_open_to_whoever_reads_it(
+    request: pytest.FixtureRequest, service: Server, guid: str, reader: str
 ) -> None:
     asked: Server = request.getfixturevalue(reader)
+    async with many_clients() as client:
 
-    async def look() -> None:
-        async with many_clients() as client:
+        async def visit(number: int) -> None:
+            for each in range(number, AUCTIONS, AT_ONCE):
+                name = f"{guid}-{each}"
+                made = await create_now(client, service, name)
+                check_open(made, (await client.get(f"{asked.url}/auctions/{name}/price")).json())
+                check_open(made, (await client.get(f"{asked.url}/auctions/{name}")).json()["state"])
 
-            async def visit(number: int) -> None:
-                for each in range(number, AUCTIONS, AT_ONCE):
-                    name = f"{guid}-{each}"
-                    made = await create_now(client, service, name)
-                    check_open(made, (await client.get(f"{asked.url}/auctions/{name}/price")).json())
-                    check_open(made, (await client.get(f"{asked.url}/auctions/{name}")).json()["state"])
-
-            await asyncio.gather(*map(visit, range(AT_ONCE)))
-
-    run(look())
+        await asyncio.gather(*map(visit, range(AT_ONCE)))
 
 
 @asynccontextmanager
@@ -198,28 +194,24 @@ async def behind_a_line(
 
 
 @pytest.mark.parametrize("line", [{"there": 0.3}, {"back": 0.3}])
-def test_what_opens_at_once_is_open_however_far_away_the_store_is(
-    valkey: StoreProcess, service: Server, directory: Path, guid: str, run: Callable[..., Any], line: dict[str, float]
+async def test_what_opens_at_once_is_open_however_far_away_the_store_is(
+    valkey: StoreProcess, service: Server, directory: Path, guid: str, line: dict[str, float]
 ) -> None:
     """By a clock that is thought to be half-way between question and answer it would open 150 ms off its time."""
+    async with behind_a_line(directory, valkey, **line) as server, many_clients() as client:
 
-    async def look() -> None:
-        async with behind_a_line(directory, valkey, **line) as server, many_clients() as client:
+        async def visit(number: int) -> None:
+            name = f"{guid}-{number}"
+            async with open_stream(stream_url(server, name)) as stream:
+                await stream.next("price")
+                made = await create_now(client, (service, server)[number % 2], name)
+                check_open(made, (await client.get(f"{server.url}/auctions/{name}")).json()["state"])
+                check_open(made, (await stream.next("price")).data)
+            unwatched = f"{guid}-unwatched-{number}"
+            made = await create_now(client, (service, server)[number % 2], unwatched)
+            check_open(made, (await client.get(f"{server.url}/auctions/{unwatched}/price")).json())
 
-            async def visit(number: int) -> None:
-                name = f"{guid}-{number}"
-                async with open_stream(stream_url(server, name)) as stream:
-                    await stream.next("price")
-                    made = await create_now(client, (service, server)[number % 2], name)
-                    check_open(made, (await client.get(f"{server.url}/auctions/{name}")).json()["state"])
-                    check_open(made, (await stream.next("price")).data)
-                unwatched = f"{guid}-unwatched-{number}"
-                made = await create_now(client, (service, server)[number % 2], unwatched)
-                check_open(made, (await client.get(f"{server.url}/auctions/{unwatched}/price")).json())
-
-            await asyncio.gather(*map(visit, range(AT_ONCE)))
-
-    run(look())
+        await asyncio.gather(*map(visit, range(AT_ONCE)))
 
 
 async def shown_by_stream(server: Server, guid: str) -> str:
@@ -233,62 +225,52 @@ async def shown_by_stream(server: Server, guid: str) -> str:
 
 
 @pytest.mark.parametrize("line", [{"there": 0.3}, {"back": 0.3}])
-def test_nothing_is_shown_open_before_it_takes_bids(
-    valkey: StoreProcess, service: Server, directory: Path, guid: str, run: Callable[..., Any], line: dict[str, float]
+async def test_nothing_is_shown_open_before_it_takes_bids(
+    valkey: StoreProcess, service: Server, directory: Path, guid: str, line: dict[str, float]
 ) -> None:
-    async def look() -> None:
-        async with behind_a_line(directory, valkey, **line) as server, many_clients() as client:
+    async with behind_a_line(directory, valkey, **line) as server, many_clients() as client:
 
-            async def visit(number: int) -> None:
-                name = f"{guid}-{number}"
-                opens_at = now_ms() + 1000
-                await asyncio.to_thread(create, service, name, opens_at=opens_at)
-                if number % 2:
-                    while await shown_by_stream(server, name) == "upcoming":
-                        pass
-                else:
-                    while (await client.get(f"{server.url}/auctions/{name}/price")).json()["status"] == "upcoming":
-                        pass
-                url, headers = f"{service.url}/auctions/{name}/bids", bidder("ann")
-                reply = await client.post(url, json={"price": "10.00"}, headers=headers)
-                assert reply.status_code == 201, reply.text
+        async def visit(number: int) -> None:
+            name = f"{guid}-{number}"
+            opens_at = now_ms() + 1000
+            await asyncio.to_thread(create, service, name, opens_at=opens_at)
+            if number % 2:
+                while await shown_by_stream(server, name) == "upcoming":
+                    pass
+            else:
+                while (await client.get(f"{server.url}/auctions/{name}/price")).json()["status"] == "upcoming":
+                    pass
+            url, headers = f"{service.url}/auctions/{name}/bids", bidder("ann")
+            reply = await client.post(url, json={"price": "10.00"}, headers=headers)
+            assert reply.status_code == 201, reply.text
 
-            await asyncio.gather(*map(visit, range(AT_ONCE)))
-
-    run(look())
+        await asyncio.gather(*map(visit, range(AT_ONCE)))
 
 
 @pytest.mark.parametrize("reader", ["service", "other"])
-def test_it_is_open_also_where_it_was_waited_for(
-    request: pytest.FixtureRequest, service: Server, guid: str, run: Callable[..., Any], reader: str
+async def test_it_is_open_also_where_it_was_waited_for(
+    request: pytest.FixtureRequest, service: Server, guid: str, reader: str
 ) -> None:
     """An auction that is watched before it is there: the first state of it is open, and no poll says less."""
     asked: Server = request.getfixturevalue(reader)
+    async with many_clients() as client:
 
-    async def look() -> None:
-        async with many_clients() as client:
+        async def visit(number: int) -> None:
+            for each in range(number, AUCTIONS // 10, AT_ONCE):
+                name = f"{guid}-{each}"
+                async with open_stream(stream_url(asked, name)) as stream:
+                    assert (await stream.next("price")).data["status"] == "unknown"
+                    made = await create_now(client, service, name)
+                    check_open(made, (await stream.next("price")).data)
+                    check_open(made, (await client.get(f"{asked.url}/auctions/{name}/price")).json())
 
-            async def visit(number: int) -> None:
-                for each in range(number, AUCTIONS // 10, AT_ONCE):
-                    name = f"{guid}-{each}"
-                    async with open_stream(stream_url(asked, name)) as stream:
-                        assert (await stream.next("price")).data["status"] == "unknown"
-                        made = await create_now(client, service, name)
-                        check_open(made, (await stream.next("price")).data)
-                        check_open(made, (await client.get(f"{asked.url}/auctions/{name}/price")).json())
-
-            await asyncio.gather(*map(visit, range(AT_ONCE)))
-
-    run(look())
+        await asyncio.gather(*map(visit, range(AT_ONCE)))
 
 
-def test_two_workers_say_the_same(valkey: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]) -> None:
-    async def look(server: Server) -> None:
+async def test_two_workers_say_the_same(valkey: StoreProcess, directory: Path, guid: str) -> None:
+    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
         for number in range(AUCTIONS // 10):  # a client of its own each: any worker may take it
             name = f"{guid}-{number}"
             async with httpx.AsyncClient(timeout=30) as maker, httpx.AsyncClient(timeout=30) as reader:
                 made = await create_now(maker, server, name)
                 check_open(made, (await reader.get(f"{server.url}/auctions/{name}/price")).json())
-
-    with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
-        run(look(server))

@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from functools import partial
 from math import ceil
@@ -34,7 +34,7 @@ from tests.support.harness import (
     until_async,
 )
 
-pytestmark = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)
+pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 
 SHORT_SECONDS = 1.0  # a deadline that is to pass, and that a busy machine keeps where it is not to
 BUSY_AFTER_MS = 50
@@ -73,73 +73,55 @@ def segments_sent(connection: Connection) -> int:
 # --- calls and answers -------------------------------------------------------------------------------------------
 
 
-def test_calls_of_one_turn_leave_together_and_each_has_its_own_answer(
-    tcp_url: str, run: Callable[..., Any], site: redis.Redis
+async def test_calls_of_one_turn_leave_together_and_each_has_its_own_answer(tcp_url: str, site: redis.Redis) -> None:
+    async with open_connection(tcp_url) as connection:
+        before = segments_sent(connection)
+        few = [connection.call("ECHO", number) for number in range(FLUSH_CALLS - 1)]
+        await asyncio.gather(*few)
+        assert segments_sent(connection) - before == 1, "one write"
+        before = segments_sent(connection)
+        calls = [connection.call("ECHO", number) for number in range(200)]
+        calls.append(connection.transaction(("SET", "k", "v"), ("GET", "k")))
+        calls.append(connection.call("ECHO", b"\x00\xff\r\n"))
+        answers = await asyncio.gather(*calls)
+        commands = 200 + 4 + 1  # a transaction is MULTI, its commands, and EXEC
+        written = ceil(commands / FLUSH_CALLS)
+        assert segments_sent(connection) - before == written, "a crowd's leave in a few, for the store to begin earlier"
+        assert answers == [*(b"%d" % number for number in range(200)), [b"OK", b"v"], b"\x00\xff\r\n"]
+        await asyncio.gather(connection.call("PING"), connection.call("PING"))
+        await connection.call("PING")
+        assert segments_sent(connection) - before == written + 2, "later turns have writes of their own"
+
+
+async def test_a_refused_command_fails_its_own_call_and_no_other(store: StoreProcess) -> None:
+    async with open_connection(store.url) as connection:
+        wrong, right = connection.call("NO-SUCH-COMMAND"), connection.call("ECHO", "here")
+        with pytest.raises(CommandError, match="unknown command"):
+            await wrong
+        assert await right == b"here"
+
+
+async def test_an_error_inside_a_transaction_stands_in_its_place(store: StoreProcess, guid: str) -> None:
+    async with open_connection(store.url) as connection:
+        done = await connection.transaction(("SET", guid, "v"), ("LPUSH", guid, "x"), ("GET", guid))
+        assert (done[0], done[2]) == (b"OK", b"v")
+        assert isinstance(done[1], CommandError)
+        assert str(done[1]).startswith("WRONGTYPE")
+
+
+async def test_a_transaction_with_a_command_that_cannot_be_queued_does_nothing_and_says_why(
+    store: StoreProcess, guid: str
 ) -> None:
-    async def look() -> None:
-        async with open_connection(tcp_url) as connection:
-            before = segments_sent(connection)
-            few = [connection.call("ECHO", number) for number in range(FLUSH_CALLS - 1)]
-            await asyncio.gather(*few)
-            assert segments_sent(connection) - before == 1, "one write"
-            before = segments_sent(connection)
-            calls = [connection.call("ECHO", number) for number in range(200)]
-            calls.append(connection.transaction(("SET", "k", "v"), ("GET", "k")))
-            calls.append(connection.call("ECHO", b"\x00\xff\r\n"))
-            answers = await asyncio.gather(*calls)
-            commands = 200 + 4 + 1  # a transaction is MULTI, its commands, and EXEC
-            written = ceil(commands / FLUSH_CALLS)
-            assert segments_sent(connection) - before == written, (
-                "a crowd's leave in a few, for the store to begin earlier"
-            )
-            assert answers == [*(b"%d" % number for number in range(200)), [b"OK", b"v"], b"\x00\xff\r\n"]
-            await asyncio.gather(connection.call("PING"), connection.call("PING"))
-            await connection.call("PING")
-            assert segments_sent(connection) - before == written + 2, "later turns have writes of their own"
-
-    run(look())
+    async with open_connection(store.url) as connection:
+        refused = connection.transaction(("SET", guid, "v"), ("NO-SUCH-COMMAND",), ("GET",))
+        after = connection.call("EXISTS", guid)
+        with pytest.raises(CommandError, match="NO-SUCH-COMMAND"):
+            await refused
+        assert await after == 0
 
 
-def test_a_refused_command_fails_its_own_call_and_no_other(store: StoreProcess, run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        async with open_connection(store.url) as connection:
-            wrong, right = connection.call("NO-SUCH-COMMAND"), connection.call("ECHO", "here")
-            with pytest.raises(CommandError, match="unknown command"):
-                await wrong
-            assert await right == b"here"
-
-    run(look())
-
-
-def test_an_error_inside_a_transaction_stands_in_its_place(
-    store: StoreProcess, run: Callable[..., Any], guid: str
-) -> None:
-    async def look() -> None:
-        async with open_connection(store.url) as connection:
-            done = await connection.transaction(("SET", guid, "v"), ("LPUSH", guid, "x"), ("GET", guid))
-            assert (done[0], done[2]) == (b"OK", b"v")
-            assert isinstance(done[1], CommandError)
-            assert str(done[1]).startswith("WRONGTYPE")
-
-    run(look())
-
-
-def test_a_transaction_with_a_command_that_cannot_be_queued_does_nothing_and_says_why(
-    store: StoreProcess, run: Callable[..., Any], guid: str
-) -> None:
-    async def look() -> None:
-        async with open_connection(store.url) as connection:
-            refused = connection.transaction(("SET", guid, "v"), ("NO-SUCH-COMMAND",), ("GET",))
-            after = connection.call("EXISTS", guid)
-            with pytest.raises(CommandError, match="NO-SUCH-COMMAND"):
-                await refused
-            assert await after == 0
-
-    run(look())
-
-
-def test_a_store_that_is_busy_with_a_script_is_unavailable_and_not_wrong(
-    own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
+async def test_a_store_that_is_busy_with_a_script_is_unavailable_and_not_wrong(
+    own_store: StoreProcess, site: redis.Redis
 ) -> None:
     async def is_busy(connection: Connection) -> bool:
         try:
@@ -148,187 +130,157 @@ def test_a_store_that_is_busy_with_a_script_is_unavailable_and_not_wrong(
             return "BUSY" in str(error)
         return False
 
-    async def look() -> None:
-        async with open_connection(own_store.url) as connection, open_connection(own_store.url) as other:
-            endless = other.call("EVAL", "while true do end", 0)
-            await until_async(lambda: is_busy(connection), "the store's being busy")
-            with pytest.raises(StoreNotReady, match="BUSY"):
-                await connection.transaction(("GET", "k"), ("GET", "k"))
-            await connection.call("SCRIPT", "KILL")
-            with pytest.raises(CommandError, match="killed"):
-                await endless
-            assert await connection.transaction(("GET", "k")) == [None]
-
-    run(look())
+    async with open_connection(own_store.url) as connection, open_connection(own_store.url) as other:
+        endless = other.call("EVAL", "while true do end", 0)
+        await until_async(lambda: is_busy(connection), "the store's being busy")
+        with pytest.raises(StoreNotReady, match="BUSY"):
+            await connection.transaction(("GET", "k"), ("GET", "k"))
+        await connection.call("SCRIPT", "KILL")
+        with pytest.raises(CommandError, match="killed"):
+            await endless
+        assert await connection.transaction(("GET", "k")) == [None]
 
 
-def test_pushes_come_between_answers(store: StoreProcess, run: Callable[..., Any], guid: str) -> None:
-    async def look() -> None:
-        pushes: list[list[Any]] = []
-        async with open_connection(store.url, on_push=pushes.append) as connection:
-            await connection.call("CLIENT", "TRACKING", "ON")
-            for number in range(3):
-                await connection.call("GET", guid)
-                with store.client() as client:
-                    client.set(guid, number)
-                await until_async(partial(have_come, pushes), "the invalidation")
-                assert pushes.pop() == [b"invalidate", [guid.encode()]]
-                assert await connection.call("ECHO", "x") == b"x"
-
-    run(look())
+async def test_pushes_come_between_answers(store: StoreProcess, guid: str) -> None:
+    pushes: list[list[Any]] = []
+    async with open_connection(store.url, on_push=pushes.append) as connection:
+        await connection.call("CLIENT", "TRACKING", "ON")
+        for number in range(3):
+            await connection.call("GET", guid)
+            with store.client() as client:
+                client.set(guid, number)
+            await until_async(partial(have_come, pushes), "the invalidation")
+            assert pushes.pop() == [b"invalidate", [guid.encode()]]
+            assert await connection.call("ECHO", "x") == b"x"
 
 
 # --- deadlines ---------------------------------------------------------------------------------------------------
 
 
-def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
-    own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
+async def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
+    own_store: StoreProcess, site: redis.Redis
 ) -> None:
     """The connection hears pushes all the while, so it is not given up; only the one call takes too long."""
-
-    async def look() -> None:
-        pushes: list[list[Any]] = []
-        async with open_connection(own_store.url, SHORT_SECONDS, on_push=pushes.append) as connection:
-            await connection.call("CLIENT", "TRACKING", "ON", "BCAST")
-            late = connection.call("BLPOP", "queue", 0)
-            abandoned = connection.call("ECHO", "abandoned")
-            abandoned.cancel()
-            while not late.done():
-                seen = len(pushes)
-                site.incr("noise")
-                await until_async(partial(have_come, pushes, seen + 1), "the push")
-            with pytest.raises(StoreTimeout, match=f"within {SHORT_SECONDS:g} s"):
-                await late
-            connection.check()
-            answer = connection.call("ECHO", "mine")
-            site.rpush("queue", "too late")
-            assert await answer == b"mine"
-            assert await connection.call("ECHO", "next") == b"next"
-
-    run(look())
+    pushes: list[list[Any]] = []
+    async with open_connection(own_store.url, SHORT_SECONDS, on_push=pushes.append) as connection:
+        await connection.call("CLIENT", "TRACKING", "ON", "BCAST")
+        late = connection.call("BLPOP", "queue", 0)
+        abandoned = connection.call("ECHO", "abandoned")
+        abandoned.cancel()
+        while not late.done():
+            seen = len(pushes)
+            site.incr("noise")
+            await until_async(partial(have_come, pushes, seen + 1), "the push")
+        with pytest.raises(StoreTimeout, match=f"within {SHORT_SECONDS:g} s"):
+            await late
+        connection.check()
+        answer = connection.call("ECHO", "mine")
+        site.rpush("queue", "too late")
+        assert await answer == b"mine"
+        assert await connection.call("ECHO", "next") == b"next"
 
 
-def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
-    own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
+async def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
+    own_store: StoreProcess, site: redis.Redis
 ) -> None:
     """A store that thaws may carry out what it was sent: a call must not fail while that can still be."""
-
-    async def look() -> None:
-        loop = asyncio.get_running_loop()
-        timeout = 2.0  # long enough that a busy machine does not take the one deadline's passing for the other's
-        async with open_connection(own_store.url, timeout) as connection:
+    loop = asyncio.get_running_loop()
+    timeout = 2.0  # long enough that a busy machine does not take the one deadline's passing for the other's
+    async with open_connection(own_store.url, timeout) as connection:
+        await connection.call("PING")
+        own_store.send_signal(signal.SIGSTOP)
+        first = connection.call("GET", "k")
+        await asyncio.sleep(timeout / 2)
+        sent_at = loop.time()
+        second = connection.transaction(("GET", "k"))
+        await connection.lost()
+        with pytest.raises(StoreTimeout):
+            await first
+        assert not second.done()
+        with pytest.raises(StoreTimeout):
+            await second
+        assert round(loop.time() - sent_at, 3) >= timeout  # the loop counts milliseconds
+        with pytest.raises(StoreUnavailable, match="not reachable"):
             await connection.call("PING")
-            own_store.send_signal(signal.SIGSTOP)
-            first = connection.call("GET", "k")
-            await asyncio.sleep(timeout / 2)
-            sent_at = loop.time()
-            second = connection.transaction(("GET", "k"))
-            await connection.lost()
-            with pytest.raises(StoreTimeout):
-                await first
-            assert not second.done()
-            with pytest.raises(StoreTimeout):
-                await second
-            assert round(loop.time() - sent_at, 3) >= timeout  # the loop counts milliseconds
-            with pytest.raises(StoreUnavailable, match="not reachable"):
-                await connection.call("PING")
-
-    run(look())
 
 
-def test_a_frozen_store_gets_nothing_twice(own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis) -> None:
-    async def look() -> None:
-        async with aclosing(reconnecting(own_store.url, SHORT_SECONDS)) as connections:
-            connection = await anext(connections)
-            own_store.send_signal(signal.SIGSTOP)
-            calls = [connection.call("INCR", f"count-{number}") for number in range(20)]
-            failures = await asyncio.gather(*calls, return_exceptions=True)
-            assert {type(each) for each in failures} == {StoreTimeout}
-            own_store.send_signal(signal.SIGCONT)
-            connection = await anext(connections)
-            await connection.call("PING")
-        counts = site.mget([f"count-{number}" for number in range(20)])
-        assert set(counts) <= {None, "1"}
-
-    run(look())
+async def test_a_frozen_store_gets_nothing_twice(own_store: StoreProcess, site: redis.Redis) -> None:
+    async with aclosing(reconnecting(own_store.url, SHORT_SECONDS)) as connections:
+        connection = await anext(connections)
+        own_store.send_signal(signal.SIGSTOP)
+        calls = [connection.call("INCR", f"count-{number}") for number in range(20)]
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in failures} == {StoreTimeout}
+        own_store.send_signal(signal.SIGCONT)
+        connection = await anext(connections)
+        await connection.call("PING")
+    counts = site.mget([f"count-{number}" for number in range(20)])
+    assert set(counts) <= {None, "1"}
 
 
-def test_more_calls_than_a_store_can_answer_in_time_are_refused_at_once(
-    own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
+async def test_more_calls_than_a_store_can_answer_in_time_are_refused_at_once(
+    own_store: StoreProcess, site: redis.Redis
 ) -> None:
-    async def look() -> None:
-        async with open_connection(own_store.url) as connection:
-            await connection.call("PING")
-            calls = [connection.call("PING") for _ in range(connection_module.MAX_WAITING_CALLS + 1)]
-            with pytest.raises(StoreUnavailable, match="too far behind"):
-                await calls[-1]
-            assert set(await asyncio.gather(*calls[:-1])) == {b"PONG"}
-
-    run(look())
+    async with open_connection(own_store.url) as connection:
+        await connection.call("PING")
+        calls = [connection.call("PING") for _ in range(connection_module.MAX_WAITING_CALLS + 1)]
+        with pytest.raises(StoreUnavailable, match="too far behind"):
+            await calls[-1]
+        assert set(await asyncio.gather(*calls[:-1])) == {b"PONG"}
 
 
 # --- the end of a connection, and the next -----------------------------------------------------------------------
 
 
-def test_a_lost_connection_fails_what_waits_at_once(
-    own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
-) -> None:
-    async def look() -> None:
-        async with open_connection(own_store.url) as connection:
-            number = await connection.call("CLIENT", "ID")
-            lost: list[bool] = []
-            connection.when_lost(lambda: lost.append(True))
-            calls = [connection.call("BLPOP", "queue", 0), connection.call("PING"), connection.transaction(("PING",))]
-            await asyncio.to_thread(until, lambda: site.client_list(client_id=[number])[0]["cmd"] == "blpop")
-            site.client_kill_filter(_id=number)
-            for failure in await asyncio.gather(*calls, return_exceptions=True):
-                assert type(failure) is StoreUnavailable
-                assert "lost" in str(failure)
-            await connection.lost()
-            assert lost == [True]
-            with pytest.raises(StoreUnavailable, match="lost"):
-                connection.check()
-            with pytest.raises(StoreUnavailable, match="not reachable"):
-                await connection.call("PING")
-
-    run(look())
-
-
-def test_closing_fails_what_waits(store: StoreProcess, run: Callable[..., Any], guid: str) -> None:
-    async def look() -> None:
-        async with open_connection(store.url) as connection:
-            call = connection.call("BLPOP", guid, 0)
-            connection.close()
-            with pytest.raises(StoreUnavailable):
-                await call
-
-    run(look())
-
-
-def test_failures_that_nobody_awaits_make_no_noise(
-    own_store: StoreProcess, run: Callable[..., Any], site: redis.Redis
-) -> None:
-    async def look() -> None:
-        complaints: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        async with open_connection(own_store.url) as connection:
-            connection.call("NO-SUCH-COMMAND")
+async def test_a_lost_connection_fails_what_waits_at_once(own_store: StoreProcess, site: redis.Redis) -> None:
+    async with open_connection(own_store.url) as connection:
+        number = await connection.call("CLIENT", "ID")
+        lost: list[bool] = []
+        connection.when_lost(lambda: lost.append(True))
+        calls = [connection.call("BLPOP", "queue", 0), connection.call("PING"), connection.transaction(("PING",))]
+        await asyncio.to_thread(until, lambda: site.client_list(client_id=[number])[0]["cmd"] == "blpop")
+        site.client_kill_filter(_id=number)
+        for failure in await asyncio.gather(*calls, return_exceptions=True):
+            assert type(failure) is StoreUnavailable
+            assert "lost" in str(failure)
+        await connection.lost()
+        assert lost == [True]
+        with pytest.raises(StoreUnavailable, match="lost"):
+            connection.check()
+        with pytest.raises(StoreUnavailable, match="not reachable"):
             await connection.call("PING")
-            connection.call("PING")
-        connection.call("PING")
-        await asyncio.sleep(0)
-        assert complaints == []
 
-    run(look())
+
+async def test_closing_fails_what_waits(store: StoreProcess, guid: str) -> None:
+    async with open_connection(store.url) as connection:
+        call = connection.call("BLPOP", guid, 0)
+        connection.close()
+        with pytest.raises(StoreUnavailable):
+            await call
+
+
+async def test_failures_that_nobody_awaits_make_no_noise(own_store: StoreProcess, site: redis.Redis) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with open_connection(own_store.url) as connection:
+        connection.call("NO-SUCH-COMMAND")
+        await connection.call("PING")
+        connection.call("PING")
+    connection.call("PING")
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 @pytest.mark.parametrize("transport", ["unix", "tcp"])
-def test_dial_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queue(
-    own_store: StoreProcess, tcp_url: str, run: Callable[..., Any], transport: str, caplog: pytest.LogCaptureFixture
+async def test_dial_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queue(
+    own_store: StoreProcess, tcp_url: str, transport: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = own_store.url if transport == "unix" else tcp_url
 
-    async def look() -> None:
+    async def has_complained(times: int) -> bool:
+        return caplog.text.count("trying again until it is back") == times
+
+    with caplog.at_level(logging.INFO):
         async with aclosing(reconnecting(url, SHORT_SECONDS)) as connections:
             connection = await anext(connections)
             await asyncio.to_thread(own_store.stop)
@@ -351,12 +303,6 @@ def test_dial_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queu
             for each in waiting:
                 each.close()
         assert await has_complained(2), "more than one line for an absence"
-
-    async def has_complained(times: int) -> bool:
-        return caplog.text.count("trying again until it is back") == times
-
-    with caplog.at_level(logging.INFO):
-        run(look())
 
 
 def socket_to(url: str) -> socket.socket:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.harness import (
     until_async,
 )
 
-pytestmark = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)
+pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 
 PASSWORD = "s3cret:with@signs/?#"
 QUOTED = "s3cret%3Awith%40signs%2F%3F%23"
@@ -58,25 +58,22 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         ("rediss://web:{password}@localhost:{tls}/2?ssl_ca_certs={certificates}/ca.pem", "web", 2),
     ],
 )
-def test_every_kind_of_url_leads_to_a_connection_that_calls_and_is_told_of_changes(
-    guarded: dict[str, str], run: Callable[..., Any], url: str, user: str, database: int
+async def test_every_kind_of_url_leads_to_a_connection_that_calls_and_is_told_of_changes(
+    guarded: dict[str, str], url: str, user: str, database: int
 ) -> None:
-    async def look() -> None:
-        pushes: list[list[Any]] = []
-        async with open_connection(url.format(password=QUOTED, **guarded), on_push=pushes.append) as connection:
-            info = (await connection.call("CLIENT", "INFO")).decode()
-            fields = dict(field.split("=", 1) for field in info.split())
-            assert (fields["user"], int(fields["db"]), fields["resp"]) == (user, database, "3")
-            await connection.call("CLIENT", "TRACKING", "ON")
-            large = "x" * 300_000
-            assert await connection.call("ECHO", large) == large.encode()
-            await connection.call("GET", "k")
-            await connection.call("SET", "k", large)
-            await until_async(partial(have_come, pushes), "the invalidation")
-            assert pushes == [[b"invalidate", [b"k"]]]
-            assert await connection.call("GET", "k") == large.encode()
-
-    run(look())
+    pushes: list[list[Any]] = []
+    async with open_connection(url.format(password=QUOTED, **guarded), on_push=pushes.append) as connection:
+        info = (await connection.call("CLIENT", "INFO")).decode()
+        fields = dict(field.split("=", 1) for field in info.split())
+        assert (fields["user"], int(fields["db"]), fields["resp"]) == (user, database, "3")
+        await connection.call("CLIENT", "TRACKING", "ON")
+        large = "x" * 300_000
+        assert await connection.call("ECHO", large) == large.encode()
+        await connection.call("GET", "k")
+        await connection.call("SET", "k", large)
+        await until_async(partial(have_come, pushes), "the invalidation")
+        assert pushes == [[b"invalidate", [b"k"]]]
+        assert await connection.call("GET", "k") == large.encode()
 
 
 @pytest.mark.parametrize(
@@ -98,39 +95,32 @@ def test_every_kind_of_url_leads_to_a_connection_that_calls_and_is_told_of_chang
         ("http://127.0.0.1:{port}", "the store's URL cannot be used"),
     ],
 )
-def test_a_store_that_cannot_be_had_is_explained_in_a_sentence_without_the_password(
-    guarded: dict[str, str], run: Callable[..., Any], url: str, sentence: str
+async def test_a_store_that_cannot_be_had_is_explained_in_a_sentence_without_the_password(
+    guarded: dict[str, str], url: str, sentence: str
 ) -> None:
-    async def look() -> None:
-        with pytest.raises(StoreUnavailable) as caught:
-            await connect(url.format(password=QUOTED, **guarded), DEADLINE_SECONDS)
-        text = str(caught.value)
-        assert text.startswith(sentence)
-        assert "\n" not in text
-        assert PASSWORD not in text
-        assert QUOTED not in text
-        assert "wrong@" not in text
-
-    run(look())
+    with pytest.raises(StoreUnavailable) as caught:
+        await connect(url.format(password=QUOTED, **guarded), DEADLINE_SECONDS)
+    text = str(caught.value)
+    assert text.startswith(sentence)
+    assert "\n" not in text
+    assert PASSWORD not in text
+    assert QUOTED not in text
+    assert "wrong@" not in text
 
 
-def test_a_server_that_accepts_and_says_nothing_is_unavailable_and_leaves_no_socket_behind(
-    run: Callable[..., Any], directory: Path
+async def test_a_server_that_accepts_and_says_nothing_is_unavailable_and_leaves_no_socket_behind(
+    directory: Path,
 ) -> None:
     with socket.socket(socket.AF_UNIX) as mute:
         mute.bind(str(directory / "mute.sock"))
         mute.listen()
-
-        async def look() -> None:
-            with pytest.raises(StoreUnavailable, match="not reachable"):
-                await connect(f"unix://{directory}/mute.sock", DEADLINE_SECONDS)
-            accepted, _ = mute.accept()
-            with accepted:
-                accepted.settimeout(DEADLINE_SECONDS)
-                received = await asyncio.to_thread(read_to_end, accepted)
-            assert b"HELLO" in received
-
-        run(look())
+        with pytest.raises(StoreUnavailable, match="not reachable"):
+            await connect(f"unix://{directory}/mute.sock", DEADLINE_SECONDS)
+        accepted, _ = mute.accept()
+        with accepted:
+            accepted.settimeout(DEADLINE_SECONDS)
+            received = await asyncio.to_thread(read_to_end, accepted)
+        assert b"HELLO" in received
 
 
 def read_to_end(connection: socket.socket) -> bytes:

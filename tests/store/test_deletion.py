@@ -1,7 +1,6 @@
 """Auctions that are deleted leave nothing behind but what is still to be told of them."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,8 @@ def test_deleting_is_for_operators_with_a_reason_and_not_of_open_auctions(
     assert code_of(delete(server, f"plain-{guid[:8]}")) == (409, "not_open")
 
 
-def test_nothing_is_left_of_an_auction_and_its_guid_begins_anew(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_nothing_is_left_of_an_auction_and_its_guid_begins_anew(
+    server: Server, store: StoreProcess, guid: str
 ) -> None:
     create(server, guid, seller="sam")
     headers = {"Idempotency-Key": "k"}
@@ -75,24 +74,16 @@ def test_nothing_is_left_of_an_auction_and_its_guid_begins_anew(
     again = bid(server, guid, "ann", "10.00", headers=headers)
     assert "idempotent-replayed" not in again.headers, "the answer of another auction is not given again"
     assert again.json()["state"]["tag"].partition("-")[0] != first.json()["state"]["tag"].partition("-")[0]
-
-    async def look() -> None:
-        async with open_stream(stream_url(server, guid), Last_Event_ID=closed["tag"]) as stream:
-            assert (await stream.next("price")).data["status"] == "open"
-
-    run(look())
+    async with open_stream(stream_url(server, guid), Last_Event_ID=closed["tag"]) as stream:
+        assert (await stream.next("price")).data["status"] == "open"
 
 
-def test_viewers_of_an_upcoming_auction_see_it_go(server: Server, guid: str, run: Callable[..., Any]) -> None:
+async def test_viewers_of_an_upcoming_auction_see_it_go(server: Server, guid: str) -> None:
     create(server, guid, opens_at=now_ms() + 3_600_000, closes_at=now_ms() + 7_200_000)
-
-    async def look() -> None:
-        async with open_stream(stream_url(server, guid)) as stream:
-            assert (await stream.next("price")).data["status"] == "upcoming"
-            assert (await asyncio.to_thread(delete, server, guid)).status_code == 204
-            assert (await stream.next("price")).data["status"] == "unknown"
-
-    run(look())
+    async with open_stream(stream_url(server, guid)) as stream:
+        assert (await stream.next("price")).data["status"] == "upcoming"
+        assert (await asyncio.to_thread(delete, server, guid)).status_code == 204
+        assert (await stream.next("price")).data["status"] == "unknown"
 
 
 def test_what_is_still_to_be_told_is_told_and_then_the_end(

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -109,47 +109,43 @@ async def read_on(stream: Any, seen: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("full_server", [1, 2], indirect=True)
-def test_prices_stay_live_bids_are_refused_with_the_reason_and_go_on_by_themselves(
-    full_server: Server, disk: SmallDisk, data_dir: Path, guid: str, run: Callable[..., Any]
+async def test_prices_stay_live_bids_are_refused_with_the_reason_and_go_on_by_themselves(
+    full_server: Server, disk: SmallDisk, data_dir: Path, guid: str
 ) -> None:
     server = full_server
     create(server, guid)
     store = the_store_in(data_dir)
-
-    async def look() -> None:
-        seen: list[Event] = []
-        async with open_stream(stream_url(server, guid)) as stream:
-            reading = asyncio.create_task(read_on(stream, seen))
-            reading.add_done_callback(lambda done: done.cancelled() or done.exception())  # the test says what is wrong
-            with Bidders(server, guid) as bidders:
-                for turn in range(2):
-                    wanted = len(bidders.accepted) + 20
-                    await asyncio.to_thread(until, partial(has_more, bidders.accepted, wanted), "bids")
-                    disk.fill()
-                    await asyncio.to_thread(until, lambda: is_told(server), "the news")
-                    bidders.refused.clear()
-                    await asyncio.to_thread(until, partial(has_more, bidders.refused, 20), "refused bids")
-                    check_what_is_told(server, guid, bidders.refused[-1])
-                    if turn == 0:
-                        assert len([line for line in server.log_lines() if FULL in line["message"]]) == 1
-                    disk.make_room()
-                    await asyncio.to_thread(until, lambda: probe(server) == (200, None), "the end of it")
-                    wanted = len(bidders.accepted) + 5
-                    await asyncio.to_thread(until, partial(has_more, bidders.accepted, wanted), "bids again")
-                    await asyncio.to_thread(until, lambda: server.metric("sse_auction_store_full") == 0, "the metric")
-            await asyncio.to_thread(until, lambda: seen[-1].data.get("rev") == shown(server, guid)["rev"], "the last")
-            reading.cancel()
-        assert not [event for event in seen if event.name == "hb" and not event.data["live"]]
-        assert len({event.epoch for event in seen if event.name == "price"}) == 1
-        server.stop(signal.SIGKILL)
-        os.kill(store, signal.SIGKILL)
-        await asyncio.to_thread(until, lambda: not stores_in(data_dir), "its end")
-        server.restart_on_same_port()
-        logged = bids_in_log(server, guid)
-        assert bidders.accepted.items() <= logged.items()
-        assert list(logged) == list(range(1, len(logged) + 1))
-
-    run(look())
+    seen: list[Event] = []
+    async with open_stream(stream_url(server, guid)) as stream:
+        reading = asyncio.create_task(read_on(stream, seen))
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())  # the test says what is wrong
+        with Bidders(server, guid) as bidders:
+            for turn in range(2):
+                wanted = len(bidders.accepted) + 20
+                await asyncio.to_thread(until, partial(has_more, bidders.accepted, wanted), "bids")
+                disk.fill()
+                await asyncio.to_thread(until, lambda: is_told(server), "the news")
+                bidders.refused.clear()
+                await asyncio.to_thread(until, partial(has_more, bidders.refused, 20), "refused bids")
+                check_what_is_told(server, guid, bidders.refused[-1])
+                if turn == 0:
+                    assert len([line for line in server.log_lines() if FULL in line["message"]]) == 1
+                disk.make_room()
+                await asyncio.to_thread(until, lambda: probe(server) == (200, None), "the end of it")
+                wanted = len(bidders.accepted) + 5
+                await asyncio.to_thread(until, partial(has_more, bidders.accepted, wanted), "bids again")
+                await asyncio.to_thread(until, lambda: server.metric("sse_auction_store_full") == 0, "the metric")
+        await asyncio.to_thread(until, lambda: seen[-1].data.get("rev") == shown(server, guid)["rev"], "the last")
+        reading.cancel()
+    assert not [event for event in seen if event.name == "hb" and not event.data["live"]]
+    assert len({event.epoch for event in seen if event.name == "price"}) == 1
+    server.stop(signal.SIGKILL)
+    os.kill(store, signal.SIGKILL)
+    await asyncio.to_thread(until, lambda: not stores_in(data_dir), "its end")
+    server.restart_on_same_port()
+    logged = bids_in_log(server, guid)
+    assert bidders.accepted.items() <= logged.items()
+    assert list(logged) == list(range(1, len(logged) + 1))
     checked = command(data_dir, "verify", guid)
     assert checked.returncode == 0, checked
 
@@ -192,23 +188,19 @@ def test_a_command_says_why_it_could_not_write(full_server: Server, disk: SmallD
     assert command(data_dir, "price", guid).returncode == 0
 
 
-def test_a_store_that_the_disk_has_ended_is_started_again_at_once_and_refuses_writes(
-    full_server: Server, disk: SmallDisk, data_dir: Path, guid: str, run: Callable[..., Any]
+async def test_a_store_that_the_disk_has_ended_is_started_again_at_once_and_refuses_writes(
+    full_server: Server, disk: SmallDisk, data_dir: Path, guid: str
 ) -> None:
     """As on a file system that reserves no blocks, and fills up quicker than anybody looks."""
     server = full_server
     create(server, guid)
     assert bid(server, guid, "ann", "10.00").status_code == 201
     store = the_store_in(data_dir)
-
-    async def look() -> None:
-        async with open_stream(stream_url(server, guid)) as stream:
-            before = await stream.next("price")
-            await asyncio.to_thread(lose_the_reserve, disk, data_dir)
-            after = await stream.next_epoch(before)
-            assert (after.data["price"], after.data["rev"]) == ("10.00", before.data["rev"])
-
-    run(look())
+    async with open_stream(stream_url(server, guid)) as stream:
+        before = await stream.next("price")
+        await asyncio.to_thread(lose_the_reserve, disk, data_dir)
+        after = await stream.next_epoch(before)
+        assert (after.data["price"], after.data["rev"]) == ("10.00", before.data["rev"])
     until(lambda: is_told(server), "the news")
     assert the_store_in(data_dir) != store
     until(lambda: FULL in bid(server, guid, "bob", "11.00").json()["detail"], "a refused bid")

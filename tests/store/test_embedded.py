@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 import pytest
@@ -194,10 +194,10 @@ def bid_until_cut(server: Server, guid: str, answered: dict[int, str], prices: I
                 answered[reply.json()["seq"]] = reply.json()["state"]["price"]
 
 
-def test_a_store_that_died_alone_is_started_again_under_open_streams(
-    data_dir: Path, directory: Path, guid: str, run: Callable[..., Any]
+async def test_a_store_that_died_alone_is_started_again_under_open_streams(
+    data_dir: Path, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, SSE_AUCTION_DATA_DIR=str(data_dir), REDIS_URL="") as server:
         create(server, guid)
         async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream:
             before = await stream.next()
@@ -209,9 +209,6 @@ def test_a_store_that_died_alone_is_started_again_under_open_streams(
             assert (await asyncio.to_thread(bid, server, guid, "ann", "10.00")).status_code == 201
             assert (await stream.next("price")).data["price"] == "10.00"
         the_store_in(data_dir)
-
-    with running_server(directory, SSE_AUCTION_DATA_DIR=str(data_dir), REDIS_URL="") as server:
-        run(look(server))
         assert server.log().count("the embedded store has died") == 1
     assert_nothing_is_left(data_dir)
 

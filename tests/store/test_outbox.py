@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -184,45 +184,40 @@ async def created(store: Store, guid: str, **terms: Any) -> State:
 
 
 @pytest.mark.parametrize("first", ["bid", "buy_now", "pause", "cancel", "early cancel", "close", "settling"])
-def test_the_opening_is_told_before_all_else(
-    own_store: StoreProcess, guid: str, run: Callable[..., Any], first: str
-) -> None:
-    async def look() -> None:
-        async with connected(own_store) as (store, outbox):
-            terms: dict[str, Any] = {"buy_now": BuyNowRequest("300")}
-            if first == "early cancel":
-                terms["opens_at"] = now_ms() + 1_000_000
-            made = await created(store, guid, **terms)
-            if first in ("bid", "buy_now"):
-                offer = BidAmount("price", 1000) if first == "bid" else BidAmount("buy_now")
-                result = await store.auctions.bid(guid, "ann", offer, "EUR")
-                assert isinstance(result, Accepted)
-            elif first == "settling":
-                with own_store.client() as client:
-                    client.hset(keys.auction(guid), "closes_at", now_ms() - 5)
-            else:
-                kinds: dict[str, Any] = {"early cancel": "cancel"}
-                assert isinstance(
-                    await store.auctions.act(guid, OperatorAction(kinds.get(first, first)), "me", "so"), ActionDone
-                )
-            await store.settlement.settle(guid)
-            await store.settlement.settle(guid)
-            told = [message.told() for message in await outbox.oldest(guid)]
-            events = [message["event"] for message in told]
-            assert (events[0], events.count("opened")) == ("opened", 1)
-            assert events[1:] == {
-                "bid": ["bid"], "buy_now": ["bid", "closed"], "pause": ["pause"], "cancel": ["cancel", "closed"],
-                "early cancel": ["cancel", "closed"], "close": ["close", "closed"], "settling": ["closed"],
-            }[first]  # fmt: skip
-            opened_at_once = 0 if first == "early cancel" else made.rev - 1
-            assert told[0]["rev"] == 1 + opened_at_once
-            assert told[-1]["rev"] == (await store.auctions.state(guid)).rev
-
-    run(look())
+async def test_the_opening_is_told_before_all_else(own_store: StoreProcess, guid: str, first: str) -> None:
+    async with connected(own_store) as (store, outbox):
+        terms: dict[str, Any] = {"buy_now": BuyNowRequest("300")}
+        if first == "early cancel":
+            terms["opens_at"] = now_ms() + 1_000_000
+        made = await created(store, guid, **terms)
+        if first in ("bid", "buy_now"):
+            offer = BidAmount("price", 1000) if first == "bid" else BidAmount("buy_now")
+            result = await store.auctions.bid(guid, "ann", offer, "EUR")
+            assert isinstance(result, Accepted)
+        elif first == "settling":
+            with own_store.client() as client:
+                client.hset(keys.auction(guid), "closes_at", now_ms() - 5)
+        else:
+            kinds: dict[str, Any] = {"early cancel": "cancel"}
+            assert isinstance(
+                await store.auctions.act(guid, OperatorAction(kinds.get(first, first)), "me", "so"), ActionDone
+            )
+        await store.settlement.settle(guid)
+        await store.settlement.settle(guid)
+        told = [message.told() for message in await outbox.oldest(guid)]
+        events = [message["event"] for message in told]
+        assert (events[0], events.count("opened")) == ("opened", 1)
+        assert events[1:] == {
+            "bid": ["bid"], "buy_now": ["bid", "closed"], "pause": ["pause"], "cancel": ["cancel", "closed"],
+            "early cancel": ["cancel", "closed"], "close": ["close", "closed"], "settling": ["closed"],
+        }[first]  # fmt: skip
+        opened_at_once = 0 if first == "early cancel" else made.rev - 1
+        assert told[0]["rev"] == 1 + opened_at_once
+        assert told[-1]["rev"] == (await store.auctions.state(guid)).rev
 
 
-def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
-    own_store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
+    own_store: StoreProcess, guid: str
 ) -> None:
     """Of every kind: what stands in the state too is equal, and none is a string that is no string there."""
 
@@ -232,69 +227,60 @@ def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
             await outbox.drop(message)
         return messages
 
-    async def look() -> None:
-        async with connected(own_store) as (store, outbox):
-            events: list[str] = []
+    async with connected(own_store) as (store, outbox):
+        events: list[str] = []
 
-            async def compare(state: State) -> None:
-                messages = await newest(outbox)
-                events.extend(message.told()["event"] for message in messages)
-                told = messages[-1].told()
-                assert told["rev"] == state.rev
-                for name, value in told["data"].items():
-                    if hasattr(state, name):
-                        assert (name, value) == (name, getattr(state, name))
-                numbers = {"seq", "paddle", "leader", "closes_at", "opens_at", "extensions"} & told["data"].keys()
-                assert all(isinstance(told["data"][name], int | None) for name in numbers)
+        async def compare(state: State) -> None:
+            messages = await newest(outbox)
+            events.extend(message.told()["event"] for message in messages)
+            told = messages[-1].told()
+            assert told["rev"] == state.rev
+            for name, value in told["data"].items():
+                if hasattr(state, name):
+                    assert (name, value) == (name, getattr(state, name))
+            numbers = {"seq", "paddle", "leader", "closes_at", "opens_at", "extensions"} & told["data"].keys()
+            assert all(isinstance(told["data"][name], int | None) for name in numbers)
 
-            async def do(kind: Any, **details: Any) -> None:
-                done = await store.auctions.act(guid, OperatorAction(kind, **details), "me", "so")
-                assert isinstance(done, ActionDone)
-                await compare(done.state)
+        async def do(kind: Any, **details: Any) -> None:
+            done = await store.auctions.act(guid, OperatorAction(kind, **details), "me", "so")
+            assert isinstance(done, ActionDone)
+            await compare(done.state)
 
-            await created(store, guid, opens_at=now_ms() + 1_000_000, soft_close=SoftCloseSeconds(7200, 7200))
-            await do("edit", title="Vase")
-            with own_store.client() as client:
-                client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
-            await store.settlement.settle(guid)
-            await compare(await store.auctions.state(guid))
-            for bidder, amount in (("ann", 5000), ("bob", 3000), ("bob", 9000)):
-                accepted = await store.auctions.bid(guid, bidder, BidAmount("max", amount), "EUR")
-                assert isinstance(accepted, Accepted)
-                await compare(accepted.state)
-            await do("pause")
-            await do("resume")
-            await do("extend", closes_at=now_ms() + 10**8)
-            await do("void", bidder="bob")
-            await do("void", bidder="ann")
-            await do("close")
-            assert events == ["edit", "opened", "bid", "extended", "bid", "extended", "bid", "extended", "pause",
-                              "resume", "extend", "voided", "voided", "close", "closed"]  # fmt: skip
-
-    run(look())
+        await created(store, guid, opens_at=now_ms() + 1_000_000, soft_close=SoftCloseSeconds(7200, 7200))
+        await do("edit", title="Vase")
+        with own_store.client() as client:
+            client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
+        await store.settlement.settle(guid)
+        await compare(await store.auctions.state(guid))
+        for bidder, amount in (("ann", 5000), ("bob", 3000), ("bob", 9000)):
+            accepted = await store.auctions.bid(guid, bidder, BidAmount("max", amount), "EUR")
+            assert isinstance(accepted, Accepted)
+            await compare(accepted.state)
+        await do("pause")
+        await do("resume")
+        await do("extend", closes_at=now_ms() + 10**8)
+        await do("void", bidder="bob")
+        await do("void", bidder="ann")
+        await do("close")
+        assert events == ["edit", "opened", "bid", "extended", "bid", "extended", "bid", "extended", "pause",
+                          "resume", "extend", "voided", "voided", "close", "closed"]  # fmt: skip
 
 
-def test_what_has_become_due_while_it_was_settled_stays_so(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_what_has_become_due_while_it_was_settled_stays_so(
+    own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
     """Else the next look comes at the old closing, and until then nobody is told that it is over."""
-
-    async def look() -> None:
-        line = slow_line(directory, own_store, back=0.3, after=b"from here on")
-        async with line as url, connected(own_store, url) as (store, _):
-            await created(store, guid, opens_at=now_ms() + 1_000_000)
-            await store.connection.link().call("PING", "from here on")
-            with own_store.client() as client:
-                client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
-                settling = asyncio.create_task(store.settlement.settle(guid))
-                await asyncio.to_thread(
-                    until, lambda: client.hget(keys.auction(guid), "announced"), "its script is run"
-                )
-                since = now_ms()
-                client.zadd(keys.DUE, {guid: since})
-                await settling
-                assert client.zscore(keys.DUE, guid) == since
-                await store.settlement.settle(guid)
-                assert client.zscore(keys.DUE, guid) > since, "the next look is again when time does something"
-
-    run(look())
+    line = slow_line(directory, own_store, back=0.3, after=b"from here on")
+    async with line as url, connected(own_store, url) as (store, _):
+        await created(store, guid, opens_at=now_ms() + 1_000_000)
+        await store.connection.link().call("PING", "from here on")
+        with own_store.client() as client:
+            client.hset(keys.auction(guid), "opens_at", now_ms() - 5)
+            settling = asyncio.create_task(store.settlement.settle(guid))
+            await asyncio.to_thread(until, lambda: client.hget(keys.auction(guid), "announced"), "its script is run")
+            since = now_ms()
+            client.zadd(keys.DUE, {guid: since})
+            await settling
+            assert client.zscore(keys.DUE, guid) == since
+            await store.settlement.settle(guid)
+            assert client.zscore(keys.DUE, guid) > since, "the next look is again when time does something"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -43,13 +43,6 @@ def quiet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield process
 
 
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    made = asyncio.new_event_loop()
-    yield made
-    made.close()
-
-
 def everything(process: StoreProcess) -> dict[bytes, tuple[bytes, int]]:
     """All keys of the store: what each holds, and the moment at which it expires."""
     with redis.Redis.from_url(process.url) as client:
@@ -58,15 +51,15 @@ def everything(process: StoreProcess) -> dict[bytes, tuple[bytes, int]]:
 
 
 @pytest.fixture
-def house(quiet: StoreProcess, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
+async def house(quiet: StoreProcess) -> AsyncIterator[Store]:
     with quiet.client() as client:
         client.set(keys.WEBHOOKS, "events")
     made = Store(quiet.url, 10.0, StoreClock(), "USD")
-    running = loop.create_task(made.connection.run())
-    loop.run_until_complete(made.connection.connected())
+    running = asyncio.create_task(made.connection.run())
+    await made.connection.connected()
     yield made
     running.cancel()
-    loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
+    await asyncio.gather(running, return_exceptions=True)
 
 
 def new(guid: str, **terms: Any) -> Any:
@@ -74,54 +67,46 @@ def new(guid: str, **terms: Any) -> Any:
     return new_auction(CreateRequest(**{**usual, **terms}), guid, "USD")
 
 
-def test_a_replay_changes_nothing_anywhere(
-    quiet: StoreProcess, house: Store, loop: asyncio.AbstractEventLoop, guid: str
+async def test_a_replay_changes_nothing_anywhere(quiet: StoreProcess, house: Store, guid: str) -> None:
+    made = await house.auctions.create(new(guid, soft_close=SoftCloseSeconds(7200, 7200)))
+    assert isinstance(made, Created)
+
+    async def again(key: str, amount: int = 1000) -> Accepted | Refused:
+        result = await house.auctions.bid(guid, "ann", BidAmount("price", amount), "USD", idempotency_key=key)
+        await house.connection.link().call("PING")  # so that what was sent along with it has been done
+        return result
+
+    first, low = await again("k"), await again("low", 5)
+    assert isinstance(first, Accepted)
+    assert isinstance(low, Refused)
+    later = (first.state.closes_at or 0) + FAR
+    assert isinstance(
+        await house.auctions.act(guid, OperatorAction("extend", closes_at=later), "me", "because"), ActionDone
+    )
+    await house.connection.link().call("SREM", keys.OUTBOXES, guid)  # all has been told
+    before = everything(quiet)
+    replayed, refused = await again("k"), await again("low", 5)
+    assert everything(quiet) == before
+    assert isinstance(replayed, Accepted)
+    assert (replayed.replayed, replayed.seq, replayed.state) == (True, first.seq, first.state)
+    assert isinstance(refused, Refused)
+    assert (refused.replayed, refused.state) == (True, low.state)
+
+
+async def test_an_answer_that_an_older_release_remembered_is_still_given(
+    quiet: StoreProcess, house: Store, guid: str
 ) -> None:
-    async def look() -> None:
-        made = await house.auctions.create(new(guid, soft_close=SoftCloseSeconds(7200, 7200)))
-        assert isinstance(made, Created)
-
-        async def again(key: str, amount: int = 1000) -> Accepted | Refused:
-            result = await house.auctions.bid(guid, "ann", BidAmount("price", amount), "USD", idempotency_key=key)
-            await house.connection.link().call("PING")  # so that what was sent along with it has been done
-            return result
-
-        first, low = await again("k"), await again("low", 5)
-        assert isinstance(first, Accepted)
-        assert isinstance(low, Refused)
-        later = (first.state.closes_at or 0) + FAR
-        assert isinstance(
-            await house.auctions.act(guid, OperatorAction("extend", closes_at=later), "me", "because"), ActionDone
-        )
-        await house.connection.link().call("SREM", keys.OUTBOXES, guid)  # all has been told
-        before = everything(quiet)
-        replayed, refused = await again("k"), await again("low", 5)
-        assert everything(quiet) == before
-        assert isinstance(replayed, Accepted)
-        assert (replayed.replayed, replayed.seq, replayed.state) == (True, first.seq, first.state)
-        assert isinstance(refused, Refused)
-        assert (refused.replayed, refused.state) == (True, low.state)
-
-    loop.run_until_complete(look())
-
-
-def test_an_answer_that_an_older_release_remembered_is_still_given(
-    quiet: StoreProcess, house: Store, loop: asyncio.AbstractEventLoop, guid: str
-) -> None:
-    async def look() -> None:
-        await house.auctions.create(new(guid))
-        first = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
-        key = keys.answer(guid, "ann", "k")
-        with quiet.client() as client:
-            answer = json.loads(str(client.get(key)))
-            answer["reply"].pop()  # what the state is made of has become more since
-            client.set(key, json.dumps(answer))
-        again = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
-        assert isinstance(first, Accepted)
-        assert isinstance(again, Accepted)
-        assert (again.replayed, again.seq, again.state.price) == (True, 1, first.state.price)
-
-    loop.run_until_complete(look())
+    await house.auctions.create(new(guid))
+    first = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
+    key = keys.answer(guid, "ann", "k")
+    with quiet.client() as client:
+        answer = json.loads(str(client.get(key)))
+        answer["reply"].pop()  # what the state is made of has become more since
+        client.set(key, json.dumps(answer))
+    again = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
+    assert isinstance(first, Accepted)
+    assert isinstance(again, Accepted)
+    assert (again.replayed, again.seq, again.state.price) == (True, 1, first.state.price)
 
 
 # --- refusals that pass ----------------------------------------------------------------------------------------------
@@ -195,28 +180,24 @@ def test_two_of_the_same_at_once_create_one(server: Server, guid: str) -> None:
     assert sum("idempotent-replayed" in reply.headers for reply in replies) == 7
 
 
-def test_a_creation_that_was_begun_is_finished_by_its_repetition(
-    quiet: StoreProcess, house: Store, loop: asyncio.AbstractEventLoop, guid: str
+async def test_a_creation_that_was_begun_is_finished_by_its_repetition(
+    quiet: StoreProcess, house: Store, guid: str
 ) -> None:
     """The one that claimed the key died before the auction was recorded."""
-
-    async def look() -> None:
-        first = new(guid)
-        request = request_of(first, is_named=False)
-        assert await claim(house.auctions, "ann", "k", request, guid) == guid
-        with quiet.client() as client:
-            assert 0 < client.pttl(keys.claim("ann", "k")) <= DAY
-        made = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-2"), "ann", "k", is_named=False)
-        assert isinstance(made, Created)
-        assert (made.replayed, made.terms.guid) == (False, guid), "under the name that was claimed"
-        await house.connection.link().call("PING")  # so that what was sent along with it has been done
-        before = everything(quiet)
-        again = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-3"), "ann", "k", is_named=False)
-        assert isinstance(again, Created)
-        assert (again.replayed, again.state) == (True, made.state)
-        assert everything(quiet) == before, "a replay changes nothing anywhere"
-
-    loop.run_until_complete(look())
+    first = new(guid)
+    request = request_of(first, is_named=False)
+    assert await claim(house.auctions, "ann", "k", request, guid) == guid
+    with quiet.client() as client:
+        assert 0 < client.pttl(keys.claim("ann", "k")) <= DAY
+    made = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-2"), "ann", "k", is_named=False)
+    assert isinstance(made, Created)
+    assert (made.replayed, made.terms.guid) == (False, guid), "under the name that was claimed"
+    await house.connection.link().call("PING")  # so that what was sent along with it has been done
+    before = everything(quiet)
+    again = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-3"), "ann", "k", is_named=False)
+    assert isinstance(again, Created)
+    assert (again.replayed, again.state) == (True, made.state)
+    assert everything(quiet) == before, "a replay changes nothing anywhere"
 
 
 def test_the_command_line_creates_once_with_a_key(service: Server, valkey: StoreProcess, guid: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -120,25 +120,21 @@ def _place_of(store: Store, name: str) -> tuple[object, str]:
 
 
 @pytest.fixture
-def counted(own_store: StoreProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, Store, StoreProcess]]:
-    loop = asyncio.new_event_loop()
+async def counted(own_store: StoreProcess) -> AsyncIterator[tuple[Store, StoreProcess]]:
     made = Store(own_store.url, 10.0, StoreClock(), "USD")
     for name in NAMES:
         setattr(*_place_of(made, name), Counted(name))
-    running = loop.create_task(made.connection.run())
-    loop.run_until_complete(made.connection.connected())
+    running = asyncio.create_task(made.connection.run())
+    await made.connection.connected()
     made.connection._outbox = "events"
-    yield loop, made, own_store
+    yield made, own_store
     running.cancel()
-    loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
-    loop.close()
+    await asyncio.gather(running, return_exceptions=True)
 
 
-def test_every_branch_of_every_script_is_executed(
-    counted: tuple[asyncio.AbstractEventLoop, Store, StoreProcess],
-) -> None:
-    loop, made, process = counted
-    loop.run_until_complete(Walk(made, process).through_everything())
+async def test_every_branch_of_every_script_is_executed(counted: tuple[Store, StoreProcess]) -> None:
+    made, process = counted
+    await Walk(made, process).through_everything()
     with process.client() as client:
         executed = set(client.hkeys(COUNTER))
     all_of_them: dict[str, str] = {}
@@ -441,26 +437,20 @@ class Walk:
         await self._store.settlement.settle("gone")
 
 
-def test_a_lease_is_had_by_one_at_a_time(
-    counted: tuple[asyncio.AbstractEventLoop, Store, StoreProcess],
-) -> None:
-    loop, made, process = counted
-
-    async def look() -> None:
-        lease = Lease(made.connection, "a-lease")
-        assert not await lease.release("ann"), "nobody has it"
-        assert await lease.hold("ann", 60)
-        assert not await lease.hold("bob", 60)
-        assert not await lease.release("bob"), "only who has it can give it back"
-        assert await lease.hold("ann", 30), "who has it may keep it"
-        with process.client() as client:
-            assert 0 < client.pttl("a-lease") <= 30_000
-        assert await lease.release("ann")
-        assert await lease.hold("bob", 0.05)
-        while not await lease.hold("ann", 60):
-            pass  # until its time is up
-
-    loop.run_until_complete(look())
+async def test_a_lease_is_had_by_one_at_a_time(counted: tuple[Store, StoreProcess]) -> None:
+    made, process = counted
+    lease = Lease(made.connection, "a-lease")
+    assert not await lease.release("ann"), "nobody has it"
+    assert await lease.hold("ann", 60)
+    assert not await lease.hold("bob", 60)
+    assert not await lease.release("bob"), "only who has it can give it back"
+    assert await lease.hold("ann", 30), "who has it may keep it"
+    with process.client() as client:
+        assert 0 < client.pttl("a-lease") <= 30_000
+    assert await lease.release("ann")
+    assert await lease.hold("bob", 0.05)
+    while not await lease.hold("ann", 60):
+        pass  # until its time is up
 
 
 # --- headers -------------------------------------------------------------------------------------------------------

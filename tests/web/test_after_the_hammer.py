@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +80,15 @@ async def first_event(server: Server, guid: str, tag: str) -> Event:
 # --- reopening ---------------------------------------------------------------------------------------------------
 
 
-def test_a_closed_auction_is_open_again_with_its_bids_and_closes_anew(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_a_closed_auction_is_open_again_with_its_bids_and_closes_anew(
+    server: Server, store: StoreProcess, guid: str
 ) -> None:
     closed = sold(server, guid, ("ann", "10.00"), ("bob", "20.00"))
     assert httpx.get(url_of_stream(server, guid), headers={"Last-Event-ID": closed["tag"]}).status_code == 204
     again = done(act(server, guid, "reopen", closes_at=now_ms() + 2500, reason="the line was down"))
     assert (again["status"], again["outcome"], again["price"], again["leader"]) == ("open", None, "20.00", 2)
     assert (again["bids"], again["next_bid"], again["rev"]) == (2, "21.00", closed["rev"] + 1)
-    event = run(first_event(server, guid, closed["tag"]))
+    event = await first_event(server, guid, closed["tag"])
     assert (event.name, event.data["tag"]) == ("price", again["tag"]), "who had seen the end is shown the new state"
     poll = httpx.get(f"{server.url}/auctions/{guid}/price", headers={"If-None-Match": f'"{closed["tag"]}"'})
     assert poll.json()["tag"] == again["tag"]
@@ -168,8 +167,8 @@ def test_what_was_cancelled_by_mistake_is_open_again(server: Server, store: Stor
 # --- void --------------------------------------------------------------------------------------------------------
 
 
-def test_a_void_after_the_hammer_gives_the_lot_to_the_next(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_a_void_after_the_hammer_gives_the_lot_to_the_next(
+    server: Server, store: StoreProcess, guid: str
 ) -> None:
     bids = (("ann", "50.00"), ("bob", "60.00"), ("cat", "55.00"))
     closed = sold(server, guid, *bids, bidding="proxy", increments="ebay-us")
@@ -179,7 +178,7 @@ def test_a_void_after_the_hammer_gives_the_lot_to_the_next(
     assert (after["status"], after["outcome"], after["price"], after["leader"]) == ("closed", "sold", "51.00", 3)
     assert (after["bids"], after["rev"]) == (2, closed["rev"] + 1)
     assert read(server, guid, **OPERATOR)["unpaid"] is False, "that was noted of another"
-    event = run(first_event(server, guid, closed["tag"]))
+    event = await first_event(server, guid, closed["tag"])
     assert (event.name, event.data["tag"]) == ("closed", after["tag"])
     assert done(act(server, guid, "void", bidder="cat"))["price"] == "10.00"
     none = done(act(server, guid, "void", bidder="ann"))

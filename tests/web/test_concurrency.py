@@ -1,7 +1,6 @@
 """Fifty bidders at once: one order of bids that everybody agrees on."""
 
 import asyncio
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -40,8 +39,8 @@ async def bid_until_four_counted(
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_concurrent_bidders_make_one_rising_series(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any], part: int
+async def test_concurrent_bidders_make_one_rising_series(
+    server: Server, store: StoreProcess, guid: str, part: int
 ) -> None:
     async def one_round(client: httpx.AsyncClient, name: str) -> None:
         create(server, name, increments="flat:1.00")
@@ -67,10 +66,7 @@ def test_concurrent_bidders_make_one_rising_series(
             logged = [entry_id for entry_id, _ in entries if entry_id.endswith("-0")]
             assert logged == [f"{bid['seq']}-0" for bid in log]
 
-    async def rounds() -> None:
-        limits = httpx.Limits(max_connections=BIDDERS)
-        async with httpx.AsyncClient(limits=limits, timeout=30) as client:
-            for number in range(ROUNDS):
-                await one_round(client, f"{guid[:8]}-{part}-{number}")
-
-    run(rounds())
+    limits = httpx.Limits(max_connections=BIDDERS)
+    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+        for number in range(ROUNDS):
+            await one_round(client, f"{guid[:8]}-{part}-{number}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -22,9 +21,7 @@ MORE_ROUNDS = 6  # played one at a time, where a loaded client came too late to 
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_the_last_second_of_a_soft_close(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any], part: int
-) -> None:
+async def test_the_last_second_of_a_soft_close(server: Server, store: StoreProcess, guid: str, part: int) -> None:
     extended = 0
 
     async def one_round(client: httpx.AsyncClient, number: int, wait_ms: int) -> None:
@@ -78,15 +75,12 @@ def test_the_last_second_of_a_soft_close(
         assert (reply.status_code, answer["code"]) in ((409, "too_low"), (409, "not_open")), answer
         return None
 
-    async def rounds() -> None:
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(limits=limits, timeout=30) as client:
-            await asyncio.gather(*(one_round(client, number, FIRST_MS + number * APART_MS) for number in range(ROUNDS)))
-            for number in range(ROUNDS, ROUNDS + MORE_ROUNDS):
-                if extended < ENOUGH:
-                    await one_round(client, number, FIRST_MS)
-
-    run(rounds())
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+        await asyncio.gather(*(one_round(client, number, FIRST_MS + number * APART_MS) for number in range(ROUNDS)))
+        for number in range(ROUNDS, ROUNDS + MORE_ROUNDS):
+            if extended < ENOUGH:
+                await one_round(client, number, FIRST_MS)
     assert extended >= ENOUGH, "the bids came in the last second"
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,7 +9,6 @@ import pytest
 
 from tests.support.harness import (
     OPERATOR,
-    Event,
     Server,
     StoreProcess,
     bid,
@@ -90,25 +88,19 @@ def test_every_act_is_logged_with_its_actor_and_reason(server: Server, store: St
 
 
 @pytest.mark.parametrize("kind", ["cancel", "close"])
-def test_a_viewer_sees_the_end_that_an_operator_makes(
-    server: Server, guid: str, kind: str, run: Callable[..., Any]
-) -> None:
+async def test_a_viewer_sees_the_end_that_an_operator_makes(server: Server, guid: str, kind: str) -> None:
     create(server, guid)
     bid(server, guid, "ann", "10.00")
     expected = {"cancel": ("cancelled", "cancelled"), "close": ("closed", "sold")}[kind]
-
-    async def look() -> Event:
-        async with open_stream(stream_url(server, guid)) as stream:
+    async with open_stream(stream_url(server, guid)) as stream:
+        await stream.next()
+        told = await asyncio.to_thread(act, server, guid, kind)
+        event = await stream.next("closed")
+        assert (event.data["status"], event.data["outcome"]) == expected
+        assert event.data | {"now": 0} == done(told) | {"now": 0}
+        with pytest.raises(StopAsyncIteration):
             await stream.next()
-            told = await asyncio.to_thread(act, server, guid, kind)
-            event = await stream.next("closed")
-            assert (event.data["status"], event.data["outcome"]) == expected
-            assert event.data | {"now": 0} == done(told) | {"now": 0}
-            with pytest.raises(StopAsyncIteration):
-                await stream.next()
-        return event
-
-    tag = run(look()).data["tag"]
+    tag = event.data["tag"]
     assert httpx.get(stream_url(server, guid), headers={"Last-Event-ID": tag}).status_code == 204
     assert code_of(bid(server, guid, "bob", "20.00")) == (409, "not_open")
     for other in ("cancel", "close", "pause", "resume"):
@@ -147,23 +139,19 @@ def test_a_closing_is_moved_to_later_only(server: Server, guid: str) -> None:
     assert reply.json()["state"]["extensions"] == 0
 
 
-def test_a_void_lowers_the_price_raises_the_revision_and_marks_the_history(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_a_void_lowers_the_price_raises_the_revision_and_marks_the_history(
+    server: Server, store: StoreProcess, guid: str
 ) -> None:
     create(server, guid)
     for who, price in (("ann", "10.00"), ("bob", "20.00"), ("cat", "30.00"), ("bob", "40.00")):
         assert bid(server, guid, who, price).status_code == 201
-
-    async def look() -> None:
-        async with open_stream(stream_url(server, guid)) as stream:
-            before = await stream.next()
-            await asyncio.to_thread(act, server, guid, "void", bidder="bob")
-            after = await stream.next("price")
-            shown = {name: after.data[name] for name in ("price", "next_bid", "bids", "leader", "rev")}
-            rev = before.data["rev"] + 1
-            assert shown == {"price": "30.00", "next_bid": "31.00", "bids": 2, "leader": 3, "rev": rev}
-
-    run(look())
+    async with open_stream(stream_url(server, guid)) as stream:
+        before = await stream.next()
+        await asyncio.to_thread(act, server, guid, "void", bidder="bob")
+        after = await stream.next("price")
+        shown = {name: after.data[name] for name in ("price", "next_bid", "bids", "leader", "rev")}
+        rev = before.data["rev"] + 1
+        assert shown == {"price": "30.00", "next_bid": "31.00", "bids": 2, "leader": 3, "rev": rev}
     history = httpx.get(f"{server.url}/auctions/{guid}/bids").json()["bids"]
     assert [(entry["paddle"], entry["voided"]) for entry in history] == [(1, False), (2, True), (3, False), (2, True)]
     assert code_of(bid(server, guid, "bob", "50.00")) == (403, "voided")
@@ -224,19 +212,13 @@ def test_an_auction_that_nobody_watches_is_settled_soon_and_once(
     assert [entry.get("kind") for entry in log_of(store, guid)].count("settled") == 1
 
 
-def test_what_is_bought_ends_at_once_for_everybody(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
-) -> None:
+async def test_what_is_bought_ends_at_once_for_everybody(server: Server, store: StoreProcess, guid: str) -> None:
     create(server, guid, buy_now={"price": "300.00", "mode": "ceiling"})
-
-    async def look() -> Event:
-        async with open_stream(stream_url(server, guid)) as stream:
-            assert (await stream.next()).data["buy_now"] == "300.00"
-            answer = await asyncio.to_thread(offer, server, guid, "ann", price="500.00")
-            assert answer["standing"] == "winning"
-            return await stream.next("closed")
-
-    final = run(look()).data
+    async with open_stream(stream_url(server, guid)) as stream:
+        assert (await stream.next()).data["buy_now"] == "300.00"
+        answer = await asyncio.to_thread(offer, server, guid, "ann", price="500.00")
+        assert answer["standing"] == "winning"
+        final = (await stream.next("closed")).data
     assert (final["price"], final["outcome"], final["buy_now"]) == ("300.00", "bought_now", None)
     assert log_of(store, guid)[-1]["outcome"] == "bought_now"
 
@@ -245,22 +227,15 @@ SECRET = "77712.34"  # nowhere else in what a server says
 RESERVE = "88834.56"
 
 
-def test_a_maximum_and_a_reserve_are_told_to_nobody(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
-) -> None:
+async def test_a_maximum_and_a_reserve_are_told_to_nobody(server: Server, store: StoreProcess, guid: str) -> None:
     create(server, guid, bidding="proxy", reserve=RESERVE, seller="the-seller-77", priority=["the-favourite-66"])
-
-    async def look() -> str:
-        async with open_stream(stream_url(server, guid)) as stream:
-            seen = [str((await stream.next()).data)]
-            own = await asyncio.to_thread(offer, server, guid, "ann", max=SECRET, confirm=True)
-            assert own["state"]["price"] == "10.00"
-            seen.append(str((await stream.next("price")).data))
-            await asyncio.to_thread(offer, server, guid, "bob", max="20.00")
-            seen.append(str((await stream.next("price")).data))
-        return " ".join(seen)
-
-    seen = run(look())
+    async with open_stream(stream_url(server, guid)) as stream:
+        seen = str((await stream.next()).data)
+        own = await asyncio.to_thread(offer, server, guid, "ann", max=SECRET, confirm=True)
+        assert own["state"]["price"] == "10.00"
+        seen += str((await stream.next("price")).data)
+        await asyncio.to_thread(offer, server, guid, "bob", max="20.00")
+        seen += str((await stream.next("price")).data)
     for path in ("", "/price", "/bids"):
         seen += httpx.get(f"{server.url}/auctions/{guid}{path}").text
     seen += httpx.post(

@@ -1,54 +1,43 @@
 """The budget of a turn: who comes first goes first, bounded, and nobody is forgotten."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from sse_auction.web.poll_budget import PollBudget
 
-pytestmark = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)
+pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 
 
-def test_a_turn_takes_so_many_in_the_order_in_which_they_came(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        budget, entered, turn = PollBudget(3, 100), [], 0
+async def test_a_turn_takes_so_many_in_the_order_in_which_they_came() -> None:
+    budget, entered, turn = PollBudget(3, 100), [], 0
 
-        async def enter(number: int) -> None:
-            assert await budget.acquire()
-            entered.append((turn, number))
+    async def enter(number: int) -> None:
+        assert await budget.acquire()
+        entered.append((turn, number))
 
-        tasks = [asyncio.create_task(enter(number)) for number in range(10)]
-        while not all(task.done() for task in tasks):
-            await asyncio.sleep(0)
-            turn += 1
-        assert [number for _, number in entered] == list(range(10))
-        turns = [when for when, _ in entered]
-        assert max(turns.count(when) for when in turns) == 3
-        assert len(set(turns)) == 4
-
-    run(look())
-
-
-def test_who_finds_too_long_a_line_is_turned_away(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        budget = PollBudget(1, 2)
-        answers = await asyncio.gather(*(budget.acquire() for _ in range(6)))
-        assert answers == [True, True, True, False, False, False]
-        assert await budget.acquire(), "it is open again"
-
-    run(look())
-
-
-def test_one_who_gives_up_takes_nobodys_turn(run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        budget = PollBudget(1, 100)
-        tasks = [asyncio.create_task(budget.acquire()) for _ in range(5)]
+    tasks = [asyncio.create_task(enter(number)) for number in range(10)]
+    while not all(task.done() for task in tasks):
         await asyncio.sleep(0)
-        for task in tasks[1:4]:
-            task.cancel()
-        assert await asyncio.wait_for(tasks[4], 1)
-        assert [task.cancelled() for task in tasks] == [False, True, True, True, False]
+        turn += 1
+    assert [number for _, number in entered] == list(range(10))
+    turns = [when for when, _ in entered]
+    assert max(turns.count(when) for when in turns) == 3
+    assert len(set(turns)) == 4
 
-    run(look())
+
+async def test_who_finds_too_long_a_line_is_turned_away() -> None:
+    budget = PollBudget(1, 2)
+    answers = await asyncio.gather(*(budget.acquire() for _ in range(6)))
+    assert answers == [True, True, True, False, False, False]
+    assert await budget.acquire(), "it is open again"
+
+
+async def test_one_who_gives_up_takes_nobodys_turn() -> None:
+    budget = PollBudget(1, 100)
+    tasks = [asyncio.create_task(budget.acquire()) for _ in range(5)]
+    await asyncio.sleep(0)
+    for task in tasks[1:4]:
+        task.cancel()
+    assert await asyncio.wait_for(tasks[4], 1)
+    assert [task.cancelled() for task in tasks] == [False, True, True, True, False]

@@ -1,10 +1,9 @@
 """A bidder's own stream: he hears how he stands, once, and nobody else does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -27,10 +26,12 @@ async def standing(stream: EventReader) -> tuple[str, str, int, str | None]:
     return data["guid"], data["standing"], data["paddle"], data["price"]
 
 
-def test_the_displaced_leader_hears_it_once_whoever_took_the_bid(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_the_displaced_leader_hears_it_once_whoever_took_the_bid(
+    own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(one: Server, other: Server) -> None:
+    settings = {"REDIS_URL": own_store.url}
+    (directory / "other").mkdir()
+    with running_server(directory, **settings) as one, running_server(directory / "other", **settings) as other:
         create(one, guid)
         create(one, f"{guid}-b")
         await asyncio.to_thread(bid, one, guid, "ann", "10.00")
@@ -48,52 +49,40 @@ def test_the_displaced_leader_hears_it_once_whoever_took_the_bid(
             done(await asyncio.to_thread(act, one, guid, "close"))
             assert await standing(bob) == (guid, "winning", 2, "20.00")
             assert await standing(ann) == (guid, "lost", 1, "20.00")
-
-    settings = {"REDIS_URL": own_store.url}
-    (directory / "other").mkdir()
-    with running_server(directory, **settings) as one, running_server(directory / "other", **settings) as other:
-        run(look(one, other))
         until(lambda: one.metric("sse_auction_streams") == other.metric("sse_auction_streams") == 0, "nobody watches")
 
 
-def test_a_challenger_beaten_by_a_maximum_hears_it(any_server: Server, guid: str, run: Callable[..., Any]) -> None:
-    async def look() -> None:
-        create(any_server, guid, bidding="proxy")
-        offer(any_server, guid, "ann", max="50.00")
-        async with own_stream(any_server, "bob", guid) as bob:
-            answer = await asyncio.to_thread(offer, any_server, guid, "bob", max="20.00")
-            assert answer["standing"] == "outbid"
-            assert await standing(bob) == (guid, "outbid", 2, "21.00")
-            await asyncio.to_thread(offer, any_server, guid, "bob", max="60.00")
-            assert await standing(bob) == (guid, "leading", 2, "51.00")
-
-    run(look())
+async def test_a_challenger_beaten_by_a_maximum_hears_it(any_server: Server, guid: str) -> None:
+    create(any_server, guid, bidding="proxy")
+    offer(any_server, guid, "ann", max="50.00")
+    async with own_stream(any_server, "bob", guid) as bob:
+        answer = await asyncio.to_thread(offer, any_server, guid, "bob", max="20.00")
+        assert answer["standing"] == "outbid"
+        assert await standing(bob) == (guid, "outbid", 2, "21.00")
+        await asyncio.to_thread(offer, any_server, guid, "bob", max="60.00")
+        assert await standing(bob) == (guid, "leading", 2, "51.00")
 
 
-def test_a_voided_bidder_hears_it_and_why_and_nobody_else_hears_why(
-    server: Server, store: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_a_voided_bidder_hears_it_and_why_and_nobody_else_hears_why(
+    server: Server, store: StoreProcess, guid: str
 ) -> None:
     reason = "paid with “a stolen card”, see file 7"
-
-    async def look() -> None:
-        create(server, guid, buy_now={"price": "900.00", "mode": "ceiling"})
-        for who, price in (("ann", "10.00"), ("bob", "20.00")):
-            await asyncio.to_thread(bid, server, guid, who, price)
-        async with own_stream(server, "ann", guid) as ann, own_stream(server, "bob", guid) as bob:
-            assert await standing(ann) == (guid, "outbid", 1, "20.00")
-            assert await standing(bob) == (guid, "leading", 2, "20.00")
-            done(await asyncio.to_thread(act, server, guid, "void", bidder="bob", reason=reason))
-            told = (await bob.next("standing")).data
-            assert (told["standing"], told["reason"], told["paddle"], told["price"]) == ("voided", reason, 2, "10.00")
-            others = (await ann.next("standing")).data
-            assert (others["standing"], others["reason"]) == ("leading", None)
-            done(await asyncio.to_thread(act, server, guid, "close"))
-            assert await standing(ann) == (guid, "winning", 1, "10.00")
-        async with own_stream(server, "bob", guid) as bob:
-            told = (await bob.next("standing")).data
-            assert (told["standing"], told["reason"]) == ("voided", reason), "not that he has lost"
-
-    run(look())
+    create(server, guid, buy_now={"price": "900.00", "mode": "ceiling"})
+    for who, price in (("ann", "10.00"), ("bob", "20.00")):
+        await asyncio.to_thread(bid, server, guid, who, price)
+    async with own_stream(server, "ann", guid) as ann, own_stream(server, "bob", guid) as bob:
+        assert await standing(ann) == (guid, "outbid", 1, "20.00")
+        assert await standing(bob) == (guid, "leading", 2, "20.00")
+        done(await asyncio.to_thread(act, server, guid, "void", bidder="bob", reason=reason))
+        told = (await bob.next("standing")).data
+        assert (told["standing"], told["reason"], told["paddle"], told["price"]) == ("voided", reason, 2, "10.00")
+        others = (await ann.next("standing")).data
+        assert (others["standing"], others["reason"]) == ("leading", None)
+        done(await asyncio.to_thread(act, server, guid, "close"))
+        assert await standing(ann) == (guid, "winning", 1, "10.00")
+    async with own_stream(server, "bob", guid) as bob:
+        told = (await bob.next("standing")).data
+        assert (told["standing"], told["reason"]) == ("voided", reason), "not that he has lost"
     for path in ("", "/price", "/bids", "/bids.csv", "/bids.ndjson"):
         assert "stolen" not in httpx.get(f"{server.url}/auctions/{guid}{path}").text
     assert "stolen" not in httpx.get(f"{server.url}/auctions?status=all&limit=200").text
@@ -150,20 +139,17 @@ def test_a_standing_is_one_of_the_moment_that_it_names(client: httpx.Client, ser
         is_over = all(standing == "winning" for standing, _ in seen.values())
 
 
-def test_a_void_of_which_no_reason_was_kept_is_told_without(
-    service: Server, valkey: StoreProcess, guid: str, run: Callable[..., Any]
+async def test_a_void_of_which_no_reason_was_kept_is_told_without(
+    service: Server, valkey: StoreProcess, guid: str
 ) -> None:
-    async def look() -> None:
-        async with own_stream(service, "bob", guid) as bob:
-            told = (await bob.next("standing")).data
-            assert (told["standing"], told["reason"]) == ("voided", None)
-
     create(service, guid)
     bid(service, guid, "bob", "10.00")
     done(act(service, guid, "void", bidder="bob"))
     with valkey.client() as site:
         assert site.hdel(f"{{AuctionMaxPrice-{guid}}}:private", "void:1") == 1
-    run(look())
+    async with own_stream(service, "bob", guid) as bob:
+        told = (await bob.next("standing")).data
+        assert (told["standing"], told["reason"]) == ("voided", None)
     problem = bid(service, guid, "bob", "11.00").json()
     assert (problem["code"], problem.get("reason")) == ("voided", None)
     assert problem["detail"].endswith("and you can bid in it no more")
@@ -184,10 +170,10 @@ def test_it_is_for_bidders_with_a_token(any_server: Server, query: str, headers:
     assert httpx.get(f"{any_server.url}/me/stream?{query}", headers=headers).status_code == status
 
 
-def test_it_says_that_the_line_works_and_carries_no_states(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any]
+async def test_it_says_that_the_line_works_and_carries_no_states(
+    own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:
         create(server, guid)
         async with own_stream(server, "ann", guid) as ann:
             await asyncio.to_thread(bid, server, guid, "bob", "10.00")
@@ -195,17 +181,13 @@ def test_it_says_that_the_line_works_and_carries_no_states(
             assert first.name == "hb", "she has not bid, so she hears nothing else"
             assert 2000 <= ann.retry_ms[0] <= 4000
 
-    with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:
-        run(look(server))
-
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-def test_with_the_store_away_it_says_so_at_once_and_the_standings_when_it_is_back(
-    own_store: StoreProcess, directory: Path, guid: str, run: Callable[..., Any], how: str
+async def test_with_the_store_away_it_says_so_at_once_and_the_standings_when_it_is_back(
+    own_store: StoreProcess, directory: Path, guid: str, how: str
 ) -> None:
     guids = [f"{guid}-{number}" for number in range(10)]
-
-    async def look(server: Server) -> None:
+    with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="300") as server:
         for each in guids:
             create(server, each)
             bid(server, each, "ann", "10.00")
@@ -221,9 +203,6 @@ def test_with_the_store_away_it_says_so_at_once_and_the_standings_when_it_is_bac
             assert stream.retry_ms
         assert sorted([await standing(stream) for _ in guids]) == [(each, "leading", 1, "10.00") for each in guids]
         await ann.__aexit__(None, None, None)
-
-    with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="300") as server:
-        run(look(server))
 
 
 @contextmanager
