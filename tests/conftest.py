@@ -65,7 +65,7 @@ def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def client(service: Server) -> Iterator[httpx.Client]:
-    """A client whose every reply is checked against the service's own description."""
+    """A client that checks every reply against the service's own description."""
     with openapi_client(service) as opened:
         yield opened
 
@@ -122,7 +122,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Cancel an asynchronous test shortly before pytest-timeout ends it, whose signal does not wake an idle uvloop.
+    """Cancel an asynchronous test shortly before pytest-timeout ends it: that signal does not wake an idle uvloop.
 
     A cancelled test runs its `finally` clauses, and its traceback shows what it waited for.
     """

@@ -109,7 +109,7 @@ def seen(tag: str) -> Version:
      ("a-0-5", "a-0-", True), ("a-0-", "a-0-1", True), ("a-0-", "a-0-", False), ("a-0-5.0", "a-0-5.00", False),
      ("a-0-9", "a-0-10", True)],
 )  # fmt: skip
-def test_a_viewer_is_shown_what_supersedes_what_he_has_seen(shown: str, newer: str, is_news: bool) -> None:
+def test_a_viewer_gets_only_what_supersedes_what_it_has_seen(shown: str, newer: str, is_news: bool) -> None:
     assert seen(shown).is_superseded_by(seen(newer)) is is_news
 
 
@@ -132,7 +132,7 @@ def test_the_last_possible_price_has_no_next_bid() -> None:
 
 
 @pytest.mark.parametrize("price", [b"abc", b"", b"1.005", None, Exception("WRONGTYPE")])
-def test_a_recorded_auction_whose_price_is_damaged_shows_nothing_false(price: bytes | Exception | None) -> None:
+def test_a_managed_auction_with_a_damaged_price_shows_nothing_false(price: bytes | Exception | None) -> None:
     fields = {"title": "Lot", "currency": "CNY", "start_price": "1000", "increments": "0:100", "opens_at": "0",
               "closes_at": "9", "created_at": "0", "rev": "3", "bids": "3", "leader": "1"}  # fmt: skip
     record = read_record("g", price, [fields.get(name, "").encode() for name in FIELDS], "CNY")

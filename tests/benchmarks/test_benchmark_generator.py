@@ -122,7 +122,7 @@ async def test_a_socketio_watcher_connects_logs_in_answers_pings_and_sees_prices
         assert heard.count(b'420["login"') == heard.count(b"\x81\x81\x00\x00\x00\x003") == 2
 
 
-async def test_streams_that_end_are_told(generator: Worker) -> None:
+async def test_streams_that_end_are_reported(generator: Worker) -> None:
     async with FrameServer(PLAIN_HEAD + event(1)).running() as server:
         await watch(generator, server, 3)
         server.writers[0].close()

@@ -33,7 +33,7 @@ def test_every_write_reaches_the_store_in_order_and_is_logged(
     assert writes.shape == (3, 40)
     in_order = writes.T.ravel()
     assert (np.diff(in_order) >= 0).all()
-    assert in_order[-1] - in_order[0] >= 119 / 600, "faster than it was told"
+    assert in_order[-1] - in_order[0] >= 119 / 600, "faster than the rate that was asked for"
 
 
 def test_late_replies_to_earlier_writes_are_not_counted_again(
@@ -47,7 +47,7 @@ def test_late_replies_to_earlier_writes_are_not_counted_again(
 
 
 async def test_a_server_that_takes_nothing_does_not_hold_the_writer_up(writer: Worker, directory: Path) -> None:
-    """What is not taken waits in the writer; the server is told to be behind, and the writes keep their times."""
+    """What the server does not read waits in the writer, which reports it as behind; the writes keep their times."""
     connections: list[asyncio.StreamWriter] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def test_a_server_that_takes_nothing_does_not_hold_the_writer_up(writer: W
     assert settled == {"taken": 0, "written": 3000}
 
 
-async def test_whoever_is_visited_finds_the_price_in_the_store(
+async def test_the_server_that_is_visited_finds_the_price_in_the_store(
     writer: Worker, valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     found: list[str | None] = []

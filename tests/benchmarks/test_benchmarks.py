@@ -63,7 +63,7 @@ def test_two_benchmarks_at_once_do_not_take_the_same_port() -> None:
         assert first != second
 
 
-def test_the_report_says_what_is_absent_failed_or_doubtful(directory: Path) -> None:
+def test_the_report_names_what_is_absent_failed_or_doubtful(directory: Path) -> None:
     rows = [
         Row("ours", "sse-auction", "", [{"us": 8.0, "generator_share": 0.95}, {"us": 9.0, "generator_share": 0.97}]),
         Row("nchan", "nginx + nchan", "", [], trouble="absent: the nchan module of nginx is not installed"),

@@ -63,7 +63,7 @@ READS_OTHERS = """async ([locales, currencies, amounts]) => {
 
 
 def amounts_of(currency: str, many: int, seed: int) -> list[str]:
-    """Of every length, the shortest, the longest, and round ones, whose groups and decimals look alike."""
+    """Amounts of every length: the shortest, the longest, and round ones, with groups and decimals that look alike."""
     chance, exponent = random.Random(f"{seed} {currency}"), EXPONENTS[currency]
     round_ones = [unit * 10**exponent for unit in (1, 12, 140, 999, 1000, 1500, 140_000, 1_000_000, 12_345_678)]
     any_ones = [chance.randrange(1, 10 ** chance.randint(1, 15)) for _ in range(many)]

@@ -95,7 +95,9 @@ def test_quick_amounts_are_the_next_legal_bids(open_page: OpenPage, house: Serve
     expect(ann.locator("#amount")).to_have_value("")
 
 
-def test_a_bid_too_low_is_told_the_next_and_can_be_made_it(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_a_bid_too_low_is_answered_with_the_next_bid_which_one_click_takes(
+    open_page: OpenPage, house: Server, guid: str
+) -> None:
     create(house, guid, increments="flat:5.00")
     bid(house, guid, "bob", "10.00")
     ann = open_for(open_page, house, guid, "ann")
@@ -122,7 +124,9 @@ def test_a_bid_far_too_high_is_asked_about_before_it_counts(open_page: OpenPage,
     expect_price(ann, "50000.00")
 
 
-def test_what_is_no_amount_is_said_so_and_not_sent(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_what_is_not_an_amount_is_refused_by_the_page_and_not_sent(
+    open_page: OpenPage, house: Server, guid: str
+) -> None:
     create(house, guid)
     ann = open_for(open_page, house, guid, "ann")
     sent: list[str] = []
@@ -193,7 +197,7 @@ def test_the_token_leaves_the_address_and_survives_a_reload(open_page: OpenPage,
     expect(page.locator("#bidder")).to_have_text("Bidding as Ann")
 
 
-def test_who_has_no_token_is_told_how_to_get_one(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_without_a_token_the_page_says_how_to_get_one(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid)
     page = open_page(lot_url(house, guid), troubles=["status of 404"])
     place_bid(page, "10")
@@ -235,7 +239,7 @@ def test_the_keyboard_alone_places_a_bid(open_page: OpenPage, house: Server, gui
     expect(page.locator("#amount")).to_be_focused()
 
 
-def test_a_screen_reader_is_told_the_price_politely(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_a_screen_reader_gets_the_price_politely(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid)
     page = open_for(open_page, house, guid, None)
     spoken = page.locator("#price-spoken")

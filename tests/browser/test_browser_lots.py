@@ -47,7 +47,9 @@ def test_lots_come_move_and_close_over_one_connection(empty_house: Server, open_
     expect(card(page, "a").locator(".price")).to_have_attribute("data-price", "")
 
     create(empty_house, "short", title="A short lot", closes_at=now_ms() + 8000)
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # whoever looks again sees the newest list
+    page.evaluate(
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )  # a page that is shown again has the newest list
     expect(card(page, "short").get_by_role("link", name="A short lot")).to_be_visible()
     bid(empty_house, "short", "ann", "10.00")
     expect(card(page, "short").locator(".price")).to_have_attribute("data-price", "10.00")

@@ -133,7 +133,7 @@ def test_a_void_lowers_the_price_and_strikes_out_the_bids(open_page: OpenPage, h
         ({}, "10.00", "cancel", "This lot was withdrawn. No bid stands."),
     ],
 )
-def test_every_outcome_is_told(
+def test_every_outcome_is_shown(
     open_page: OpenPage, house: Server, guid: str, terms: dict[str, str], price: str | None, kind: str, said: str
 ) -> None:
     create(house, guid, **terms)

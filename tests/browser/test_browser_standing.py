@@ -1,4 +1,4 @@
-"""What the page of a lot says to a bidder never contradicts how he stands, and nothing takes his place on it away."""
+"""The page of a lot never contradicts the bidder's standing, and no update moves the focus or the scroll position."""
 
 import re
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def expect_words(page: Page, words: str) -> None:
 
 
 @pytest.mark.parametrize("amount", ["10.50", "10", "50000"])
-def test_who_leads_is_not_told_that_his_bid_is_too_low_or_too_high(
+def test_a_leader_does_not_read_that_the_bid_is_too_low_or_too_high(
     open_page: OpenPage, house: Server, guid: str, amount: str
 ) -> None:
     create(house, guid, increments="flat:5.00")
@@ -56,7 +56,7 @@ def test_who_leads_is_not_told_that_his_bid_is_too_low_or_too_high(
     expect(ann.locator("#message button:visible")).to_have_count(0)
 
 
-def test_what_was_said_of_a_price_goes_with_the_price(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_a_message_about_a_price_goes_with_the_price(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid, increments="flat:5.00")
     bid(house, guid, "bob", "10.00")
     ann = open_for(open_page, house, guid, "ann")
@@ -114,9 +114,7 @@ def test_a_leader_may_type_any_higher_maximum(open_page: OpenPage, house: Server
 # --- focus -----------------------------------------------------------------------------------------------------------
 
 
-def test_states_that_arrive_while_somebody_types_take_nothing_from_under_him(
-    open_page: OpenPage, house: Server, guid: str
-) -> None:
+def test_states_that_arrive_during_typing_move_nothing_away(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid)
     ann = open_for(open_page, house, guid, "ann")
     ann.locator("#amount").focus()
@@ -252,7 +250,7 @@ REASON = "the cheque for lot 7 was not honoured"
 VOID = f"Your bids on this lot were declared void: {REASON}"
 
 
-def test_a_voided_bidder_sees_it_and_why_and_nobody_else_does(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_a_voided_bidder_alone_sees_it_with_the_reason(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid)
     ann, bob = (open_for(open_page, house, guid, name) for name in ("ann", "bob"))
     place_bid(ann, "10")
@@ -274,7 +272,7 @@ def test_a_voided_bidder_sees_it_and_why_and_nobody_else_does(open_page: OpenPag
     expect_standing(ann, "winning", "You won this lot")
 
 
-def test_a_voided_bidder_whose_page_does_not_know_it_yet_hears_it_by_the_refusal(
+def test_a_voided_bidder_with_an_old_page_learns_it_from_the_refusal(
     open_page: OpenPage, house: Server, guid: str
 ) -> None:
     create(house, guid)
@@ -288,9 +286,7 @@ def test_a_voided_bidder_whose_page_does_not_know_it_yet_hears_it_by_the_refusal
     expect(bob.locator("#bid-form")).to_be_hidden()
 
 
-def test_a_bidder_sees_how_he_stands_on_a_device_that_he_did_not_bid_from(
-    open_page: OpenPage, house: Server, guid: str
-) -> None:
+def test_a_bidder_sees_the_standing_on_a_second_device(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid, bidding="proxy")
     offer(house, guid, "ann", max="50.00")
     ann = open_for(open_page, house, guid, "ann")

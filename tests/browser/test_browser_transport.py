@@ -1,4 +1,4 @@
-"""Pages whose line, service or store goes away and comes back: they say so, and lose nothing."""
+"""Pages that lose the network, the service or the store and get it back: they show it, and lose no price."""
 
 import signal
 from decimal import Decimal
@@ -75,7 +75,7 @@ def test_both_transports_come_back_after_a_killed_and_a_stopped_server(
         assert shown == [10, 20, 30], "every price once, and none goes back"
 
 
-def test_a_frozen_store_makes_pages_say_that_they_are_not_live(
+def test_a_frozen_store_makes_pages_show_that_they_are_not_live(
     own_store: StoreProcess, own_server: Server, open_page: OpenPage, guid: str
 ) -> None:
     create(own_server, guid)
@@ -167,7 +167,7 @@ def test_a_page_that_is_left_holds_no_stream(house: Server, open_page: OpenPage,
     until(lambda: streams(house) == 0, "the end of the stream")
 
 
-def test_a_lost_network_is_said_and_its_return_is_noticed(house: Server, open_page: OpenPage, guid: str) -> None:
+def test_a_lost_network_is_shown_and_its_return_is_noticed(house: Server, open_page: OpenPage, guid: str) -> None:
     create(house, guid)
     page = open_page(lot_url(house, guid), troubles=[LOST_CONNECTION])
     expect_connection(page)

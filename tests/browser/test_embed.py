@@ -1,4 +1,4 @@
-"""`<auction-price>` on somebody else's pages, by one script tag."""
+"""`<auction-price>` on pages of other sites, by one script tag."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias

@@ -79,7 +79,7 @@ def test_help_names_every_option(name: str | None) -> None:
         assert all(each in done.stdout for each in shown)
 
 
-def test_wrong_usage_is_told_with_the_usage() -> None:
+def test_wrong_usage_is_answered_with_the_usage() -> None:
     for arguments in (["nothing"], ["price", "a b"], ["bid", "x", "1"], ["token", "ann", "--auction", "a b"],
                       ["webhooks", "--retry", "a b"], ["load", "http://x", "--guid", "a b"]):  # fmt: skip
         done = run_command(*arguments)
@@ -118,7 +118,7 @@ def test_at_the_top_of_what_can_be_bid_there_is_no_next_bid(service: Server, val
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_serve_on_a_busy_port_says_so(valkey: StoreProcess, workers: str) -> None:
+def test_serve_on_a_busy_port_reports_it(valkey: StoreProcess, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run_command("serve", "--port", str(port), "--workers", workers, REDIS_URL=valkey.url)
@@ -280,7 +280,7 @@ def test_where_no_service_answers_there_is_one_sentence() -> None:
         other.shutdown()
 
 
-def test_a_service_refuses_who_has_no_right(service: Server, guid: str) -> None:
+def test_a_service_refuses_a_token_without_the_right(service: Server, guid: str) -> None:
     create(service, guid)
     url = ["--url", service.url]
     new = ["create", "x", "--start-price", "1", "--closes", "+1h", *url]

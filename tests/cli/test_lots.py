@@ -94,7 +94,7 @@ def test_another_kind_of_file_is_refused(directory: Path) -> None:
         ("title\n\u82b1\u74f6\n".encode("gb18030"), "byte 7, in line 2, is 0xBB"),
     ],
 )
-def test_another_encoding_is_told_in_one_sentence(directory: Path, data: bytes, said: str) -> None:
+def test_another_encoding_is_refused_in_one_sentence(directory: Path, data: bytes, said: str) -> None:
     path = directory / "lots.csv"
     path.write_bytes(data)
     told = refusal(run_command("create", "--from", str(path)))

@@ -32,7 +32,7 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_crowd_gets_a_state_in_portions_between_which_others_have_their_turn() -> None:
+async def test_a_crowd_gets_a_state_in_batches_and_others_have_their_turn_in_between() -> None:
     hub, _ = make_hub()
     with crowd(hub) as viewers:
         hub.publish(state(1, "1.00"))
@@ -44,7 +44,7 @@ async def test_a_crowd_gets_a_state_in_portions_between_which_others_have_their_
         assert shown(viewers) == [["1.00"]] * CROWD
 
 
-async def test_a_newer_state_is_what_the_rest_gets_and_then_those_who_had_the_older() -> None:
+async def test_the_rest_gets_a_newer_state_first_and_then_those_with_the_older_one() -> None:
     hub, _ = make_hub()
     with crowd(hub) as viewers:
         hub.publish(state(1, "1.00"))
@@ -52,13 +52,13 @@ async def test_a_newer_state_is_what_the_rest_gets_and_then_those_who_had_the_ol
         assert shown(first) == [["1.00"]] * BATCH_SIZE
         hub.publish(state(2, "2.00"))
         await turns(3)
-        assert shown(viewers[BATCH_SIZE:]) == [["2.00"]] * (CROWD - BATCH_SIZE), "nobody is sent what is old already"
+        assert shown(viewers[BATCH_SIZE:]) == [["2.00"]] * (CROWD - BATCH_SIZE), "no viewer gets what is old already"
         assert shown(first) == [[]] * BATCH_SIZE
         await turns(1)
         assert shown(first) == [["2.00"]] * BATCH_SIZE
 
 
-async def test_nobody_starves_while_states_come_faster_than_a_crowd_is_served() -> None:
+async def test_no_viewer_starves_while_states_come_faster_than_a_crowd_is_served() -> None:
     hub, _ = make_hub()
     with crowd(hub) as viewers:
         last = [0] * CROWD
@@ -68,9 +68,9 @@ async def test_nobody_starves_while_states_come_faster_than_a_crowd_is_served() 
             for number, viewer in enumerate(viewers):
                 for price in prices(viewer.queue.take_all()):
                     got = int(price.partition(".")[0])
-                    assert got > last[number], "a price never goes back, nor is it told twice"
+                    assert got > last[number], "a price never goes back, and no price comes twice"
                     last[number] = got
-            assert rev < 8 or min(last) >= rev - 8, "everybody's turn comes within one round"
+            assert rev < 8 or min(last) >= rev - 8, "every viewer has its turn within one round"
         await turns(CROWD // BATCH_SIZE)
         assert all(viewer.queue.empty() or prices(viewer.queue.take_all()) == ["100.00"] for viewer in viewers)
 
@@ -87,7 +87,7 @@ async def test_a_small_room_is_served_at_once_while_crowds_wait() -> None:
         assert shown(others) == [["1.00"]] * CROWD, "crowds take turns"
 
 
-async def test_a_plain_price_that_falls_midway_takes_nothing_from_those_who_wait() -> None:
+async def test_an_external_price_that_falls_in_between_loses_no_waiting_viewer() -> None:
     hub, _ = make_hub()
     with crowd(hub) as viewers:
         hub.publish(plain("5.00"))
@@ -105,7 +105,7 @@ def plain(price: str) -> State:
     return Record("g", None, price).state(1000, "memory", "CNY")
 
 
-async def test_who_leaves_or_comes_midway_is_served_rightly() -> None:
+async def test_viewers_that_leave_or_come_in_between_are_served_correctly() -> None:
     hub, source = make_hub()
     with crowd(hub) as viewers:
         hub.publish(state(1, "1.00"))
@@ -115,7 +115,7 @@ async def test_who_leaves_or_comes_midway_is_served_rightly() -> None:
             assert prices(newcomer.queue.take_all()) == ["1.00"]
             await turns(CROWD // BATCH_SIZE)
             assert shown(viewers) == [["1.00"]] * 2 * BATCH_SIZE + [[]] * 2 * BATCH_SIZE
-            assert newcomer.queue.empty(), "nothing is told twice"
+            assert newcomer.queue.empty(), "nothing is sent twice"
         for viewer in viewers[2 * BATCH_SIZE :]:
             hub.enter(viewer, ["g"], None, many=False)
     assert source.guids == []
@@ -134,7 +134,7 @@ async def test_an_ending_reaches_a_whole_crowd() -> None:
         assert all(viewer.queue.take_all().count(b"event: closed") == 1 for viewer in collectors)
 
 
-async def test_everybody_hears_once_whether_prices_are_live() -> None:
+async def test_every_viewer_gets_once_whether_prices_are_live() -> None:
     hub, _ = make_hub()
     with crowd(hub) as viewers:
         hub.set_live(False)
@@ -145,7 +145,7 @@ async def test_everybody_hears_once_whether_prices_are_live() -> None:
             assert viewer.queue.take_all().endswith(b'"live":true}\n\n'), "the last word counts"
 
 
-async def test_any_order_of_events_ends_with_everybody_showing_the_newest() -> None:
+async def test_any_order_of_events_ends_with_all_viewers_at_the_newest() -> None:
     async def one_order(seed: int) -> None:
         chance = random.Random(seed)
         hub, _ = make_hub()

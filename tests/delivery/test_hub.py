@@ -84,7 +84,7 @@ async def test_a_lower_revision_is_never_shown() -> None:
         assert viewer.queue.take_all() == b"", "the very same state is no news"
 
 
-async def test_a_resumed_viewer_waits_for_more_than_he_has_seen() -> None:
+async def test_a_resumed_viewer_gets_only_more_than_it_has_seen() -> None:
     hub, _ = make_hub()
     tag = state(7, "7.00").tag
     with hub.subscribe(["g"], Version.of_tag(tag)) as ahead, hub.subscribe(["g"]) as other:
@@ -118,7 +118,7 @@ async def test_leaving_leaves_nothing_behind() -> None:
     assert source.guids == []
     assert (hub._rooms, hub._subscribers, hub._wheel.is_empty) == ({}, set(), True)
     assert len(asyncio.all_tasks()) == before
-    del visits, task  # whose tracebacks hold their viewers, and so do the callbacks of this loop turn
+    del visits, task  # their tracebacks hold their viewers, and so do the callbacks of this loop turn
     await asyncio.sleep(0)
     gc.collect()
     assert not any(isinstance(each, Subscriber) for each in gc.get_objects())
@@ -133,7 +133,7 @@ async def test_an_auction_is_watched_from_its_first_viewer_to_its_last() -> None
     assert source.guids == []
 
 
-async def test_a_viewer_who_fails_midway_is_cleaned_up() -> None:
+async def test_a_viewer_that_fails_is_cleaned_up() -> None:
     hub, source = make_hub()
     try:
         with hub.subscribe(["g"]):
@@ -143,7 +143,7 @@ async def test_a_viewer_who_fails_midway_is_cleaned_up() -> None:
     assert source.guids == []
 
 
-async def test_draining_turns_newcomers_away_and_ends_everybody() -> None:
+async def test_draining_turns_new_viewers_away_and_ends_all_streams() -> None:
     hub, _ = make_hub()
     sweep = asyncio.create_task(hub.run())
     with hub.subscribe(["g"]) as one, hub.subscribe(["g"]) as two:
@@ -212,7 +212,7 @@ async def test_a_state_that_time_has_changed_is_not_given_to_pollers() -> None:
         assert hub.state_of("g") is None, "it is closed by now; the store must be asked"
 
 
-# --- what was told ---------------------------------------------------------------------------------------------------
+# --- announced states ------------------------------------------------------------------------------------------------
 
 
 def shown(hub: Hub) -> str | None:
@@ -222,7 +222,7 @@ def shown(hub: Hub) -> str | None:
     return newest.state.price
 
 
-async def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_published() -> None:
+async def test_an_announced_state_is_shown_to_new_viewers_once_and_pushed_when_it_is_published() -> None:
     hub, _ = make_hub()
     with hub.subscribe(["g"]) as first:
         hub.publish(state(1, "1.00"))
@@ -241,7 +241,7 @@ async def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_pu
                 assert prices(viewer.queue.take_all()) == ["5.00"]
             assert prices(same.queue.take_all()) == []
             assert prices(first.queue.take_all()) == [], "pushes come as they are published"
-            asked_at = time.monotonic() - 1  # on its way when the other was told
+            asked_at = time.monotonic() - 1  # on its way when the other was announced
             hub.publish(state(2, "2.00"), asked_at)
             assert prices(first.queue.take_all()) == ["5.00"], "the newer of what was under way"
             hub.publish(state(5, "5.00"))
@@ -250,7 +250,7 @@ async def test_what_was_told_is_shown_to_newcomers_once_and_pushed_when_it_is_pu
             assert [prices(viewer.queue.take_all()) for viewer in (*newcomers, same, first)] == [["6.00"]] * 5
 
 
-async def test_what_was_told_before_the_first_state_is_the_first_state() -> None:
+async def test_a_state_announced_before_the_first_one_is_the_first_state() -> None:
     hub, _ = make_hub()
     with hub.subscribe(["g"]) as early:
         hub.hear(state(5, "5.00"))
@@ -263,7 +263,7 @@ async def test_what_was_told_before_the_first_state_is_the_first_state() -> None
             assert [prices(viewer.queue.take_all()) for viewer in (early, late)] == [["5.00"], []]
 
 
-async def test_what_was_told_gives_way_to_whatever_is_asked_for_later() -> None:
+async def test_an_announced_state_gives_way_to_a_later_read() -> None:
     far = 10**8  # by a clock that was set back since
     for told, then in [
         (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # everything was lost
@@ -280,7 +280,7 @@ async def test_what_was_told_gives_way_to_whatever_is_asked_for_later() -> None:
             assert shown(hub) == then.price
 
 
-async def test_of_what_has_no_order_but_time_the_later_one_is_shown() -> None:
+async def test_of_states_that_only_time_orders_the_later_one_is_shown() -> None:
     hub, _ = make_hub()
     with hub.subscribe(["g"]) as viewer:
         hub.publish(plain("9.00", now=1000))
@@ -296,7 +296,7 @@ async def test_of_what_has_no_order_but_time_the_later_one_is_shown() -> None:
         assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
 
 
-async def test_what_is_told_of_auctions_that_nobody_watches_is_not_kept() -> None:
+async def test_announced_states_of_unwatched_auctions_are_not_kept() -> None:
     hub, _ = make_hub()
     hub.hear(state(5, "5.00"))
     assert hub.state_of("g") is None

@@ -1,4 +1,4 @@
-"""What the service notices in the store, whoever wrote it, and what noticing costs: on both stores, in open streams."""
+"""What the service notices in the store, from any writer, and what it costs: on both stores, in open streams."""
 
 import asyncio
 import time

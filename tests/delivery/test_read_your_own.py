@@ -1,4 +1,4 @@
-"""What a worker has told anybody is the least that it shows: in polls, held polls and new streams, at once.
+"""What a worker has answered is the least that it shows from then on: in polls, held polls and new streams.
 
 The auctions here are watched, so that polls are answered from memory, which follows the store at its own pace.
 """
@@ -108,7 +108,7 @@ async def test_polls_and_new_streams_show_no_less_than_a_bids_reply(
                 assert answer["rev"] > revision, "a wait ended by an older revision"
 
 
-async def test_whichever_worker_answers_nobody_is_shown_less_than_he_says_he_has(
+async def test_no_worker_shows_less_than_the_client_says_it_has(
     valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2", **PACE) as server:
@@ -130,7 +130,7 @@ async def test_whichever_worker_answers_nobody_is_shown_less_than_he_says_he_has
                 assert answer["rev"] > revision, "a wait ended by an older revision"
 
 
-async def test_what_an_act_or_a_refusal_or_a_read_has_told_is_shown(
+async def test_what_an_act_a_refusal_or_a_read_has_answered_is_shown(
     valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     (directory / "other").mkdir()
@@ -163,7 +163,7 @@ async def polled(visitor: Visitor) -> dict[str, Any]:
     return state
 
 
-async def test_a_bidders_own_new_stream_knows_his_bid(valkey: StoreProcess, directory: Path, guid: str) -> None:
+async def test_a_new_stream_of_a_bidder_has_the_bid(valkey: StoreProcess, directory: Path, guid: str) -> None:
     with running_server(directory, REDIS_URL=valkey.url, **PACE) as server:
         create(server, guid)
         async with watched(server, guid) as visitor:
@@ -198,7 +198,7 @@ async def test_what_was_read_of_an_external_auction_is_shown_and_gives_way(
                     price: str = (await polled(visitor))["price"]
                     return price == "5.00"
 
-                await until_async(fallen, "a price that nobody was told of")
+                await until_async(fallen, "a price that was not announced")
                 site.delete(price_key(guid))
                 assert (await visitor.client.get(url)).status_code == 404
                 create(server, guid)
@@ -236,7 +236,7 @@ async def test_an_external_price_that_another_worker_has_shown_is_not_answered_w
 
 
 @pytest.mark.parametrize("named", ['"*"', "*", 'W/"{tag}"', '"rubbish", "{tag}"', '"{old}", "{tag}"'])
-async def test_whatever_a_poller_names_it_is_answered_sensibly(service: Server, guid: str, named: str) -> None:
+async def test_any_tag_that_a_poller_sends_is_answered_correctly(service: Server, guid: str, named: str) -> None:
     create(service, guid)
     url = f"{service.url}/auctions/{guid}/price"
     async with httpx.AsyncClient(timeout=30) as client:

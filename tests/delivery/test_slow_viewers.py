@@ -1,4 +1,4 @@
-"""Viewers who take nothing: they are cut after a while, and meanwhile cost nobody anything."""
+"""Viewers that read nothing: they are cut after a while, and others lose nothing in the meantime."""
 
 import itertools
 import socket
@@ -17,7 +17,7 @@ MANY = "/auctions/stream?" + "&".join(f"guid={guid}" for guid in AUCTIONS)
 
 @contextmanager
 def reader_that_stops(server: Server) -> Iterator[socket.socket]:
-    """A viewer of many auctions who has asked, and reads nothing; his own kernel takes little for him."""
+    """A viewer of many auctions that has sent its request and reads nothing; its kernel buffers little."""
     address = urlsplit(server.url)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -27,7 +27,7 @@ def reader_that_stops(server: Server) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("kind", ["serve", "uvicorn"])
-async def test_a_viewer_who_takes_nothing_is_cut_and_others_notice_nothing(
+async def test_a_viewer_that_reads_nothing_is_cut_and_others_notice_nothing(
     kind: str, own_store: StoreProcess, directory: Path
 ) -> None:
     settings = {"REDIS_URL": own_store.url, "SSE_AUCTION_STALL_SECONDS": "1", "SSE_AUCTION_MAX_RATE": "1000"}
@@ -37,12 +37,12 @@ async def test_a_viewer_who_takes_nothing_is_cut_and_others_notice_nothing(
             prices = itertools.count(1)
 
             def cut() -> bool:
-                for _ in range(100):  # until the kernels are full and he is behind
+                for _ in range(100):  # until the kernels are full and it is behind
                     site.mset({price_key(guid): next(prices) for guid in AUCTIONS})
                 return server.metric("sse_auction_streams_ended_total", reason="stalled") == 1
 
             async with open_stream(f"{server.url}/auctions/{AUCTIONS[-1]}/stream") as other:
-                until(cut, "he is cut")
+                until(cut, "it is cut")
                 assert server.metric("sse_auction_streams") == 1, "the other one stays"
                 assert server.metric("sse_auction_states_conflated_total") > 0
                 last = f"{next(prices) - 1}.00"

@@ -120,7 +120,7 @@ def complained(server: Server, guid: str, times: int) -> bool:
     return server.log().count(f"auction {guid} holds no price") == times
 
 
-async def test_a_viewer_who_is_up_to_date_is_sent_nothing_twice(any_server: Server, guid: str) -> None:
+async def test_a_viewer_that_is_up_to_date_gets_nothing_twice(any_server: Server, guid: str) -> None:
     create(any_server, guid)
     url = stream_url(any_server, guid)
     async with open_stream(url) as stream:
@@ -173,7 +173,7 @@ async def test_a_viewer_from_a_process_that_was_further_is_not_shown_less(any_se
         assert (await other_epoch.next("price")).data["price"] == "12.00"
 
 
-async def test_an_ending_is_told_ends_the_stream_and_then_is_204(any_server: Server, guid: str) -> None:
+async def test_an_ending_is_sent_ends_the_stream_and_is_204_from_then_on(any_server: Server, guid: str) -> None:
     create(any_server, guid, closes_at=now_ms() + 3000)
     url = stream_url(any_server, guid)
     tags: list[str] = []
@@ -223,7 +223,7 @@ async def test_many_auctions_share_one_connection(any_server: Server, guid: str)
         assert (await stream.next("price")).data["guid"] == guids[0], "one lot's end must not end the others"
 
 
-async def test_on_a_stream_of_many_each_end_is_told_once_and_again_to_newcomers(any_server: Server, guid: str) -> None:
+async def test_a_stream_of_many_gets_each_end_once_and_a_new_stream_gets_it_too(any_server: Server, guid: str) -> None:
     """One `closed` event per auction, whether it was sold or called off; the stream itself goes on."""
     closed, cancelled, going = (f"{guid}-{kind}" for kind in ("closed", "cancelled", "going"))
     for each in (closed, cancelled, going):
@@ -328,7 +328,7 @@ async def test_no_life_ends_in_the_last_seconds_before_a_closing(
             assert [event.name for event in await stream.rest()] == ["price", "closed"]
 
 
-async def test_more_streams_than_there_is_room_for_are_told_to_come_back(
+async def test_streams_beyond_the_limit_are_asked_to_come_back(
     valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_STREAMS="2") as server:

@@ -72,7 +72,7 @@ async def visitor(server: Server, guid: str) -> AsyncIterator[tuple[EventReader,
         yield stream, client
 
 
-async def test_every_stream_is_told_of_a_freeze_and_is_true_again_after_the_thaw(
+async def test_every_stream_reports_a_freeze_and_is_up_to_date_after_the_thaw(
     own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
     guids = [f"{guid}-{number}" for number in range(5)]

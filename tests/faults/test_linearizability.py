@@ -115,7 +115,7 @@ class Recording:
         fate = rng.random()
         if fate < self.odds_of_silence:
             self.history.append(Operation(asked_at, inf, request, Unknown()))
-            if rng.random() < 0.6:  # it arrives, perhaps long after he gave up
+            if rng.random() < 0.6:  # it arrives, perhaps long after the client gave up
                 self.after(delay * 5, lambda: self.drop(request))
         elif fate < self.odds_of_silence + 0.03:
             self.history.append(Operation(asked_at, asked_at + delay + way_back, request, NotDone()))
@@ -177,7 +177,7 @@ def assert_explains(order: tuple[Operation, ...]) -> None:
 
 
 @pytest.mark.parametrize("form", [list, without_log, with_paddles])
-def test_what_one_auction_said_is_explained(form: Callable[[list[Operation]], list[Operation]]) -> None:
+def test_the_answers_of_one_auction_are_explained(form: Callable[[list[Operation]], list[Operation]]) -> None:
     for seed in SEEDS:
         history = form(recorded(seed))
         verdict = verdict_on(history)
@@ -371,7 +371,7 @@ RIGHT = {
     "a refusal asked again": [ANN, bid(3, 4, "bob", 10, TOO_LOW), bid(5, 6, "bob", 10, TOO_LOW)],
     "a key asked after the end": [ANN, read(3, 4, 1, 10, closed=True), bid(5, 6, "ann", 10, Accepted(1, 10))],
     "a promise that nothing happened, then the bid": [bid(0, 0.5, "ann", 10, NotDone()), ANN],
-    "an end with nobody to see it": [ANN, bid(3, 4, "bob", 12, NOT_OPEN), log(5, (1, "ann", 10))],
+    "an end that no client sees": [ANN, bid(3, 4, "bob", 12, NOT_OPEN), log(5, (1, "ann", 10))],
     "an end during a bid": [bid(1, 4, "ann", 10, NOT_OPEN), bid(2, 3, "bob", 10, Accepted(1, 10))],
     "paddles": [ANN, LOST, log(8, (1, "1", 10), (2, "2", 12))],
     "a poll that failed": [ANN, Operation(3, 4, Read(), Unknown()), Operation(3, 4, Read(), NotDone())],
@@ -384,10 +384,10 @@ WRONG = {
     "two winners of one number": [bid(1, 4, "ann", 10, Accepted(1, 10)), bid(2, 3, "bob", 10, Accepted(1, 10))],
     "less than the start price": [bid(1, 2, "ann", 9, Accepted(1, 9))],
     "less than the increment": [ANN, bid(3, 4, "bob", 11, Accepted(2, 11))],
-    "another price than his bid": [bid(1, 2, "ann", 10, Accepted(1, 11))],
-    "the leader outbids himself": [ANN, bid(3, 4, "ann", 12, Accepted(2, 12), "l")],
-    "already leading who does not": [ANN, bid(3, 4, "bob", 12, LEADING)],
-    "already leading where nobody bid": [bid(1, 2, "ann", 10, LEADING)],
+    "another price than that of the bid": [bid(1, 2, "ann", 10, Accepted(1, 11))],
+    "the leader outbids the own bid": [ANN, bid(3, 4, "ann", 12, Accepted(2, 12), "l")],
+    "already leading, of a bidder that does not lead": [ANN, bid(3, 4, "bob", 12, LEADING)],
+    "already leading without a bid": [bid(1, 2, "ann", 10, LEADING)],
     "too low that is not": [ANN, bid(3, 4, "bob", 12, TOO_LOW)],
     "not open, then accepted": [bid(1, 2, "ann", 10, NOT_OPEN), bid(3, 4, "bob", 10, Accepted(1, 10))],
     "not open, then too low": [ANN, bid(3, 4, "bob", 12, NOT_OPEN), bid(5, 6, "bob", 10, TOO_LOW, "l")],

@@ -51,7 +51,7 @@ async def test_a_wiped_store_begins_a_new_epoch_in_which_less_is_accepted(
 
 
 async def test_a_lost_memory_word_begins_a_new_epoch(own_store: StoreProcess, own_server: Server, guid: str) -> None:
-    """Whoever restores another data set into a running store takes the word away with it."""
+    """Restoring another data set into a running store removes the word of its generation."""
     with own_store.client() as site:
         site.set(price_key(guid), "7.00")
         async with open_stream(stream_url(own_server, guid)) as stream:

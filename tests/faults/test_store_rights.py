@@ -75,7 +75,7 @@ async def test_polling_goes_on_while_newcomers_keep_the_mirror_busy(
 
 
 async def visit_for_ever(server: Server, guid: str) -> None:
-    """One newcomer after the other, each at an auction that nobody watches."""
+    """One new viewer after the other, each at an unwatched auction."""
     number = 0
     while True:
         number += 1

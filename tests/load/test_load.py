@@ -65,9 +65,9 @@ def test_a_delivery_counts_from_when_the_bid_was_due_and_staleness_from_its_answ
     ledger, early, late = Ledger(), View(lot), View(lot)
     for view in (early, late):
         ledger.shown(view, state(1), 0.0)
-    ledger.shown(early, state(2), 1.25)  # pushed before the bidder was told
+    ledger.shown(early, state(2), 1.25)  # pushed before the bidder had the answer
     ledger.settle(1.25)
-    assert len(ledger.delivery_ms) == 0, "whose bid it was is not known yet"
+    assert len(ledger.delivery_ms) == 0, "which bid made it is not known yet"
     ledger.accepted(lot, state(2), 1.0, 1.5)
     assert late.is_behind
     ledger.shown(late, state(2), 2.0)

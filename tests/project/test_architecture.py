@@ -98,7 +98,7 @@ def test_every_declared_package_is_pinned_for_tests() -> None:
 
 
 @pytest.mark.parametrize("name", ["redis", "uvicorn"])
-def test_a_package_whose_internals_are_used_has_an_upper_bound(name: str) -> None:
+def test_a_package_with_internals_in_use_has_an_upper_bound(name: str) -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     (line,) = [each for each in project["dependencies"] if re.match(rf"{name}\b", each)]
     assert re.search(r",<\d", line), line

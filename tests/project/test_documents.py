@@ -49,14 +49,14 @@ def test_every_file_that_a_document_names_exists() -> None:
 
 
 def _prose(text: str) -> str:
-    """The text without the blocks of code and without addresses, whose files are others'."""
+    """The text without blocks of code and without addresses, because these name files of other projects."""
     return re.sub(r"\w+://\S+", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
 NOT_OURS: set[str] = set()
 
 
-def test_each_option_is_said_to_be_of_the_commands_that_have_it() -> None:
+def test_each_option_is_listed_for_the_commands_that_have_it() -> None:
     said: dict[str, set[str]] = {}
     for options, of in ROWS:
         named = set(commands.commands) if of == "all" else set(re.findall(r"`([a-z-]+)`", of))

@@ -107,5 +107,5 @@ def test_the_procfile_runs_and_stops(valkey: StoreProcess, directory: Path) -> N
     said = log.read_text()
     assert re.search(r"web\.1\s+\| sse-auction is at ", said)
     assert "Application shutdown complete" in said
-    assert "SIGKILL" not in said, "it went when it was told to"
+    assert "SIGKILL" not in said, "it stopped at the signal"
     assert not re.search(r" (ERROR|CRITICAL) |Traceback", said), said

@@ -106,7 +106,7 @@ def test_a_terminal_gets_lines_for_people(valkey: StoreProcess, directory: Path)
     assert any(f"INFO     uvicorn.error[{process.pid}]: Application startup complete." in line for line in lines)
 
 
-def test_a_trouble_that_repeats_itself_is_told_once_and_then_counted() -> None:
+def test_a_repeated_failure_is_logged_once_and_then_counted() -> None:
     now = 0.0
     repeats = logs.Repeats(lambda: now)
 

@@ -60,7 +60,7 @@ def test_a_lost_store_turns_readiness_red_but_not_liveness(directory: Path, guid
         assert server.metric("sse_auction_mirror_live") == 1
 
 
-def test_a_store_that_refuses_to_write_is_said_to_be_unavailable(directory: Path, guid: str) -> None:
+def test_a_store_that_refuses_to_write_is_unavailable(directory: Path, guid: str) -> None:
     with (
         running_store("valkey", directory) as store,
         running_server(directory, REDIS_URL=store.url) as server,
@@ -268,7 +268,7 @@ def test_a_held_poll_ends_when_its_poller_leaves(valkey: StoreProcess, directory
         until(lambda: server.metric("sse_auction_rooms") == 0, "its end, which by itself would come in 30 s")
 
 
-async def test_a_poller_who_has_seen_more_than_this_process_is_not_shown_less(
+async def test_a_poller_that_has_seen_more_than_this_process_is_not_shown_less(
     valkey: StoreProcess, service: Server, directory: Path, guid: str
 ) -> None:
     """With a pace of ten seconds, a process that watches shows what another one has decided late."""
@@ -309,7 +309,7 @@ async def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
         assert server.stop() == 0
 
 
-def test_whoever_stops_it_twice_does_not_wait(valkey: StoreProcess, directory: Path) -> None:
+def test_a_second_signal_stops_it_at_once(valkey: StoreProcess, directory: Path) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="500") as server:
         server.send_signal(signal.SIGTERM)
         until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503, "its draining")

@@ -69,7 +69,7 @@ def test_what_was_left_is_removed_at_the_next_start(four_workers: Server, tempor
     assert left in folders(temporary)
     four_workers.restart_on_same_port()
     assert left not in folders(temporary)
-    assert len(folders(temporary)) == 2, "its own, and that of which nobody knows whose it is"
+    assert len(folders(temporary)) == 2, "its own folder, and the one without a known owner"
     assert foreign in folders(temporary)
 
 

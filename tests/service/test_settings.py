@@ -164,7 +164,7 @@ def test_serve_does_not_start_on_a_wrong_setting(variable: str, text: str, shown
     assert done.stdout == ""
 
 
-def test_a_secret_that_can_be_neither_read_nor_made_is_said_once(directory: Path) -> None:
+def test_a_secret_that_can_be_neither_read_nor_made_is_reported_once(directory: Path) -> None:
     (directory / "file").touch()
     environment = {"SSE_AUCTION_DATA_DIR": str(directory / "file"), "REDIS_URL": "redis://127.0.0.1:1", "PORT": "0"}
     for command in (["serve"], ["token", "ann"]):

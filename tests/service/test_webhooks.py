@@ -1,4 +1,4 @@
-"""What is told to another service: signed, in order, at least once, whatever happens to either side."""
+"""Webhooks: signed, in order, at least once, whatever happens to either side."""
 
 import base64
 import hmac
@@ -22,12 +22,12 @@ from tests.support.receiver import WEBHOOK_SECRET, Receiver, hooked
 from tests.web.test_operators import act, done, edit, offer
 
 
-def test_everything_that_happens_is_told_in_order_and_signed(
+def test_every_event_is_sent_in_order_and_signed(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     with running_server(directory, **hooked(own_store, receiver)) as server:
         create(server, guid, bidding="proxy", reserve="99.99", soft_close={"window_s": 7200, "extend_s": 7200})
-        until(lambda: receiver.once(guid) == ["opened"], "the opening is told")
+        until(lambda: receiver.once(guid) == ["opened"], "the opening has arrived")
         offer(server, guid, "ann-the-bidder", max="88.88")
         done(act(server, guid, "pause"))
         done(act(server, guid, "resume"))
@@ -36,13 +36,13 @@ def test_everything_that_happens_is_told_in_order_and_signed(
         done(act(server, guid, "void", bidder="ann-the-bidder"))
         done(act(server, guid, "close"))
         expected = ["opened", "extended", "pause", "resume", "edit", "extend", "voided", "close", "closed"]
-        until(lambda: receiver.once(guid) == expected, "all of it is told")
+        until(lambda: receiver.once(guid) == expected, "all messages have arrived")
         messages = receiver.messages(guid)
         assert (messages[-1]["data"]["outcome"], messages[-1]["rev"]) == ("no_bids", messages[-2]["rev"])
         revisions = [each["rev"] for each in messages]
         assert revisions == sorted(revisions)
         with own_store.client() as client:
-            until(lambda: client.xlen(keys.outbox(guid)) == 0, "it leaves the outbox when it has been told")
+            until(lambda: client.xlen(keys.outbox(guid)) == 0, "it leaves the outbox when it has been sent")
         assert server.metric("sse_auction_webhooks_total", result="sent") >= len(expected)
     bodies = b" ".join(body for _, body in receiver.bodies)
     told = re.sub(rb"[0-9]{13}|" + guid.encode(), b"", bodies)  # moments and guids have every digit sooner or later
@@ -53,12 +53,14 @@ def test_everything_that_happens_is_told_in_order_and_signed(
         assert proof == hmac.new(WEBHOOK_SECRET.encode(), stamp.encode() + b"." + body, sha256).hexdigest()
 
 
-def test_bids_are_told_only_if_wanted(own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str) -> None:
+def test_bids_are_sent_only_if_the_settings_say_so(
+    own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
+) -> None:
     with running_server(directory, **hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_BIDS="1")) as server:
         create(server, guid)
         for number, who in enumerate(["ann", "bob"] * 10):
             assert bid(server, guid, who, f"{10 + number}.00").status_code == 201
-        until(lambda: receiver.once(guid).count("bid") == 20, "each bid is told")
+        until(lambda: receiver.once(guid).count("bid") == 20, "each bid has arrived")
         prices = [each["data"]["price"] for each in receiver.messages(guid) if each["event"] == "bid"]
         assert prices == [f"{10 + number}.00" for number in range(20)]
 
@@ -74,11 +76,11 @@ def test_what_is_not_taken_is_tried_again_and_holds_back_what_follows(
         done(act(server, guid, "cancel"))
         until(lambda: receiver.refused >= 2, "it is tried again")
         receiver.status = 204
-        until(lambda: receiver.once(guid) == ["opened", "pause", "cancel", "closed"], "all of it is told")
+        until(lambda: receiver.once(guid) == ["opened", "pause", "cancel", "closed"], "all messages have arrived")
         assert server.metric("sse_auction_webhooks_total", result="failed") >= 2
 
 
-def test_what_was_decided_before_a_crash_is_told_after_it(
+def test_what_was_decided_before_a_crash_is_sent_after_it(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     receiver.status = 503
@@ -95,10 +97,10 @@ def test_what_was_decided_before_a_crash_is_told_after_it(
         client.delete("sse-auction:outboxes")  # as if it had died before it could say that there is something
     receiver.status = 204
     with running_server(directory, **hooked(own_store, receiver)):
-        until(lambda: receiver.once(guid) == ["opened", "pause", "close", "closed"], "all of it is told")
+        until(lambda: receiver.once(guid) == ["opened", "pause", "close", "closed"], "all messages have arrived")
 
 
-def test_two_processes_tell_it_in_order_too(
+def test_two_processes_send_in_order_too(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     receiver.delay_seconds = 0.01
@@ -108,7 +110,7 @@ def test_two_processes_tell_it_in_order_too(
         for number in range(30):
             server: Server = (one, other)[number % 2]
             assert bid(server, guid, f"b{number % 3}", f"{10 + number}.00").status_code == 201
-        until(lambda: receiver.once(guid).count("bid") == 30, "each bid is told")
+        until(lambda: receiver.once(guid).count("bid") == 30, "each bid has arrived")
         prices = [each["data"]["price"] for each in receiver.messages(guid) if each["event"] == "bid"]
         assert prices == [f"{10 + number}.00" for number in range(30)]
 
@@ -136,7 +138,7 @@ def test_when_the_sender_is_killed_another_goes_on(
         sender, other = (servers, servers[::-1])[sent[1] > sent[0]]
         sender.stop(signal.SIGKILL)
         expected = ["opened", *["bid"] * 5, "close", "closed"]
-        until(lambda: all(receiver.once(lot) == expected for lot in lots), "all of it is told")
+        until(lambda: all(receiver.once(lot) == expected for lot in lots), "all messages have arrived")
         assert other.metric("sse_auction_webhooks_total", result="sent") > 0
     finally:
         for each in servers:
@@ -146,7 +148,7 @@ def test_when_the_sender_is_killed_another_goes_on(
         assert client.exists("sse-auction:sender") == 0, "who stops in peace lets another go on at once"
 
 
-def test_lots_that_close_together_are_all_told_of_once(
+def test_lots_that_close_together_are_each_reported_once(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     settings = hooked(own_store, receiver, WEB_CONCURRENCY="2")
@@ -158,7 +160,7 @@ def test_lots_that_close_together_are_all_told_of_once(
             for lot in lots:
                 client.hset(keys.auction(lot), "closes_at", now_ms())
             client.zadd(keys.DUE, dict.fromkeys(lots, now_ms()))
-        until(lambda: all(receiver.once(lot) == ["opened", "closed"] for lot in lots), "all of it is told")
+        until(lambda: all(receiver.once(lot) == ["opened", "closed"] for lot in lots), "all messages have arrived")
         with own_store.client() as client:
             until(lambda: client.exists("sse-auction:outboxes") == 0, "nothing waits")
             assert not any(client.xlen(keys.outbox(lot)) for lot in lots)
@@ -170,7 +172,7 @@ def dead_letters(store: StoreProcess, guid: str) -> list[dict[str, Any]]:
     return [letter for letter in listed if letter["guid"] == guid]
 
 
-def test_what_nobody_takes_becomes_a_dead_letter_that_can_be_sent_again(
+def test_a_message_that_is_never_accepted_becomes_a_dead_letter_that_can_be_sent_again(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     receiver.status = 500
@@ -187,11 +189,11 @@ def test_what_nobody_takes_becomes_a_dead_letter_that_can_be_sent_again(
         run_command("webhooks", "--retry", guid, REDIS_URL=own_store.url)
         assert dead_letters(own_store, guid) == []
         again = [each["event"] for each in letters]
-        until(lambda: receiver.once(guid) == again, "they are told after all")
+        until(lambda: receiver.once(guid) == again, "they arrive after all")
         assert "has no dead letters" in refusal(run_command("webhooks", "--retry", "x", REDIS_URL=own_store.url))
 
 
-def test_one_that_is_refused_for_ever_takes_no_other_with_it(
+def test_a_message_that_is_always_refused_stops_no_other(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     receiver.refuses = "pause"
@@ -200,7 +202,7 @@ def test_one_that_is_refused_for_ever_takes_no_other_with_it(
         create(server, guid)
         for kind in ("pause", "resume", "close"):
             done(act(server, guid, kind))
-        until(lambda: receiver.once(guid) == ["opened", "resume", "close", "closed"], "the others are told")
+        until(lambda: receiver.once(guid) == ["opened", "resume", "close", "closed"], "the others arrive")
     (letter,) = dead_letters(own_store, guid)
     assert letter["event"] == "pause"
     assert letter["data"]["leader"] is None
@@ -224,7 +226,7 @@ def test_while_the_secret_is_exchanged_a_receiver_with_either_can_check(
     settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_SECRET=f"{new}, {WEBHOOK_SECRET}")
     with running_server(directory, **settings) as server:
         create(server, guid)
-        until(lambda: receiver.bodies, "the opening is told")
+        until(lambda: receiver.bodies, "the opening has arrived")
     header, body = receiver.bodies[0]
     assert is_genuine(new, header, body)
     assert is_genuine(WEBHOOK_SECRET, header, body)
@@ -277,7 +279,7 @@ def test_what_is_sent_is_verified_by_the_library_with_the_new_and_the_old_secret
     settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_SECRET=f"{STANDARD_SECRET},{WEBHOOK_SECRET}")
     with running_server(directory, **settings) as server:
         create(server, guid)
-        until(lambda: receiver.bodies, "the opening is told")
+        until(lambda: receiver.bodies, "the opening has arrived")
     (header, body), headers = receiver.bodies[0], receiver.headers[0]
     for known in (STANDARD_SECRET, WEBHOOK_SECRET.encode()):
         assert Webhook(known).verify(body, headers)["event"] == "opened"
@@ -288,7 +290,7 @@ def test_what_is_sent_is_verified_by_the_library_with_the_new_and_the_old_secret
     assert is_genuine(WEBHOOK_SECRET, header, body)
 
 
-def test_nothing_is_kept_for_nobody(service: Server, valkey: StoreProcess, guid: str) -> None:
+def test_without_a_receiver_nothing_is_kept(service: Server, valkey: StoreProcess, guid: str) -> None:
     create(service, guid)
     assert bid(service, guid, "ann", "10.00").status_code == 201
     done(act(service, guid, "close"))

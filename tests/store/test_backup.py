@@ -126,7 +126,7 @@ def test_a_backup_that_is_cut_or_spoilt_is_refused_and_nothing_is_changed(
     server.restart_on_same_port()
 
 
-def test_a_backup_of_a_store_that_nobody_serves_and_what_is_refused(
+def test_a_backup_of_a_store_without_a_service_and_what_is_refused(
     data_dir: Path, server: Server, directory: Path, guid: str
 ) -> None:
     create(server, guid)

@@ -1,4 +1,4 @@
-"""Many auctions at once: all of them or none, whoever dies in the middle, and once, however often they are sent."""
+"""Many auctions at once: all or none, whatever process dies in between, and once, however often they are sent."""
 
 import json
 import os
@@ -200,7 +200,9 @@ def test_of_two_files_with_an_auction_in_common_one_is_taken(
     assert "nothing was created" in errors
 
 
-def test_a_guid_that_is_held_is_nobody_elses(service: Server, valkey: StoreProcess, guid: str, directory: Path) -> None:
+def test_a_guid_that_is_held_belongs_to_one_batch(
+    service: Server, valkey: StoreProcess, guid: str, directory: Path
+) -> None:
     with valkey.client() as client:
         client.set(f"{{AuctionMaxPrice-{guid}}}:held", "another batch", px=20_000)
     body = {"guid": guid, "title": "x", "start_price": "1", "closes_at": now_ms() + 10**6}
@@ -250,7 +252,7 @@ def test_lines_of_json_are_answered_by_lines_of_json(client: httpx.Client, guid:
         (["\x00"], "NUL"),
     ],
 )
-def test_what_is_wrong_is_told_by_line(client: httpx.Client, lines: list[str], said: str) -> None:
+def test_what_is_wrong_is_reported_by_line(client: httpx.Client, lines: list[str], said: str) -> None:
     refused = post(client, *lines)
     assert (refused.status_code, problem(refused)["code"]) == (422, "invalid")
     assert said in problem(refused)["detail"]

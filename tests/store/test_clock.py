@@ -1,4 +1,4 @@
-"""The store's clock as a process knows it: never ahead of the store's, never before what the store has told it.
+"""The store's clock as a process knows it: never ahead of the store's, never before the store's last answer.
 
 The clock alone against a simulated store's: delays, drift, steps. Then the service: what it says of an auction that was
 created a moment ago.
@@ -47,7 +47,7 @@ class World:
         self.store += microseconds * (1 + self.drift_ppm / SECOND_US)
 
     def ask(self, facts: StoreClock, there: int, back: int, *, script: bool) -> int:
-        """One question to the store, so long on its way there and back; what was told, in epoch ms."""
+        """One question to the store, with that delay there and back; the answer, in epoch ms."""
         asked_at = facts.moment()
         self.pass_by(there)
         told_us = int(self.store)
@@ -58,7 +58,7 @@ class World:
         return facts.take_time([b"%d" % part for part in divmod(told_us, SECOND_US)], asked_at)
 
     def shows_ms(self) -> int:
-        """The store's clock; a microsecond is within what clocks can be told apart by."""
+        """The store's clock; clocks cannot be compared to less than a microsecond."""
         return (int(self.store) + 1) // 1000
 
 
@@ -68,7 +68,7 @@ drifts = st.integers(-900, 900)
 
 
 @given(st.lists(st.tuples(questions, drifts), min_size=1, max_size=30))
-def test_it_is_never_ahead_of_the_store_nor_before_what_was_told(
+def test_it_is_never_ahead_of_the_store_nor_before_its_last_answer(
     steps: list[tuple[tuple[int, int, int, bool], int]],
 ) -> None:
     world = World()
@@ -80,7 +80,7 @@ def test_it_is_never_ahead_of_the_store_nor_before_what_was_told(
             world.pass_by(part)
             assert least <= facts.now() <= world.shows_ms()
             least = facts.now()
-    assert facts.times_set == 0, "nobody has set it"
+    assert facts.times_set == 0, "no one has set it"
 
 
 @given(st.lists(questions, min_size=1, max_size=10), st.integers(0, 500), st.integers(0, 500))
@@ -163,7 +163,7 @@ def check_open(made: dict[str, Any], shown: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("reader", ["service", "other"])
-async def test_what_was_created_without_an_opening_is_open_to_whoever_reads_it(
+async def test_an_auction_created_without_an_opening_is_open_for_every_reader(
     request: pytest.FixtureRequest, service: Server, guid: str, reader: str
 ) -> None:
     asked: Server = request.getfixturevalue(reader)

@@ -42,7 +42,7 @@ BUSY_AFTER_MS = 50
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
 def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """A store that a test may freeze, for it serves nobody else; it also listens on TCP, with short queues."""
+    """A store that a test may freeze, because no other test uses it; it also listens on TCP, with short queues."""
     options = ["--port", str(free_port()), "--tcp-backlog", "2", "--busy-reply-threshold", str(BUSY_AFTER_MS)]
     with running_store(request.param, tmp_path_factory.mktemp("connection"), *options) as running:
         yield running
@@ -259,7 +259,7 @@ async def test_closing_fails_what_waits(store: StoreProcess, guid: str) -> None:
             await call
 
 
-async def test_failures_that_nobody_awaits_make_no_noise(own_store: StoreProcess, site: redis.Redis) -> None:
+async def test_failures_that_no_task_awaits_make_no_noise(own_store: StoreProcess, site: redis.Redis) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with open_connection(own_store.url) as connection:

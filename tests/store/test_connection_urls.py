@@ -58,7 +58,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         ("rediss://web:{password}@localhost:{tls}/2?ssl_ca_certs={certificates}/ca.pem", "web", 2),
     ],
 )
-async def test_every_kind_of_url_leads_to_a_connection_that_calls_and_is_told_of_changes(
+async def test_every_kind_of_url_leads_to_a_connection_that_calls_and_receives_changes(
     guarded: dict[str, str], url: str, user: str, database: int
 ) -> None:
     pushes: list[list[Any]] = []

@@ -1,4 +1,4 @@
-"""Auctions that are deleted leave nothing behind but what is still to be told of them."""
+"""Deleted auctions leave nothing behind but their pending messages."""
 
 import asyncio
 from pathlib import Path
@@ -86,7 +86,7 @@ async def test_viewers_of_an_upcoming_auction_see_it_go(server: Server, guid: st
         assert (await stream.next("price")).data["status"] == "unknown"
 
 
-def test_what_is_still_to_be_told_is_told_and_then_the_end(
+def test_pending_messages_are_sent_and_then_the_end(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     receiver.status = 503
@@ -96,7 +96,7 @@ def test_what_is_still_to_be_told_is_told_and_then_the_end(
         until(lambda: receiver.refused >= 1, "nothing is taken")
         assert delete(server, guid).status_code == 204
         receiver.status = 204
-        until(lambda: receiver.once(guid)[-3:] == ["close", "closed", "deleted"], "all of it is told")
+        until(lambda: receiver.once(guid)[-3:] == ["close", "closed", "deleted"], "all messages have arrived")
         assert receiver.taken[-1]["data"]["reason"] == "entered twice"
         assert receiver.taken[-1]["data"]["actor"] == "the-house"
         until(lambda: keys_of(own_store, guid) == set(), "and nothing is left")

@@ -49,7 +49,7 @@ def data_dir(disk: SmallDisk) -> Iterator[Path]:
 
 @pytest.fixture
 def full_server(request: pytest.FixtureRequest, directory: Path, data_dir: Path) -> Iterator[Server]:
-    """A server whose store is on the small disk, with so many workers."""
+    """A server with its store on the small disk, and with that many workers."""
     workers = str(getattr(request, "param", 1))
     server = server_process(directory, SSE_AUCTION_DATA_DIR=str(data_dir), REDIS_URL="", WEB_CONCURRENCY=workers)
     server.start()
@@ -60,7 +60,7 @@ def full_server(request: pytest.FixtureRequest, directory: Path, data_dir: Path)
 
 
 class Bidders:
-    """Some who bid ever higher until they are told to stop; what they were answered."""
+    """Bidders that bid higher and higher until the end of the block; the answers that they got."""
 
     def __init__(self, server: Server, guid: str) -> None:
         self.accepted: dict[int, str] = {}
@@ -242,7 +242,7 @@ def test_what_expires_meanwhile_writes_nothing(full_server: Server, disk: SmallD
         until(lambda: path.stat().st_size > length, "its deletion")
 
 
-def test_workers_live_on_whose_log_has_no_room_either_and_map_no_file_of_a_disk(
+def test_workers_without_room_for_their_log_live_on_and_map_no_file_of_a_disk(
     disk: SmallDisk, data_dir: Path, guid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TMPDIR", raising=False)
@@ -280,7 +280,7 @@ def test_a_service_starts_on_a_full_disk_and_shows_what_there_is(
     until(lambda: bid(full_server, guid, "bob", "11.00").status_code == 201, "a bid")
 
 
-def test_what_another_user_has_switched_off_and_left_is_switched_on_by_those_who_stay(
+def test_what_another_user_switched_off_before_it_left_is_switched_on_by_the_others(
     full_server: Server, data_dir: Path, guid: str
 ) -> None:
     create(full_server, guid)

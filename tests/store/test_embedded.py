@@ -112,7 +112,7 @@ def test_six_that_start_at_once_share_one(data_dir: Path, server_on: ServerOn, g
     assert_nothing_is_left(data_dir)
 
 
-def test_worker_processes_share_it_and_leave_nobody_behind(data_dir: Path, server_on: ServerOn, guid: str) -> None:
+def test_worker_processes_share_it_and_leave_no_process_behind(data_dir: Path, server_on: ServerOn, guid: str) -> None:
     server = server_on(data_dir, "workers", WEB_CONCURRENCY="2")
     server.start()
     assert server.process is not None
@@ -182,7 +182,7 @@ def test_every_bid_that_was_answered_is_there_after_everything_was_killed(
 
 
 def bid_until_cut(server: Server, guid: str, answered: dict[int, str], prices: Iterator[int], number: int) -> None:
-    """Bid ever higher until nobody answers; `answered` gets each accepted bid's price by its seq."""
+    """Bid higher and higher until no answer comes; `answered` gets each accepted bid's price by its seq."""
     with httpx.Client(base_url=server.url) as client:
         for turn, price in enumerate(prices):
             headers = bidder(f"bidder-{number}-{turn % 2}")

@@ -38,12 +38,12 @@ def who() -> str:
 
 
 def erase(server: Server, who: str, headers: Mapping[str, str] = OPERATOR, **body: Any) -> httpx.Response:
-    body = {"bidder": who, "reason": "he asked for it", **body}
+    body = {"bidder": who, "reason": "at the bidder's request", **body}
     return httpx.post(f"{server.url}/bidders/erase", json=body, headers=dict(headers), timeout=60)
 
 
 def traces(store: StoreProcess, text: str) -> list[str]:
-    """The keys in which a text is, or whose names have it."""
+    """The keys with a text in their value or in their name."""
     read = {"string": "get", "hash": "hgetall", "stream": "xrange", "set": "smembers"}
     with store.client() as client:
         return [
@@ -86,7 +86,7 @@ def test_the_id_is_gone_from_everything_and_the_log_is_whole(
     assert history(server, guid) == seen
     entry = log_of(store, guid)[-1]
     assert (entry["kind"], entry["actor"], entry["reason"], entry["paddle"]) == (
-        "erase", "the-house", "he asked for it", "2"
+        "erase", "the-house", "at the bidder's request", "2"
     )  # fmt: skip
     assert {**state(server, guid), "now": 0} == {**closed, "now": 0}, "nothing that is public"
     for each in (guid, seller, favoured):
@@ -104,7 +104,7 @@ def test_what_follows_an_erasure_holds_too(server: Server, store: StoreProcess, 
     assert done(act(server, guid, "second-offer"))["leader"] == 2
     assert done(act(server, guid, "void", paddle=2))["leader"] == 3
     done(act(server, guid, "reopen", closes_at=now_ms() + 3_600_000))
-    assert bid(server, guid, who, "40.00").json()["paddle"] == 4, "he is somebody else now"
+    assert bid(server, guid, who, "40.00").json()["paddle"] == 4, "the id is a pseudonym now"
     verified(store, guid)
 
 
@@ -126,22 +126,22 @@ def test_an_open_auction_keeps_the_id_until_it_is_over(
     verified(store, guid)
 
 
-def test_what_is_still_to_be_told_has_the_pseudonym(
+def test_pending_messages_have_the_pseudonym(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str, who: str
 ) -> None:
     receiver.status = 503
     with running_server(directory, **hooked(own_store, receiver)) as server:
         sold(server, guid, (who, "10.00"))
-        with own_store.client() as client:  # as a receiver may be told by a later release
+        with own_store.client() as client:  # as a later release may send it
             client.xadd(f"{{AuctionMaxPrice-{guid}}}:outbox", {"event": "won", "at": 5, "rev": 9, "bidder": who})
             client.xadd(f"{{AuctionMaxPrice-{guid}}}:dead", {"event": "won", "at": 5, "rev": 9, "bidder": who})
         assert erase(server, who).json()["auctions"] == 1
         assert traces(own_store, who) == []
         receiver.status = 204
-        until(lambda: receiver.once(guid)[-2:] == ["won", "erase"], "all of it is told, in order")
+        until(lambda: receiver.once(guid)[-2:] == ["won", "erase"], "all messages have arrived, in order")
         told = [each["data"] for each in receiver.taken if each["event"] in ("won", "erase")]
         assert told[0]["bidder"].startswith("erased-")
-        assert told[1] == {"actor": "the-house", "reason": "he asked for it", "paddle": 1}
+        assert told[1] == {"actor": "the-house", "reason": "at the bidder's request", "paddle": 1}
 
 
 def test_an_erasure_that_is_killed_goes_on_where_it_was(own_store: StoreProcess, directory: Path, who: str) -> None:

@@ -39,7 +39,7 @@ def rows(reply: httpx.Response, form: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_everybody_gets_the_bids_and_operators_get_everything(server: Server, guid: str, form: str) -> None:
+def test_everyone_gets_the_bids_and_operators_get_everything(server: Server, guid: str, form: str) -> None:
     an_eventful_auction(server, guid)
     url = f"{server.url}/auctions/{guid}/bids.{form}"
     for headers in ({}, bidder("ann")):
@@ -66,7 +66,7 @@ def test_everybody_gets_the_bids_and_operators_get_everything(server: Server, gu
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_edit_tells_what_it_changed_and_what_it_removed(server: Server, guid: str, form: str) -> None:
+def test_an_edit_shows_what_it_changed_and_what_it_removed(server: Server, guid: str, form: str) -> None:
     made = create(server, guid, title="Lot", reserve="80.00", hard_close_at=now_ms() + 3_600_500)
     closes_at = made["state"]["closes_at"] + 60_000
     done(edit(server, guid, reserve=None))
@@ -92,7 +92,9 @@ def test_a_cell_is_never_a_formula(server: Server, guid: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_has_no_log_says_so(server: Server, store: StoreProcess, guid: str, form: str) -> None:
+def test_an_auction_without_a_log_is_reported_as_such(
+    server: Server, store: StoreProcess, guid: str, form: str
+) -> None:
     url = f"{server.url}/auctions/{guid}/bids.{form}"
     assert httpx.get(url).json()["code"] == "unknown_auction"
     assert httpx.get(url, headers={"Authorization": "Bearer rubbish"}).status_code == 401
@@ -133,7 +135,7 @@ def test_a_long_log_is_written_without_being_held(own_store: StoreProcess, direc
         assert grown * 1024 < size / 4, "it holds a page and not the log"
 
 
-def test_an_export_that_the_store_fails_midway_does_not_look_complete(
+def test_an_export_that_the_store_interrupts_does_not_look_complete(
     own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_STORE_TIMEOUT_SECONDS="1") as server:
@@ -188,7 +190,7 @@ def at_the_store(valkey: StoreProcess) -> Mapping[str, str]:
     return {"REDIS_URL": valkey.url}
 
 
-def test_verify_says_yes(service: Server, guid: str, at_the_store: Mapping[str, str]) -> None:
+def test_verify_accepts_a_correct_log(service: Server, guid: str, at_the_store: Mapping[str, str]) -> None:
     an_eventful_auction(service, guid)
     told = run_command("verify", guid, **at_the_store)
     assert (told.returncode, told.stdout) == (0, f"auction {guid} is what its log says\n"), told.stderr

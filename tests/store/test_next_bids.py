@@ -94,7 +94,7 @@ def test_every_bid_that_is_offered_is_taken_as_an_ordinary_bid(
             assert tried.state().next_bids == state.next_bids
         result = tried.bid(amount)
         assert isinstance(result, Accepted), f"{amount} was offered in {state} and is {result}"
-        assert result.standing != "winning", "it was bought, and nobody was asked"
+        assert result.standing != "winning", "it was bought, without a confirmation"
     if state.is_final:
         assert state.next_bids == ()
     elif amounts:

@@ -1,4 +1,4 @@
-"""Whether others are told is a fact of the store: whichever process decides, nothing that they are owed is lost."""
+"""The outbox is a fact of the store: whichever process decides, no message is lost."""
 
 import asyncio
 import os
@@ -51,7 +51,7 @@ def is_settled(store: StoreProcess, guid: str) -> bool:
 
 
 @pytest.mark.parametrize("by", ["watch", "bid", "cancel", "close", "serve"])
-def test_what_a_process_without_the_settings_decides_is_told(
+def test_what_a_process_without_the_settings_decides_is_sent(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str, by: str
 ) -> None:
     lots = [f"{guid[:8]}-{number}" for number in range(LOTS)]
@@ -71,7 +71,7 @@ def test_what_a_process_without_the_settings_decides_is_told(
         if by == "bid":
             close_all(sender, lots)
             expected[2:2] = ["close"]
-        until(lambda: all(receiver.once(lot) == expected for lot in lots), "all of it is told")
+        until(lambda: all(receiver.once(lot) == expected for lot in lots), "all messages have arrived")
 
 
 def decide(by: str, store: StoreProcess, directory: Path, lots: list[str]) -> None:
@@ -111,7 +111,7 @@ def test_a_process_goes_by_it_that_was_there_before_the_first_sender(
                 client.client_kill_filter(_type="normal", skipme=True)
             close_all(early, [guid, f"{guid}-before"])
             sender.send_signal(signal.SIGCONT)
-            until(lambda: receiver.once(guid) == ["opened", "pause", "close", "closed"], "all of it is told")
+            until(lambda: receiver.once(guid) == ["opened", "pause", "close", "closed"], "all messages have arrived")
             until(lambda: receiver.once(f"{guid}-before") == ["opened", "close", "closed"], "and what follows")
 
 
@@ -142,7 +142,7 @@ def test_processes_follow_it_as_it_comes_and_goes(
                 until(lambda: not is_kept(), "it is no longer kept")
 
 
-def test_the_sender_says_it_again_when_it_is_lost_and_the_latest_sender_decides_what(
+def test_the_sender_repeats_a_lost_message_as_the_latest_sender_formats_it(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     def said() -> tuple[str | None, bool]:
@@ -160,12 +160,12 @@ def test_the_sender_says_it_again_when_it_is_lost_and_the_latest_sender_decides_
     assert said() == ("events", True), "and it outlives them, by the time for which messages are tried"
 
 
-# --- what is told ------------------------------------------------------------------------------------------------
+# --- messages ----------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def connected(process: StoreProcess, url: str = "") -> Any:
-    """The store as a process has it that has just come, maybe at another URL, and its outboxes; bids are told."""
+    """The store of a new process, maybe at another URL, and its outboxes; bids are sent."""
     with process.client() as client:
         client.set(keys.WEBHOOKS, "bids", px=3_600_000)
     store = Store(url or process.url, 10.0, StoreClock(), "EUR")
@@ -184,7 +184,7 @@ async def created(store: Store, guid: str, **terms: Any) -> State:
 
 
 @pytest.mark.parametrize("first", ["bid", "buy_now", "pause", "cancel", "early cancel", "close", "settling"])
-async def test_the_opening_is_told_before_all_else(own_store: StoreProcess, guid: str, first: str) -> None:
+async def test_the_opening_is_sent_before_all_else(own_store: StoreProcess, guid: str, first: str) -> None:
     async with connected(own_store) as (store, outbox):
         terms: dict[str, Any] = {"buy_now": BuyNowRequest("300")}
         if first == "early cancel":
@@ -269,7 +269,7 @@ async def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
 async def test_what_has_become_due_while_it_was_settled_stays_so(
     own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
-    """Else the next look comes at the old closing, and until then nobody is told that it is over."""
+    """Otherwise the next look comes at the old closing, and until then no receiver learns that it is over."""
     line = slow_line(directory, own_store, back=0.3, after=b"from here on")
     async with line as url, connected(own_store, url) as (store, _):
         await created(store, guid, opens_at=now_ms() + 1_000_000)

@@ -38,7 +38,7 @@ DAY = 24 * 3_600_000
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
 def quiet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    """A store in which nobody else is."""
+    """A store without other users."""
     with running_store(request.param, tmp_path_factory.mktemp(f"quiet-{request.param}")) as process:
         yield process
 
@@ -83,7 +83,7 @@ async def test_a_replay_changes_nothing_anywhere(quiet: StoreProcess, house: Sto
     assert isinstance(
         await house.auctions.act(guid, OperatorAction("extend", closes_at=later), "me", "because"), ActionDone
     )
-    await house.connection.link().call("SREM", keys.OUTBOXES, guid)  # all has been told
+    await house.connection.link().call("SREM", keys.OUTBOXES, guid)  # all has been sent
     before = everything(quiet)
     replayed, refused = await again("k"), await again("low", 5)
     assert everything(quiet) == before
@@ -165,7 +165,7 @@ def test_the_same_auction_sent_again_is_created_once(server: Server, guid: str, 
         assert post(server, None, **terms).json()["state"]["guid"] != name, "without a key it is another auction"
 
 
-def test_an_operator_who_bids_has_keys_of_his_own_for_bids(server: Server, guid: str) -> None:
+def test_an_operator_who_bids_has_separate_keys_for_bids(server: Server, guid: str) -> None:
     assert post(server, guid, guid=guid, closes_at=now_ms() + FAR).status_code == 201
     taken = bid(server, guid, "the-house", "10.00", headers={"Idempotency-Key": guid})
     assert (taken.status_code, "idempotent-replayed" in taken.headers) == (201, False)

@@ -115,7 +115,7 @@ class Both:
         return verdict
 
     def move(self, *, opens_at: int | None = None, closes_at: int | None = None) -> None:
-        """Set the auction's times, as nobody can in earnest: so that a test need not wait for the store's clock."""
+        """Set the auction's times, which no command can do: a test then need not wait for the store's clock."""
         moved = {"opens_at": opens_at, "closes_at": closes_at}
         with self.bench.process.client() as client:
             for name, moment in moved.items():

@@ -1,4 +1,4 @@
-"""The rules under a store whose clock is set while an auction runs: the model, the store and the log agree.
+"""The rules while the store's clock is set during an auction: the model, the store and the log agree.
 
 `RULES_STEPS=100000` goes through that many commands, as in tests/store/test_rules.py.
 """

@@ -169,7 +169,7 @@ class Walk:
 
     async def bid(self, bidder: str, amount: int | None, kind: Any = "price", **options: Any) -> None:
         options.setdefault("confirmed", True)
-        with suppress(StoreUnavailable):  # too late, damaged, another currency: what a script told is an answer
+        with suppress(StoreUnavailable):  # too late, damaged, another currency: what a script replied is an answer
             await self._store.auctions.bid(self._guid, bidder, BidAmount(kind, amount), self._currency, **options)
 
     async def act(self, kind: Any, **details: Any) -> None:
@@ -437,14 +437,14 @@ class Walk:
         await self._store.settlement.settle("gone")
 
 
-async def test_a_lease_is_had_by_one_at_a_time(counted: tuple[Store, StoreProcess]) -> None:
+async def test_a_lease_has_one_holder_at_a_time(counted: tuple[Store, StoreProcess]) -> None:
     made, process = counted
     lease = Lease(made.connection, "a-lease")
-    assert not await lease.release("ann"), "nobody has it"
+    assert not await lease.release("ann"), "it has no holder"
     assert await lease.hold("ann", 60)
     assert not await lease.hold("bob", 60)
-    assert not await lease.release("bob"), "only who has it can give it back"
-    assert await lease.hold("ann", 30), "who has it may keep it"
+    assert not await lease.release("bob"), "only the holder can release it"
+    assert await lease.hold("ann", 30), "the holder may extend it"
     with process.client() as client:
         assert 0 < client.pttl("a-lease") <= 30_000
     assert await lease.release("ann")

@@ -174,7 +174,7 @@ class Lot:
 
     def act_command(self, kind: str) -> Command:
         chance, model = self.chance, self.model
-        command: Command = {"do": kind, "reason": chance.choice(["because", "as he asked"])}
+        command: Command = {"do": kind, "reason": chance.choice(["because", "as requested"])}
         if kind in ("extend", "reopen") or (kind == "edit" and chance.random() < 0.4):
             base = chance.choice([model.closes_at, now_ms(), max(model.closes_at, now_ms())])
             command["closes_at"] = base + chance.choice([-50, 0, 1, 300, 30_000, 100_000, 3_600_000])
@@ -292,7 +292,7 @@ class Lot:
             self.compare("unpaid", reply["unpaid"], self.model.unpaid)
 
     def compare_all(self) -> None:
-        """Terms and notes, the history, and how everybody stands."""
+        """Terms and notes, the history, and the standing of each bidder."""
         self.compare_state(self.read())
         history = self.client.get(f"/auctions/{self.guid}/bids", params={"limit": 200}).json()["bids"]
         self.compare("the history", [{**each, "price": self.minor(each["price"])} for each in history],

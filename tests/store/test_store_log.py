@@ -144,7 +144,7 @@ LOST: list[Damage] = [lose_it, lose_the_base, lose_everything, spoil_the_base]
 
 @pytest.fixture(scope="module", params=["stopped"])
 def sound_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with some bids, whose service was stopped cleanly, or `killed` with its store."""
+    """A data directory with some bids; its service was stopped cleanly, or `killed` with its store."""
     place = tmp_path_factory.mktemp(request.param)
     data_dir = place / "data"
     server = server_process(place, REDIS_URL="", SSE_AUCTION_DATA_DIR=str(data_dir))
@@ -198,9 +198,7 @@ def test_a_damaged_log_stops_the_start_and_what_can_be_read_of_it_can_be_kept(
 
 
 @pytest.mark.parametrize("damage", LOST)
-def test_what_cannot_be_repaired_is_refused_until_somebody_begins_anew_on_purpose(
-    damaged_dir: Path, damage: Damage
-) -> None:
+def test_a_log_beyond_repair_is_refused_until_a_person_starts_with_a_new_one(damaged_dir: Path, damage: Damage) -> None:
     damage(damaged_dir)
     found = contents(damaged_dir)
     assert_refused(damaged_dir)

@@ -1,7 +1,7 @@
 """A real browser for tests: fixtures, as a plugin.
 
-Rule: every viewer has a context of his own and a console that must stay silent; a test says beforehand which troubles
-it makes. A violated Content-Security-Policy is one of them, as Chromium writes it there.
+Rule: every viewer has its own context and a console that must stay silent; a test declares first which errors it
+makes. A violated Content-Security-Policy is one of them, as Chromium writes it there.
 
 A module that uses these says `pytest_plugins = ["tests.support.browser"]`, and imports what it needs from
 `tests.support.pages`. The browser lasts for one module, because an event loop runs in this thread as long as it is

@@ -60,7 +60,7 @@ class Shown:
 class Log:
     """(seq, who, price) of each bid.
 
-    Who is the bidder, or, in all logs of a history, his paddle: "1" of who was the first to bid, and so on.
+    `who` is the bidder, or, in all logs of a history, the paddle: "1" is the first bidder, and so on.
     """
 
     entries: tuple[tuple[int, str, int], ...]

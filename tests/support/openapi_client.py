@@ -64,7 +64,7 @@ class Description:
 
 
 def openapi_client(server: Server, description: Description | None = None, **options: Any) -> httpx.Client:
-    """A client of `server` whose every reply is checked against the description (no certificates: slow to read)."""
+    """A client of `server` that checks every reply against the description (no certificates: slow to read)."""
     check = (description or Description(server)).check
     return httpx.Client(
         base_url=server.url, timeout=2 * DEADLINE_SECONDS, verify=False, event_hooks={"response": [check]}, **options

@@ -24,7 +24,7 @@ OpenPage = Callable[..., Page]  # see the fixture open_page
 
 @dataclass
 class ForeignSite:
-    """Somebody else's web site, of one page."""
+    """A web site of another origin, of one page."""
 
     origin: str
     html: str = ""
@@ -56,7 +56,7 @@ def running_site() -> Iterator[ForeignSite]:
 
 
 def lot_url(server: Server, guid: str, bidder: str | None = None) -> str:
-    """The address of a lot's page; with a bidder, the personal link that an auction house sends him."""
+    """The address of a lot's page; with a bidder, the personal link that the auction house sends."""
     return f"{server.url}/lots/{guid}" + (f"#token={TOKENS.issue(bidder, name=bidder.title())}" if bidder else "")
 
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks for tests: a real HTTP server that notes what it is told."""
+"""A receiver of webhooks for tests: a real HTTP server that records what it receives."""
 
 import json
 import threading
@@ -16,9 +16,9 @@ WEBHOOK_SECRET = "a secret of at least thirty-two bytes for webhooks"
 
 @dataclass
 class Receiver:
-    """A real HTTP server that notes what it is told; it answers with `status`, and first hangs for `delay_seconds`.
+    """A real HTTP server that records what it receives; it waits for `delay_seconds`, and answers with `status`.
 
-    What it `refuses`, by the name of the event, it answers with 500.
+    The names of events in `refuses` are answered with 500.
     """
 
     url: str = ""

@@ -1,7 +1,7 @@
 """A model of the bidding rules in plain Python, for tests to compare the scripts with.
 
 It is written from the rules as auctioneers read them, and shares nothing with the scripts but the increments. Amounts
-are minor units, moments epoch ms; whoever asks says what time it is.
+are minor units, moments epoch ms; the caller passes the time.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ REOPENS_MS = 24 * 3_600_000
 
 @dataclass
 class Contest:
-    """Price, leader (a paddle) and his maximum; no price where nobody leads."""
+    """Price, leader (a paddle) and that paddle's maximum; no price without a leader."""
 
     price: int | None = None
     leader: int | None = None
@@ -39,7 +39,7 @@ class Placed:
 
 @dataclass
 class Model:
-    """One auction. `bid` and `act` answer with the verdict; `shown` is what everybody may see."""
+    """One auction. `bid` and `act` return the verdict; `shown` is what is public."""
 
     terms: NewAuction
     opens_at: int
@@ -339,7 +339,7 @@ class Model:
         return "done"
 
     def _best_underbidder(self, others: list[int]) -> int | None:
-        """Who is committed to most; of equals whoever has priority, and of those whoever came first."""
+        """The paddle with the highest commitment; of equals one with priority, and of those the first."""
         ranked = [
             (-placed.amount, placed.bidder not in self.terms.priority, place, placed.paddle)
             for place, placed in enumerate(self._standing())

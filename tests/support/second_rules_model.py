@@ -1,7 +1,7 @@
-"""The rules of bidding as docs/rules.md tells them, in plain Python; written from that page, not from the program.
+"""The rules of bidding as docs/rules.md states them, in plain Python; written from that page, not from the program.
 
 Amounts are integers in minor units and times are epoch milliseconds. `Model.decide` says what becomes of a command at a
-moment and changes nothing; `Decision.apply` is what an accepted one does. `Model.state` is what everybody sees then.
+moment and changes nothing; `Decision.apply` is what an accepted one does. `Model.state` is what is public then.
 """
 
 from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ class Bid:
     price: int = 0  # at which it stands in the history
     bought: bool = False
     undone: bool = False
-    answered_by: tuple[str, int] | None = None  # whose maximum outbid it at once, and the price that made
+    answered_by: tuple[str, int] | None = None  # the maximum that outbid it at once, and the price that this made
 
 
 @dataclass
@@ -221,7 +221,7 @@ class Model:
         return entries
 
     def standing(self, bidder: str, now: int) -> str | None:
-        """How somebody stands who has bid here."""
+        """The standing of a bidder of this auction."""
         if bidder not in self.paddles:
             return None
         if bidder in self.voided:
@@ -331,7 +331,7 @@ class Model:
     # --- operators ---------------------------------------------------------------------------------------------
 
     def act(self, change: Callable[[], None] = lambda: None) -> Decision:
-        """An accepted act that everybody sees."""
+        """An accepted act that is public."""
 
         def apply() -> None:
             change()
@@ -398,7 +398,7 @@ class Model:
                 self.count.meet(self.terms.reserve)
 
     def named(self, command: Command) -> str | None:
-        """The bidder that a command names by his id or his paddle."""
+        """The bidder that a command names by id or by paddle."""
         if "bidder" in command:
             return command["bidder"] if command["bidder"] in self.paddles else None
         return next((who for who, paddle in self.paddles.items() if paddle == command["paddle"]), None)
@@ -453,7 +453,7 @@ class Model:
         return self.outcome(now) in ("sold", "bought_now")
 
     def commitment(self, who: str, purchases: bool) -> Bid | None:
-        """The bid that names the most of his, and the first such."""
+        """This bidder's highest bid, and the first of equal ones."""
         own = [bid for bid in self.said if bid.bidder == who and self.stands(bid) and (purchases or not bid.bought)]
         return max(own, key=lambda bid: bid.amount, default=None)
 

@@ -34,8 +34,8 @@ class SmallDisk:
 def small_disk(megabytes: int = 16) -> Iterator[SmallDisk]:
     """A tmpfs in a mount namespace of its own, which is gone with the process that has made it.
 
-    Reached by that process's view of the root, so that nobody else needs to enter the namespace. Its path is short
-    enough for a socket's.
+    It is reached by that process's view of the root, so that no other process needs to enter the namespace. Its path is
+    short enough for a socket's.
     """
     place = tempfile.mkdtemp(prefix="disk-", dir="/tmp")
     own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]

@@ -206,7 +206,9 @@ def test_a_void_keeps_a_purchase_or_takes_it_back(server: Server, store: StorePr
 # --- second offer ------------------------------------------------------------------------------------------------
 
 
-def test_the_lot_goes_to_the_underbidder_at_what_he_had_bid(server: Server, store: StoreProcess, guid: str) -> None:
+def test_the_lot_goes_to_the_underbidder_at_the_price_of_that_bid(
+    server: Server, store: StoreProcess, guid: str
+) -> None:
     create(server, guid)
     assert code_of(act(server, guid, "second-offer")) == (409, "not_closed")
     for who, price in (("ann", "10.00"), ("bob", "20.00"), ("ann", "30.00"), ("cat", "40.00")):
@@ -234,9 +236,7 @@ def test_the_lot_goes_to_the_underbidder_at_what_he_had_bid(server: Server, stor
     verified(store, guid)
 
 
-def test_a_second_offer_in_a_proxy_auction_tells_nobody_elses_maximum(
-    server: Server, store: StoreProcess, guid: str
-) -> None:
+def test_a_second_offer_in_a_proxy_auction_reveals_no_maximum(server: Server, store: StoreProcess, guid: str) -> None:
     bids = (("ann", "50.00"), ("bob", "777.12"), ("cat", "55.00"))
     sold(server, guid, *bids, bidding="proxy", increments="ebay-us", reserve="52.00")
     reply = act(server, guid, "second-offer")
@@ -244,7 +244,7 @@ def test_a_second_offer_in_a_proxy_auction_tells_nobody_elses_maximum(
     refused = act(server, guid, "second-offer", paddle=1)
     assert code_of(refused) == (409, "below_reserve")
     back = act(server, guid, "second-offer", paddle=2)
-    assert done(back)["price"] == "56.00", "the hammer price, and not his maximum"
+    assert done(back)["price"] == "56.00", "the hammer price, and not the maximum"
     told = reply.text + refused.text + back.text + read_everything(server, guid)
     # As amounts: moments, guids and epochs have every digit sooner or later.
     assert not re.search(r"777\.12|\b77712\b|\b5200\b", told)
@@ -256,13 +256,13 @@ def read_everything(server: Server, guid: str) -> str:
     return "".join(httpx.get(f"{server.url}/auctions/{guid}{path}").text for path in paths)
 
 
-def test_nothing_is_offered_that_nobody_had_won(server: Server, guid: str) -> None:
+def test_nothing_is_offered_after_an_auction_without_a_winner(server: Server, guid: str) -> None:
     sold(server, guid, ("ann", "10.00"), ("bob", "20.00"), reserve="30.00")
     for kind in ("second-offer", "unpaid", "paid"):
         assert code_of(act(server, guid, kind)) == (409, "not_sold")
 
 
-def test_a_void_of_whoever_has_the_lot_takes_second_offers_back(server: Server, store: StoreProcess, guid: str) -> None:
+def test_a_void_of_the_buyer_takes_second_offers_back(server: Server, store: StoreProcess, guid: str) -> None:
     sold(server, guid, ("ann", "10.00"), ("bob", "20.00"), ("cat", "30.00"))
     assert done(act(server, guid, "second-offer"))["leader"] == 2
     stands = done(act(server, guid, "void", bidder="ann"))
@@ -324,7 +324,7 @@ def test_an_archived_auction_is_in_no_listing_and_still_there(server: Server, st
 # --- how others hear of it ---------------------------------------------------------------------------------------
 
 
-def test_receivers_of_webhooks_are_told_of_each_correction(
+def test_receivers_of_webhooks_get_each_correction(
     own_store: StoreProcess, directory: Path, guid: str, receiver: Receiver
 ) -> None:
     with running_server(directory, **hooked(own_store, receiver)) as server:
@@ -338,7 +338,7 @@ def test_receivers_of_webhooks_are_told_of_each_correction(
             "close", "closed", "unpaid", "paid", "second_offer", "voided", "archive", "unarchive", "reopened", "close",
             "closed",
         ]  # fmt: skip
-        until(lambda: receiver.once(guid)[-len(expected) :] == expected, "all of it is told")
+        until(lambda: receiver.once(guid)[-len(expected) :] == expected, "all messages have arrived")
         told = {each["event"]: each["data"] for each in receiver.taken if each["guid"] == guid}
         assert (told["second_offer"]["paddle"], told["second_offer"]["price"]) == (2, "20.00")
         assert told["unpaid"]["reason"] == "because of unpaid"

@@ -253,7 +253,7 @@ def test_an_unknown_path(service: Server, path: str) -> None:
         ("/static/page.css", {"GET", "HEAD"}),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(client: httpx.Client, path: str, allowed: set[str]) -> None:
+def test_a_wrong_method_is_answered_with_the_right_ones(client: httpx.Client, path: str, allowed: set[str]) -> None:
     for method in ("DELETE", "PUT", "OPTIONS", "POST", "GET"):
         if method in allowed:
             continue
@@ -300,7 +300,7 @@ def exchange(server: Server, request: bytes) -> bytes:
         b"POST /auctions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_told_so_and_hung_up_on(service: Server, request_bytes: bytes) -> None:
+def test_what_is_not_http_is_refused_and_disconnected(service: Server, request_bytes: bytes) -> None:
     answer = exchange(service, request_bytes)
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert httpx.get(f"{service.url}/livez").status_code == 200

@@ -1,4 +1,4 @@
-"""What the history says of bids: who has committed himself to what, and which bids the service made for the leader."""
+"""The history of bids: which bidder is committed to what, and which bids the service made for the leader."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ def history(client: httpx.Client, guid: str, **options: int) -> list[Told]:
     return [told(entry) for entry in page["bids"]]
 
 
-def test_a_challenger_is_told_his_own_bid_and_the_leader_an_automatic_one(
+def test_a_challenger_has_an_own_bid_and_the_leader_an_automatic_one(
     client: httpx.Client, service: Server, guid: str
 ) -> None:
     create(service, guid, bidding="proxy", increments="ebay-us")
@@ -38,7 +38,7 @@ def test_a_challenger_is_told_his_own_bid_and_the_leader_an_automatic_one(
     assert bobs["at"] == anns["at"]
 
 
-def test_each_bid_is_told_at_what_it_commits_to(client: httpx.Client, service: Server, guid: str) -> None:
+def test_each_bid_is_shown_at_the_amount_that_it_commits_to(client: httpx.Client, service: Server, guid: str) -> None:
     create(service, guid, bidding="proxy", increments="ebay-us", reserve="45.00", priority=["pia"])
     offer(service, guid, "ann", max="40.00")
     offer(service, guid, "bob", max="40.00")  # a tie: the earlier leads

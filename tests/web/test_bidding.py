@@ -53,7 +53,7 @@ def test_the_first_bid_is_at_least_the_start_price_and_the_next_at_least_a_step_
     assert bid(server, guid, "bob", "12.00").status_code == 201
 
 
-def test_the_leader_cannot_outbid_himself(server: Server, guid: str) -> None:
+def test_the_leader_cannot_bid_against_the_own_bid(server: Server, guid: str) -> None:
     create(server, guid)
     bid(server, guid, "ann", "10.00")
     refused(bid(server, guid, "ann", "11.00"), 409, "already_leading")
@@ -65,7 +65,7 @@ def test_the_leader_cannot_outbid_himself(server: Server, guid: str) -> None:
 def test_the_seller_cannot_bid(server: Server, guid: str) -> None:
     create(server, guid, seller="sam")
     refused(bid(server, guid, "sam", "10.00"), 403, "forbidden")
-    assert "sam" not in httpx.get(f"{server.url}/auctions/{guid}").text, "the seller's id is nobody's business"
+    assert "sam" not in httpx.get(f"{server.url}/auctions/{guid}").text, "the seller's id is not public"
 
 
 def test_a_slip_of_the_finger_must_be_confirmed(server: Server, guid: str) -> None:
@@ -165,7 +165,7 @@ def test_a_damaged_price_stops_the_bidding_until_it_is_repaired(
     assert bid(server, guid, "bob", "60.00").status_code == 201
 
 
-def test_a_price_that_somebody_else_raised_is_the_price(server: Server, store: StoreProcess, guid: str) -> None:
+def test_a_price_raised_by_another_program_is_the_price(server: Server, store: StoreProcess, guid: str) -> None:
     create(server, guid)
     bid(server, guid, "ann", "10.00")
     with store.client() as client:

@@ -1,4 +1,4 @@
-"""Fifty bidders at once: one order of bids that everybody agrees on."""
+"""Fifty bidders at once: one order of bids that all agree on."""
 
 import asyncio
 from itertools import pairwise
@@ -21,7 +21,7 @@ def minor(price: str) -> int:
 async def bid_until_four_counted(
     client: httpx.AsyncClient, server: Server, guid: str, who: str
 ) -> list[dict[str, Any]]:
-    """Bid what was last told to be the next bid, until four of mine have been tried and answered."""
+    """Bid the next bid of the last answer, until four of this bidder's bids have been tried and answered."""
     answers = []
     price = "10.00"
     for number in range(4):

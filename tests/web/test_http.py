@@ -32,7 +32,7 @@ from tests.support.openapi_client import Description, openapi_client, problem
 
 @pytest.fixture(scope="module")
 def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One whose plain auctions are in dinars, which have three decimals."""
+    """A service with external auctions in dinars, which have three decimals."""
     with running_server(tmp_path_factory.mktemp("http"), REDIS_URL=valkey.url, SSE_AUCTION_CURRENCY="KWD") as running:
         yield running
 
@@ -63,7 +63,7 @@ def tag_of(response: httpx.Response) -> str:
         ("", 200),
     ],
 )
-def test_a_poll_that_knows_the_state_is_told_so_without_a_body(
+def test_a_poll_that_knows_the_state_gets_304_without_a_body(
     client: httpx.Client, service: Server, guid: str, header: str, status: int
 ) -> None:
     create(service, guid)
@@ -314,7 +314,9 @@ def test_an_idempotency_key_repeats_the_answer_and_refuses_another_body(
     assert client.get(f"/auctions/{guid}").json()["state"]["bids"] == 1
 
 
-def test_bids_beyond_the_rate_are_told_when_to_come_back(valkey: StoreProcess, directory: Path, guid: str) -> None:
+def test_bids_beyond_the_rate_are_refused_with_a_time_to_come_back(
+    valkey: StoreProcess, directory: Path, guid: str
+) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_BID_RATE="0.5") as server:
         create(server, guid)
         with openapi_client(server) as client:

@@ -1,4 +1,4 @@
-"""Sixty-four bidders with secret maxima in the last second of a soft close: one outcome for everybody."""
+"""Sixty-four bidders with secret maxima in the last second of a soft close: one outcome for all."""
 
 import asyncio
 import random
@@ -102,5 +102,5 @@ def check_log(store: StoreProcess, name: str, final: dict[str, Any], closes_at: 
     if not bids:  # a busy machine: all of them came too late
         assert (final["leader"], final["outcome"], final["price"]) == (None, "no_bids", None)
         return
-    assert str(final["leader"]) == best["paddle"], "one winner: whoever would pay most, and said so first"
+    assert str(final["leader"]) == best["paddle"], "one winner: the highest maximum, and of equals the first"
     assert (final["outcome"], final["price"]) == ("sold", bids[-1][1]["price"])

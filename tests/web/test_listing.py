@@ -36,7 +36,7 @@ def test_the_history_is_read_in_pages(client: httpx.Client, service: Server, gui
     ]
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)
     assert client.get(f"/auctions/{guid}/bids", params={"after": 5}).json() == {"bids": [], "next": None}
-    assert set(found[0]) == {"seq", "paddle", "price", "automatic", "at", "voided"}, "who bid is nobody's business"
+    assert set(found[0]) == {"seq", "paddle", "price", "automatic", "at", "voided"}, "the bidder's id is not public"
 
 
 @pytest.fixture(scope="module")

@@ -372,7 +372,7 @@ def test_a_store_of_a_version_without_lists_is_listed(house: House) -> None:
         assert other.zcard("sse-auction:due") == 29, "what is not over is settled in its time"
 
 
-def test_an_auction_whose_creator_died_is_listed(house: House) -> None:
+def test_an_auction_is_listed_though_its_creator_died(house: House) -> None:
     house.create("lot", opens_at=now_ms() + HOUR, closes_at=now_ms() + 2 * HOUR)
     settled_down(house)
     with house.store.client() as other:

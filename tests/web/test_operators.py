@@ -155,7 +155,7 @@ async def test_a_void_lowers_the_price_raises_the_revision_and_marks_the_history
     history = httpx.get(f"{server.url}/auctions/{guid}/bids").json()["bids"]
     assert [(entry["paddle"], entry["voided"]) for entry in history] == [(1, False), (2, True), (3, False), (2, True)]
     assert code_of(bid(server, guid, "bob", "50.00")) == (403, "voided")
-    assert code_of(act(server, guid, "void", bidder="bob")) == (422, "invalid"), "he is void already"
+    assert code_of(act(server, guid, "void", bidder="bob")) == (422, "invalid"), "the bidder is void already"
     assert code_of(act(server, guid, "void", bidder="nobody")) == (422, "invalid")
     assert code_of(act(server, guid, "void", bidder="ann", paddle=1)) == (422, "invalid")
     assert done(act(server, guid, "void", paddle=3))["price"] == "10.00"
@@ -194,7 +194,7 @@ def offer(server: Server, guid: str, who: str, **body: Any) -> dict[str, Any]:
         ({"reserve": "20.00"}, [("ann", "20.00")], "sold"),
     ],
 )
-def test_an_auction_that_nobody_watches_is_settled_soon_and_once(
+def test_an_unwatched_auction_is_settled_soon_and_once(
     server: Server, store: StoreProcess, guid: str, terms: dict[str, Any], bids: list[tuple[str, str]], outcome: str
 ) -> None:
     closes_at = now_ms() + 1500
@@ -212,7 +212,7 @@ def test_an_auction_that_nobody_watches_is_settled_soon_and_once(
     assert [entry.get("kind") for entry in log_of(store, guid)].count("settled") == 1
 
 
-async def test_what_is_bought_ends_at_once_for_everybody(server: Server, store: StoreProcess, guid: str) -> None:
+async def test_what_is_bought_ends_at_once_for_all_viewers(server: Server, store: StoreProcess, guid: str) -> None:
     create(server, guid, buy_now={"price": "300.00", "mode": "ceiling"})
     async with open_stream(stream_url(server, guid)) as stream:
         assert (await stream.next()).data["buy_now"] == "300.00"
@@ -227,7 +227,7 @@ SECRET = "77712.34"  # nowhere else in what a server says
 RESERVE = "88834.56"
 
 
-async def test_a_maximum_and_a_reserve_are_told_to_nobody(server: Server, store: StoreProcess, guid: str) -> None:
+async def test_a_maximum_and_a_reserve_are_never_revealed(server: Server, store: StoreProcess, guid: str) -> None:
     create(server, guid, bidding="proxy", reserve=RESERVE, seller="the-seller-77", priority=["the-favourite-66"])
     async with open_stream(stream_url(server, guid)) as stream:
         seen = str((await stream.next()).data)

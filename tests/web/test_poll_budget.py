@@ -1,4 +1,4 @@
-"""The budget of a turn: who comes first goes first, bounded, and nobody is forgotten."""
+"""The budget of a turn: first come, first served, within a bound; no caller is forgotten."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from sse_auction.web.poll_budget import PollBudget
 pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 
 
-async def test_a_turn_takes_so_many_in_the_order_in_which_they_came() -> None:
+async def test_a_turn_serves_a_fixed_number_in_order_of_arrival() -> None:
     budget, entered, turn = PollBudget(3, 100), [], 0
 
     async def enter(number: int) -> None:
@@ -26,14 +26,14 @@ async def test_a_turn_takes_so_many_in_the_order_in_which_they_came() -> None:
     assert len(set(turns)) == 4
 
 
-async def test_who_finds_too_long_a_line_is_turned_away() -> None:
+async def test_a_caller_that_finds_the_queue_full_is_turned_away() -> None:
     budget = PollBudget(1, 2)
     answers = await asyncio.gather(*(budget.acquire() for _ in range(6)))
     assert answers == [True, True, True, False, False, False]
     assert await budget.acquire(), "it is open again"
 
 
-async def test_one_who_gives_up_takes_nobodys_turn() -> None:
+async def test_a_caller_that_gives_up_takes_no_turn() -> None:
     budget = PollBudget(1, 100)
     tasks = [asyncio.create_task(budget.acquire()) for _ in range(5)]
     await asyncio.sleep(0)

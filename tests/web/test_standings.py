@@ -1,4 +1,4 @@
-"""A bidder's own stream: he hears how he stands, once, and nobody else does."""
+"""A bidder's own stream: each standing is sent once, and to this bidder alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +26,7 @@ async def standing(stream: EventReader) -> tuple[str, str, int, str | None]:
     return data["guid"], data["standing"], data["paddle"], data["price"]
 
 
-async def test_the_displaced_leader_hears_it_once_whoever_took_the_bid(
+async def test_the_displaced_leader_gets_it_once_from_any_worker(
     own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
     settings = {"REDIS_URL": own_store.url}
@@ -39,7 +39,9 @@ async def test_the_displaced_leader_hears_it_once_whoever_took_the_bid(
             assert await standing(ann) == (guid, "leading", 1, "10.00")
             await asyncio.to_thread(bid, other, guid, "bob", "20.00")
             assert await standing(ann) == (guid, "outbid", 1, "20.00")
-            assert await standing(bob) == (guid, "leading", 2, "20.00"), "he had no paddle when he came"
+            assert await standing(bob) == (guid, "leading", 2, "20.00"), (
+                "the bidder had no paddle when the stream opened"
+            )
             await asyncio.to_thread(bid, other, guid, "cat", "30.00")
             assert await standing(bob) == (guid, "outbid", 2, "30.00")
             await asyncio.to_thread(bid, one, f"{guid}-b", "ann", "10.00")
@@ -49,10 +51,12 @@ async def test_the_displaced_leader_hears_it_once_whoever_took_the_bid(
             done(await asyncio.to_thread(act, one, guid, "close"))
             assert await standing(bob) == (guid, "winning", 2, "20.00")
             assert await standing(ann) == (guid, "lost", 1, "20.00")
-        until(lambda: one.metric("sse_auction_streams") == other.metric("sse_auction_streams") == 0, "nobody watches")
+        until(
+            lambda: one.metric("sse_auction_streams") == other.metric("sse_auction_streams") == 0, "no stream is open"
+        )
 
 
-async def test_a_challenger_beaten_by_a_maximum_hears_it(any_server: Server, guid: str) -> None:
+async def test_a_challenger_beaten_by_a_maximum_gets_it(any_server: Server, guid: str) -> None:
     create(any_server, guid, bidding="proxy")
     offer(any_server, guid, "ann", max="50.00")
     async with own_stream(any_server, "bob", guid) as bob:
@@ -63,9 +67,7 @@ async def test_a_challenger_beaten_by_a_maximum_hears_it(any_server: Server, gui
         assert await standing(bob) == (guid, "leading", 2, "51.00")
 
 
-async def test_a_voided_bidder_hears_it_and_why_and_nobody_else_hears_why(
-    server: Server, store: StoreProcess, guid: str
-) -> None:
+async def test_a_voided_bidder_alone_gets_the_reason(server: Server, store: StoreProcess, guid: str) -> None:
     reason = "paid with “a stolen card”, see file 7"
     create(server, guid, buy_now={"price": "900.00", "mode": "ceiling"})
     for who, price in (("ann", "10.00"), ("bob", "20.00")):
@@ -82,7 +84,7 @@ async def test_a_voided_bidder_hears_it_and_why_and_nobody_else_hears_why(
         assert await standing(ann) == (guid, "winning", 1, "10.00")
     async with own_stream(server, "bob", guid) as bob:
         told = (await bob.next("standing")).data
-        assert (told["standing"], told["reason"]) == ("voided", reason), "not that he has lost"
+        assert (told["standing"], told["reason"]) == ("voided", reason), "not that the bidder has lost"
     for path in ("", "/price", "/bids", "/bids.csv", "/bids.ndjson"):
         assert "stolen" not in httpx.get(f"{server.url}/auctions/{guid}{path}").text
     assert "stolen" not in httpx.get(f"{server.url}/auctions?status=all&limit=200").text
@@ -101,7 +103,7 @@ def test_the_refusal_of_a_voided_bidder_says_why_also_when_it_is_replayed(server
         assert problem["state"]["price"] is None
 
 
-def test_standings_are_told_once_to_who_asks(client: httpx.Client, service: Server, guid: str) -> None:
+def test_standings_are_sent_once_to_a_new_stream(client: httpx.Client, service: Server, guid: str) -> None:
     def standings(who: str, *guids: str) -> list[tuple[str, str, int, str | None]]:
         reply = client.get("/me/standings", params={"guid": guids}, headers=bidder(who))
         assert reply.status_code == 200, reply.text
@@ -139,7 +141,7 @@ def test_a_standing_is_one_of_the_moment_that_it_names(client: httpx.Client, ser
         is_over = all(standing == "winning" for standing, _ in seen.values())
 
 
-async def test_a_void_of_which_no_reason_was_kept_is_told_without(
+async def test_a_void_without_a_kept_reason_is_sent_without_one(
     service: Server, valkey: StoreProcess, guid: str
 ) -> None:
     create(service, guid)
@@ -170,9 +172,7 @@ def test_it_is_for_bidders_with_a_token(any_server: Server, query: str, headers:
     assert httpx.get(f"{any_server.url}/me/stream?{query}", headers=headers).status_code == status
 
 
-async def test_it_says_that_the_line_works_and_carries_no_states(
-    own_store: StoreProcess, directory: Path, guid: str
-) -> None:
+async def test_it_has_heartbeats_and_carries_no_states(own_store: StoreProcess, directory: Path, guid: str) -> None:
     with running_server(directory, REDIS_URL=own_store.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:
         create(server, guid)
         async with own_stream(server, "ann", guid) as ann:
@@ -183,7 +183,7 @@ async def test_it_says_that_the_line_works_and_carries_no_states(
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-async def test_with_the_store_away_it_says_so_at_once_and_the_standings_when_it_is_back(
+async def test_it_reports_a_lost_store_at_once_and_sends_the_standings_when_it_is_back(
     own_store: StoreProcess, directory: Path, guid: str, how: str
 ) -> None:
     guids = [f"{guid}-{number}" for number in range(10)]
@@ -193,7 +193,7 @@ async def test_with_the_store_away_it_says_so_at_once_and_the_standings_when_it_
             bid(server, each, "ann", "10.00")
         async with own_stream(server, "nobody", *guids) as line:
             works = await line.next()
-            assert (works.name, works.data["live"]) == ("hb", True), "he has not bid, so he hears nothing else"
+            assert (works.name, works.data["live"]) == ("hb", True), "a bidder without a bid gets nothing else"
         with away(own_store, how):
             until(lambda: server.metric("sse_auction_mirror_live") == 0, "noticing that the store is away")
             ann = own_stream(server, "ann", *guids)

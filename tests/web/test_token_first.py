@@ -1,4 +1,4 @@
-"""Who has no right is told so before anything else that is wrong with what he sent."""
+"""A request without the right is refused for that before anything else that is wrong with it."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Bearer tokens over HTTP: who is let in, who is told why not; nothing moves by a token that proves nothing."""
+"""Bearer tokens over HTTP: which are accepted, and why others are not; a token without proof changes nothing."""
 
 import base64
 import hmac
@@ -92,7 +92,7 @@ USELESS = {
 
 @pytest.fixture(scope="module")
 def auction(service: Server, valkey: StoreProcess) -> Iterator[str]:
-    """An auction that nobody can bid in with such tokens."""
+    """An auction in which such tokens cannot bid."""
     guid = "tokens-prove-who-bids"
     create(service, guid)
     yield guid
@@ -140,9 +140,7 @@ def test_a_good_token_is_good_however_it_is_written(
     assert (taken.status_code, taken.json()["paddle"]) == (201, 1)
 
 
-def test_who_bids_is_told_by_the_token_and_by_nothing_else(
-    client: httpx.Client, service: Server, valkey: StoreProcess, guid: str
-) -> None:
+def test_the_token_alone_says_who_bids(client: httpx.Client, service: Server, valkey: StoreProcess, guid: str) -> None:
     create(service, guid)
     headers = {"Authorization": f"Bearer {signed(auctions=[guid])}", "X-User": "bob", "Cookie": "user=bob"}
     assert client.post(f"/auctions/{guid}/bids?sub=bob", json={"price": "10.00"}, headers=headers).status_code == 201

@@ -1,8 +1,8 @@
-"""Watchers, pollers and bidders, each as a client of its kind behaves, and what they saw.
+"""Watchers, pollers and bidders: each behaves as a client of its kind, and records what it sees.
 
-A watcher is an EventSource: it comes back after any end, as long after it as it was told, with the last id. A poller
-asks again and again. A bidder bids what the last answer called the next bid, sometimes less, and when no answer came
-mostly sends the same bid again with its key. What must not happen to any of them is noted as a violation.
+A watcher is an EventSource: after any end it waits for the time that `retry` gave, and comes back with the last id. A
+poller asks again and again. A bidder bids the next bid of the last answer, sometimes less. Without an answer it mostly
+sends the same bid again with its key. What must not happen to any of them is recorded as a violation.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Watcher:
     def __init__(self, name: str, notes: Notes, path: str) -> None:
         self.name = name
         self.last: dict[str, Any] | None = None  # the state that it shows
-        self.is_closed = False  # it has been told the end
+        self.is_closed = False  # it has received the end
         self.is_live = False
         self.is_connected = False
         self.live_changes: list[tuple[float, bool]] = []
@@ -121,7 +121,7 @@ class Watcher:
         self.live_changes.append((now, live))
 
     def first_change(self, live: bool, after: float) -> float | None:
-        """How many seconds after that moment it was told that prices are live, or not."""
+        """How many seconds after that moment it received that prices are live, or not."""
         return next((at - after for at, told in self.live_changes if at >= after and told is live), None)
 
 
@@ -186,7 +186,7 @@ class Poller(Client):
     """An older client."""
 
     async def poll(self, stopping: asyncio.Event, pause_seconds: float) -> None:
-        """Poll until told to stop: mostly at once, sometimes held until there is news."""
+        """Poll until `stop` is set: mostly at once, sometimes held until there is news."""
         while not stopping.is_set():
             wait = self.rng.choice((0, 0, 0, 1))
             known = {"If-None-Match": f'"{self.last["tag"]}"'} if self.last else {}
@@ -209,7 +209,7 @@ class Bidder(Client):
         self._number = 0  # of the bid, for its key
 
     async def bid(self, stopping: asyncio.Event, pause_seconds: float) -> None:
-        """Bid until told to stop."""
+        """Bid until `stop` is set."""
         while not stopping.is_set():
             self._number += 1
             key = f"{self.name}-{self._number}"
@@ -248,7 +248,7 @@ class Bidder(Client):
         body = reply.json()
         if reply.status_code == 201:
             if "idempotent-replayed" in reply.headers:
-                self.notes.counts["bids whose first answer was given again"] += 1
+                self.notes.counts["bids with a first answer that was repeated"] += 1
             else:
                 self.see(body["state"])
             return Accepted(body["seq"], minor_units(body["state"]["price"]))
@@ -261,19 +261,19 @@ class Bidder(Client):
 
 
 def minor_units(price: str) -> int:
-    """Of the crowd's auctions, whose currency has two decimals."""
+    """Of the crowd's auctions, with a currency of two decimals."""
     whole, _, part = price.partition(".")
     return int(whole) * 100 + int(part)
 
 
 async def pause(stopping: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until told to stop."""
+    """Wait for that time, or until `stop` is set."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
 
 
 class Crowd:
-    """Everybody at one auction."""
+    """All clients of one auction."""
 
     def __init__(self, rng: random.Random, port: int, guid: str, *, watchers: int, pollers: int, bidders: int) -> None:
         self.notes = Notes()
@@ -289,7 +289,7 @@ class Crowd:
         self._watching: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Let everybody in."""
+        """Start all clients."""
         self._watching = [asyncio.create_task(watcher.watch(self._port)) for watcher in self.watchers]
         self._start_asking()
 
@@ -319,7 +319,7 @@ class Crowd:
         self._start_asking()
 
     async def leave(self) -> None:
-        """Send everybody home."""
+        """Stop all clients."""
         self._stopping.set()
         for task in (*self._tasks, *self._watching):
             task.cancel()
@@ -331,7 +331,7 @@ class Crowd:
                 raise error
 
     def check_alive(self) -> None:
-        """Raise what somebody died of."""
+        """Raise the exception that ended a client, if one did."""
         for task in (*self._tasks, *self._watching):
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error

@@ -40,7 +40,7 @@ def log_of(site: Any, guid: str) -> tuple[list[Entry], list[dict[str, str]]]:
 
 
 def in_order(entries: list[Entry]) -> Iterator[str]:
-    """The log counts its bids, each is higher than the one before, and nobody outbids himself."""
+    """The log counts its bids, each is higher than the one before, and no leader outbids the own bid."""
     if [entry.seq for entry in entries] != list(range(1, len(entries) + 1)):
         yield f"the log's numbers are not 1 to {len(entries)}: {[entry.seq for entry in entries]}"
     for before, after in pairwise(entries):
@@ -71,7 +71,7 @@ def _keys(history: Iterable[Operation]) -> set[tuple[str, int, str]]:
 
 
 def of_the_history(entries: list[Entry], history: list[Operation]) -> Iterator[str]:
-    """What bidders were told, and the log in the end, is explained by one auction that does one thing at a time."""
+    """One auction that does one thing at a time explains the answers to bidders and the log in the end."""
     end = max((each.asked_at for each in history), default=0.0) + 1e6
     log = Log(tuple((entry.seq, entry.bidder, entry.price) for entry in entries))
     verdict = check([*history, Operation(end, end, ReadLog(), log)], START_PRICE, Increments(((0, STEP),)))
@@ -91,14 +91,14 @@ def at_rest(site: Any, guid: str, watchers: list[Watcher], entries: list[Entry])
 
 
 def of_the_ending(watchers: list[Watcher], entries: list[Entry], rest: list[dict[str, str]]) -> Iterator[str]:
-    """One winner, and everybody was told the same one."""
+    """There is one winner, and all clients got the same one."""
     settled = [fields for fields in rest if fields.get("kind") == "settled"]
     if len(settled) != 1:
         yield f"the log has {len(settled)} settlements: {settled}"
     finals = [watcher.last for watcher in watchers]
     told = {_verdict(final) for final in finals}
     if len(told) != 1:
-        yield f"watchers were told {told}"
+        yield f"watchers received {told}"
     price = entries[-1].price if entries else None
     for final in finals[:1]:
         if final is None or final["status"] != "closed":

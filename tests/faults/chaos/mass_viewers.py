@@ -53,7 +53,7 @@ class Viewer(asyncio.Protocol):
 
     @property
     def has_retry(self) -> bool:
-        """Whether the last that it was told is when to come back."""
+        """Whether the last that it received is when to come back."""
         return b"retry: " in self.tail[-20:]
 
 

@@ -135,9 +135,9 @@ class Stage:
         await self.until(lambda: self.crowd.notes.counts["answered 503"] >= before + number, f"a 503 because {why}")
 
     async def all_live(self, since: float, within: float, what: str, *, noticed: bool = False) -> None:
-        """Wait until every watcher is told that prices are live; how long after `since` is measured and claimed.
+        """Wait until every watcher has received that prices are live; measure and claim the time since `since`.
 
-        `noticed` says that each must have been told first that they are not.
+        With `noticed`, each must have received first that they are not.
         """
         if noticed:
             await self.until(partial(self._all_told, since), f"the news of {what}")
@@ -150,13 +150,13 @@ class Stage:
         return all(watcher.first_change(live=False, after=since) is not None for watcher in self.crowd.watchers)
 
     def claim_told(self, since: float, what: str) -> None:
-        """Claim that every watcher was told in time that prices are not live."""
+        """Claim that every watcher received in time that prices are not live."""
         for watcher in self.crowd.watchers:
             took = watcher.first_change(live=False, after=since)
-            self.claim(took is not None, f"{watcher.name} was never told that prices are not live: {what}")
-            self.measure(f"longest until told that prices are not live: {what} (s)", took or 0.0)
+            self.claim(took is not None, f"{watcher.name} never received that prices are not live: {what}")
+            self.measure(f"longest until watchers know that prices are not live: {what} (s)", took or 0.0)
             late = took is not None and took > NOT_LIVE_WITHIN_SECONDS + SLACK_SECONDS
-            self.claim(not late, f"{watcher.name} was told {took} s after it that prices are not live: {what}")
+            self.claim(not late, f"{watcher.name} received {took} s after it that prices are not live: {what}")
 
     async def ready(self) -> None:
         """Wait until the service is ready."""
@@ -179,7 +179,7 @@ class Stage:
         return any(words in line["message"] for line in self.server.log_lines())
 
     async def rest(self) -> None:
-        """Let everybody finish, and check that they agree with the store and with each other."""
+        """Let all clients finish, and check that they agree with the store and with each other."""
         await self.ready()
         await self.crowd.stop_asking()
         self.crowd.check_alive()
@@ -212,7 +212,7 @@ class Stage:
             return state
 
     async def bid(self, guid: str, price: str) -> httpx.Response:
-        """One bid in any auction, by somebody who is not of the crowd."""
+        """One bid in any auction, by a bidder that is not in the crowd."""
         async with httpx.AsyncClient(base_url=self.server.url, headers=bidder("stranger")) as client:
             return await client.post(f"/auctions/{guid}/bids", json={"price": price})
 

@@ -1,4 +1,4 @@
-"""Ten thousand viewers who come and go, rudely too; streams whose life ends; and what is left of them."""
+"""Ten thousand viewers that come and go, some by a reset; streams that reach the end of their life; what is left."""
 
 import asyncio
 import random

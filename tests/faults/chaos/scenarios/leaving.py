@@ -87,9 +87,9 @@ def _check_ends(stage: Stage, mass_viewers: MassViewers, window: float, closing:
     ends = {viewer: (viewer.ended_at or float("inf")) - told_at for viewer in mass_viewers.viewers}
     far = mass_viewers.of(stage.guid)
     for name, wrong in (
-        ("was not told when to come back", all_of(far + mass_viewers.of(later), lambda each: each.has_retry)),
+        ("did not receive when to come back", all_of(far + mass_viewers.of(later), lambda each: each.has_retry)),
         ("did not end within the window", all_of(far, lambda each: 0 <= ends[each] < window + SLACK_SECONDS)),
-        ("was not told the final price", all_of(mass_viewers.of(closing), lambda each: each.closed_at is not None)),
+        ("did not receive the final price", all_of(mass_viewers.of(closing), lambda each: each.closed_at is not None)),
         ("ended in the last 30 s of its auction",
          all_of(mass_viewers.of(later), lambda each: ends[each] < window / 2 + SLACK_SECONDS)),
     ):  # fmt: skip

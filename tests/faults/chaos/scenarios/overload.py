@@ -56,7 +56,7 @@ async def _load(stage: Stage, guid: str, seconds: float, **rates: int) -> Measur
 
 def _claim_answered(stage: Stage, streams: Measured, polls: Measured, bids: Measured, size: Size) -> None:
     stage.claim(streams.streams_lost == 0, f"{streams.streams_lost} streams were refused or ended without a word")
-    stage.claim(streams.streams_turned_away > 0, "nobody was turned away, so nothing was tried")
+    stage.claim(streams.streams_turned_away > 0, "no stream was turned away, so nothing was tested")
     missing = size.overload_streams - streams.streams_opened - streams.streams_turned_away
     stage.claim(missing == 0, f"{missing} streams were neither opened nor turned away")
     for what, seen, good in (("polls", polls, {"200", "503"}), ("bids", bids, {"201", "409"})):

@@ -58,7 +58,7 @@ async def store_killed(seed: int, size: Size, directory: Path) -> Report:
             stage.claim_told(killed_at, "the store was killed")
             await stage.calm()
         stage.claim(_endings(stage.crowd.watchers) == endings, "a stream ended because the store was away")
-        stage.claim(stage.crowd.notes.counts["answered 503"] > 0, "nobody asked while the store was away")
+        stage.claim(stage.crowd.notes.counts["answered 503"] > 0, "no client asked while the store was away")
         await stage.rest()
         return stage.report()
 
@@ -142,7 +142,7 @@ def part_dies(part: str) -> Scenario:
             stage.measure("longest until the exit (s)", time.monotonic() - died_at)
             stage.claim(code == 1, f"the exit code is {code}")
             for watcher in stage.crowd.watchers:
-                stage.claim(bool(watcher.retry_ms), f"{watcher.name} was not told when to come back")
+                stage.claim(bool(watcher.retry_ms), f"{watcher.name} did not receive when to come back")
             stage.claim(stage.logged("a stream of"), "no line tells of a stream's end")
             stage.claim(bool(server.log_lines(reason="failed")), "no line says that streams ended for the failure")
             server.process = None
