@@ -18,15 +18,15 @@ from tests.support.harness import Server, StoreProcess, running_server, running_
 from tests.support.openapi_client import openapi_client
 from tests.support.receiver import Receiver, running_receiver
 
-# A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
+# A shell starts background jobs with SIGINT ignored; the processes of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One certificate authority instead of all the world's, which httpx loads for every client, even for plain http.
+    """One certificate authority instead of the system's: httpx loads all of them for every client, even for http.
 
-    On a busy machine that took 0.3 s a request: more than everything that is tested here.
+    Loading them takes longer than most of the requests here.
     """
     bundle = tmp_path_factory.mktemp("authorities") / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(bundle))
@@ -80,7 +80,7 @@ def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def own_server(own_store: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service on that store, which goes on whatever happens there."""
+    """The service on that store; it must survive whatever happens there."""
     with running_server(tmp_path_factory.mktemp("own-server"), REDIS_URL=own_store.url) as running:
         yield running
 

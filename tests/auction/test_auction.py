@@ -1,4 +1,4 @@
-"""What an auction is, as pure functions: increments, states by time, and what a viewer has seen."""
+"""The domain's pure functions: increments, the state at a moment, and versions that a viewer has seen."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What is made of the logs of writes and deliveries: who was stale, and for how long."""
+"""The figures from the logs of writes and deliveries: which viewers were stale, and for how long."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The generator's decoders: every price is found once, however the bytes are torn."""
+"""The generator's decoders find every price once, however the bytes are split."""
 
 import pytest
 

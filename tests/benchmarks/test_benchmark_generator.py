@@ -18,7 +18,7 @@ from tests.support.instruments import CHUNKED_HEAD, HEARTBEAT, PLAIN_HEAD, chunk
 
 
 class FrameServer:
-    """Answers every request with a head and a first piece, and then sends what a test tells it, when it does."""
+    """Answers every request with a head and a first piece, and then sends what the test passes to `send`."""
 
     def __init__(self, greeting: bytes) -> None:
         self._greeting = greeting
@@ -40,7 +40,7 @@ class FrameServer:
                 writer.write(frame[start : start + piece])
             await asyncio.gather(*(writer.drain() for writer in self.writers))
             if piece < len(frame):
-                await asyncio.sleep(0.001)  # so that the pieces arrive apart
+                await asyncio.sleep(0.001)  # the pieces arrive separately
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FrameServer"]:
@@ -72,11 +72,11 @@ async def watch(generator: Worker, server: FrameServer, count: int, kind: str = 
 
 
 async def test_percentiles_are_those_of_the_delays_that_were_made(generator: Worker, directory: Path) -> None:
-    """Write k is said to have happened `delays[k]` before it is sent: the log shows that and what delivery took."""
+    """Write k is dated `delays[k]` before it is sent: the figures show that delay plus the delivery."""
     delays = np.arange(1, 101) * 0.1
     writes: list[float] = []
     read_at: list[float] = []  # by all watchers, at the latest
-    loop = asyncio.get_running_loop()  # its clock is time.monotonic(), as the generator's is
+    loop = asyncio.get_running_loop()  # its clock is time.monotonic(), like the generator's
     async with FrameServer(CHUNKED_HEAD + chunked(event(1))).running() as server:
         await watch(generator, server, 20)
         recorded = await do(generator, "record")
@@ -165,7 +165,7 @@ async def test_a_reader_of_two_kilobytes_a_second_gets_no_more(generator: Worker
 class CountingServer:
     """Answers 204 at once while the generator warms up; then takes 60 ms, and every third reply is a refusal in pieces.
 
-    The next request on a connection says that the reply before was read: so what the generator has counted is known.
+    The next request on a connection shows that the generator has read the reply before, and so what it has counted.
     """
 
     WARM_UP_REPLIES = 3

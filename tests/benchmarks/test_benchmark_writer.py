@@ -1,4 +1,4 @@
-"""The benchmarks' writer: what reaches the store, when, and whom it tells."""
+"""The benchmarks' writer: what reaches the store, when, and which servers it notifies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def test_late_replies_to_earlier_writes_are_not_counted_again(
 ) -> None:
     writer.do("connect", kind="redis", store=valkey.url.removeprefix("unix://"))
     options = {"guids": [guid], "rate": 1e6, "path": str(directory / "writes")}
-    for number in range(20):  # each begins while replies to the one before are under way
+    for number in range(20):  # each begins while replies to the one before are on their way
         writer.do("write", first=1 + 100 * number, seconds=1e-4, **options)
     assert writer.do("settle", timeout=20.0) == {"taken": 100, "written": 100}
 

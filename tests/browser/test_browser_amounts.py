@@ -111,7 +111,7 @@ TYPED = [
     ("ar-EG", "EGP", "١٬٢٣٤٫٥٠", decimal("1234.50")), ("ar-EG", "EGP", "1,234.50", decimal("1234.50")),
     ("fa", "IRR", "۱۲۳٫۵", decimal("123.50")), ("hi", "INR", "१२,३४,५६७.५", decimal("1234567.50")),
     ("ja", "JPY", "１２，３００", decimal("12300")),
-    # the currency beside it, however it is called, and no other
+    # the currency beside it, in any notation, and no other
     ("en", "CNY", "CN¥1,200", decimal("1200.00")), ("en", "CNY", "¥ 1,200", decimal("1200.00")),
     ("zh", "CNY", "￥1200", decimal("1200.00")), ("zh", "CNY", "1200元", decimal("1200.00")),
     ("en", "EUR", "12 eur", decimal("12.00")), ("fr", "EUR", "12 euros", decimal("12.00")),
@@ -124,7 +124,7 @@ TYPED = [
     ("en", "EUR", "1.500", unclear("1500.00")), ("en", "EUR", "1.234,50", unclear("1234.50")),
     ("fr", "EUR", "1,500", unclear("1500.00")), ("fr", "KWD", "140.000", unclear("140000.000", "140.000")),
     ("ar-EG", "EGP", "١٢.٥٠", unclear("12.50")),
-    # no amount
+    # not an amount
     ("en", "EUR", "", EMPTY), ("en", "EUR", " \u200e\u00a0", EMPTY), ("en", "EUR", "abc", NO_NUMBER),
     ("en", "EUR", "-3", NO_NUMBER), ("en", "EUR", "0", NO_NUMBER), ("en", "EUR", "0.00", NO_NUMBER),
     ("en", "EUR", "1e3", NO_NUMBER), ("en", "EUR", "12 50", NO_NUMBER), ("en", "EUR", "1,23,45", NO_NUMBER),

@@ -1,4 +1,4 @@
-"""How the pages look and read: languages, currencies, a dark room, a phone."""
+"""The look of the pages: languages, currencies, dark mode, a phone."""
 
 import re
 import time
@@ -16,12 +16,12 @@ PHONE_WIDTHS = (320, 390)
 
 
 def soon() -> int:
-    """A closing before most others: the page of the open lots shows those first that close first."""
+    """A closing before most others: the page of the open lots shows the next to close first."""
     return int(time.time() * 1000) + 300_000
 
 
 def text_of(page: Page, selector: str) -> str:
-    """What is shown, with plain spaces."""
+    """The text that is shown, with ordinary spaces."""
     return (page.locator(selector).text_content() or "").replace("\u00a0", " ")
 
 
@@ -105,7 +105,7 @@ def test_a_phone_shows_everything_in_its_width(house: Server, open_page: OpenPag
 
 
 def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than a usual phone and the smallest, at the worst."""
+    """By how many pixels the page is wider than a usual phone or the smallest one, whichever is worse."""
     return max(overflow_at(page, width) for width in PHONE_WIDTHS)
 
 

@@ -19,7 +19,7 @@ STREAMS = "/auctions/stream"
 
 @pytest.fixture
 def empty_house(directory: Path) -> Iterator[Server]:
-    """A service without any lots: those of other tests would be listed."""
+    """A service without lots: the list would show those of other tests."""
     with running_server(directory) as running:
         yield running
 
@@ -92,7 +92,7 @@ def test_without_streams_the_lots_move_by_polling(empty_house: Server, open_page
 
 @pytest.fixture
 def full_house(empty_house: Server) -> Server:
-    """A house of 120 lots, which close in the order of their names."""
+    """A service with 120 lots, which close in the order of their names."""
     start = now_ms() + 3_600_000
     for number in range(120):
         create(empty_house, f"lot-{number:03}", closes_at=start + number * 1000)
@@ -100,7 +100,7 @@ def full_house(empty_house: Server) -> Server:
 
 
 def expect_lots(page: Page, first: int, last: int) -> None:
-    """These lots are shown, in their order, and the page says so."""
+    """These lots are shown in this order, and the page says how many there are."""
     names = [f"lot-{number:03}" for number in range(first - 1, last)]
     expect(page.locator("#pages .which")).to_have_text(f"Lots {first}{TO}{last} of 120")
     expect(page.locator("#lots > [data-guid]")).to_have_count(len(names))
@@ -149,7 +149,8 @@ def test_what_happens_on_one_page_moves_no_other(full_house: Server, open_page: 
     for guid in ("lot-003", "lot-060"):
         done = httpx.post(f"{full_house.url}/auctions/{guid}/close", json=act, headers=OPERATOR)
         assert done.status_code == 200
-    expect(page.locator("#pages .which")).to_have_text(f"Lots 50{TO}99 of 118")  # after a closing the list is asked for
+    # After a closing the page asks for the list.
+    expect(page.locator("#pages .which")).to_have_text(f"Lots 50{TO}99 of 118")
     expect(card(page, "lot-060")).to_have_attribute("data-status", "closed")
     expect(page.locator("#lots > [data-guid]")).to_have_count(51)
     expect(card(page, "lot-050")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The page of a lot never contradicts the bidder's standing, and no update moves the focus or the scroll position."""
+"""The page of a lot never contradicts the bidder's standing, and no update takes the focus or typed text away."""
 
 import re
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from tests.support.pages import (
 
 pytest_plugins = ["tests.support.browser"]
 
-NOTICED_MS = 4000  # a frozen store raises nothing; this long it may take until a page says so
+NOTICED_MS = 4000  # a frozen store raises nothing; a page may take this long to show it
 SLACK_MS = 2000  # for a busy machine
 
 # Every price that the page has shown since the script ran, in order.

@@ -15,7 +15,7 @@ SetPrice: TypeAlias = Callable[[str], object]
 
 
 def page_with(server: Server, *elements: str) -> str:
-    """A shop's own page: its own style, its own script, and ours."""
+    """A shop's own page: its own style, its own script, and the embed."""
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>A shop</title>
 <link rel="icon" href="data:,">
 <style>auction-price {{ color: rgb(1, 2, 3); font-weight: 700; }}</style>
@@ -38,7 +38,7 @@ def expect_shown(page: Page, identity: str, price: str) -> None:
 
 @pytest.fixture
 def set_price(valkey: StoreProcess, guid: str) -> Iterator[SetPrice]:
-    """What an existing site does already: it writes its price to the store itself."""
+    """An existing site: it writes its price to the store itself."""
     with valkey.client() as site:
         yield lambda price: site.set(f"AuctionMaxPrice-{guid}", price)
 

@@ -42,7 +42,7 @@ COMMAND = [sys.executable, "-m", "sse_auction"]
 
 
 def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command from its start to its end."""
+    """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments], env={**os.environ, "SSE_AUCTION_SECRET": SECRET, **environment},
         capture_output=True, text=True, timeout=2 * DEADLINE_SECONDS, check=False,
@@ -50,7 +50,7 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence of a command that failed."""
+    """The one sentence on stderr of a command that failed."""
     assert done.returncode == 1, done
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -59,7 +59,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def output(done: subprocess.CompletedProcess[str]) -> Any:
-    """What a command with --json printed."""
+    """The object that a command with --json printed."""
     assert (done.returncode, done.stderr) == (0, ""), done
     return json.loads(done.stdout)
 
@@ -137,7 +137,7 @@ def test_serve_where_there_is_no_such_address(valkey: StoreProcess) -> None:
 def place(
     request: pytest.FixtureRequest, directory: Path, valkey: StoreProcess
 ) -> tuple[Mapping[str, str], Mapping[str, list[str]]]:
-    """Where commands go: the environment, and the options that say who creates and who bids."""
+    """The target of commands: the environment, and the options that identify the operator and the bidder."""
     if request.param == "service":
         url = request.getfixturevalue("service").url
         operator, ann, bob = (TOKENS.issue(who, role=role) for who, role in WHO)
@@ -253,7 +253,7 @@ def test_without_a_store_there_is_one_sentence(directory: Path) -> None:
 
 
 class SomebodyElse(BaseHTTPRequestHandler):
-    """A web server that is no sse-auction."""
+    """A web server that is not sse-auction."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -354,7 +354,7 @@ def test_watch_outlives_the_longest_life_of_a_stream(service: Server, valkey: St
     create(service, guid)
     with watching(guid, "--json", REDIS_URL=valkey.url, SSE_AUCTION_STREAM_LIFE_SECONDS="1") as process:
         assert next_state(process)["price"] is None
-        ended = time.monotonic() + 2.5  # two lives and more
+        ended = time.monotonic() + 2.5  # more than two lives of a stream
         until(lambda: time.monotonic() > ended)
         assert process.poll() is None
         bid(service, guid, "ann", "10.00")
@@ -395,7 +395,7 @@ def test_watch_shows_the_price_in_a_terminal_until_ctrl_c(
     screen = bytearray()
 
     def shows(text: str) -> bool:
-        with suppress(OSError):  # the terminal is gone with the command
+        with suppress(OSError):  # the terminal ends with the command
             while select.select([ours], [], [], 0)[0]:
                 screen.extend(os.read(ours, 65536))
         return text in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode(errors="replace"))

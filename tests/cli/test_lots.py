@@ -1,4 +1,4 @@
-"""Auctions from a file: all of them or none, and every line that is wrong is named."""
+"""Auctions from a file: all of them or none, and every wrong line is named."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A crowd is served in portions: what its viewers get while states follow each other faster than that."""
+"""A crowd is served in batches: what its viewers get while states change faster than a round of batches."""
 
 import asyncio
 import random
@@ -39,7 +39,7 @@ async def test_a_crowd_gets_a_state_in_batches_and_others_have_their_turn_in_bet
         reached = []
         while (missing := sum(viewer.queue.empty() for viewer in viewers)) > 0:
             reached.append(CROWD - missing)
-            await asyncio.sleep(0)  # this test's own turn
+            await asyncio.sleep(0)  # the turn of this test
         assert reached == [BATCH_SIZE, 2 * BATCH_SIZE, 3 * BATCH_SIZE]
         assert shown(viewers) == [["1.00"]] * CROWD
 

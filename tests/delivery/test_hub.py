@@ -1,4 +1,4 @@
-"""The hub alone: what its one-slot queues, guards and sweeps promise, with states that a test makes."""
+"""The hub alone: its one-slot queues, guards and sweeps, with states that a test makes."""
 
 import asyncio
 import gc
@@ -160,7 +160,7 @@ async def test_draining_turns_new_viewers_away_and_ends_all_streams() -> None:
 
 
 async def test_no_stream_is_ended_in_the_last_moments_of_its_auction_if_the_window_allows() -> None:
-    """Of closings at every second from now: within the window, soon after it, and far away."""
+    """Closings at every second from now: within the window, soon after it, and far away."""
     window = 60.0
     for closes_in in range(3, 120, 3):
         hub, _ = make_hub()
@@ -173,7 +173,7 @@ async def test_no_stream_is_ended_in_the_last_moments_of_its_auction_if_the_wind
             ends = [viewer.ends_at - began_at for viewer in viewers]
         assert all(0 <= end <= window for end in ends)
         if closes_in == 30:
-            continue  # the quiet begins now and ends half-way: what is left of the window is after the closing
+            continue  # the quiet time begins now and ends half-way: the rest of the window is after the closing
         in_its_last_moments = [end for end in ends if closes_in - 30 < end < closes_in + 0.9]
         assert not in_its_last_moments or closes_in > 48 - 1, (closes_in, in_its_last_moments)
         if closes_in > 85:
@@ -264,9 +264,9 @@ async def test_a_state_announced_before_the_first_one_is_the_first_state() -> No
 
 
 async def test_an_announced_state_gives_way_to_a_later_read() -> None:
-    far = 10**8  # by a clock that was set back since
+    far = 10**8  # by a clock that was later set back
     for told, then in [
-        (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # everything was lost
+        (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # the store lost everything
         (replace(state(9, "9.00", now=far), tag="feedfeed-9-9.00"), state(1, "1.00")),  # created anew
         (plain("9.00", now=far), plain("3.00")),  # an external price that fell
         (plain("9.00", now=far), plain(None)),

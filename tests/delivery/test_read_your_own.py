@@ -32,7 +32,7 @@ EXTERNAL = 40
 
 
 class Visitor:
-    """One bidder's browser, so to say: bids, polls and opens streams of one auction."""
+    """One bidder's client: it bids, polls and opens streams of one auction."""
 
     def __init__(self, client: httpx.AsyncClient, server: Server, guid: str) -> None:
         self.client, self.server, self.guid = client, server, guid
@@ -48,7 +48,7 @@ class Visitor:
         return state
 
     async def poll(self, tag: str | None = None, wait: int = 0) -> dict[str, Any] | None:
-        """The state; None when that of the tag is still the newest."""
+        """The state; None when the tag's state is still the newest."""
         headers = {} if tag is None else {"If-None-Match": f'"{tag}"'}
         params = {"wait": wait} if wait else {}
         reply = await self.client.get(f"{self.server.url}/auctions/{self.guid}/price", params=params, headers=headers)
@@ -63,7 +63,7 @@ class Visitor:
 @asynccontextmanager
 async def watched(server: Server, guid: str) -> AsyncIterator[Visitor]:
     """An auction that every worker of the server watches."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # each request may meet another worker
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # each request may reach another worker
     async with httpx.AsyncClient(limits=limits, timeout=30) as client:
         tasks = [asyncio.create_task(watch(server, guid)) for _ in range(8)]
 

@@ -1,4 +1,4 @@
-"""What a viewer gets, on our own server and on any other."""
+"""What a viewer gets, on the project's own server and on any other."""
 
 import asyncio
 import json
@@ -224,7 +224,7 @@ async def test_many_auctions_share_one_connection(any_server: Server, guid: str)
 
 
 async def test_a_stream_of_many_gets_each_end_once_and_a_new_stream_gets_it_too(any_server: Server, guid: str) -> None:
-    """One `closed` event per auction, whether it was sold or called off; the stream itself goes on."""
+    """One `closed` event per auction, whether sold or cancelled; the stream itself continues."""
     closed, cancelled, going = (f"{guid}-{kind}" for kind in ("closed", "cancelled", "going"))
     for each in (closed, cancelled, going):
         create(any_server, each)

@@ -1,4 +1,4 @@
-"""The timing wheel: every entry comes out once, not before its moment and not much after it."""
+"""The timing wheel: every entry comes out once, not before its time and not much after it."""
 
 import time
 

@@ -14,7 +14,7 @@ from tests.faults.chaos.stage import SHORT
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 
 
-@pytest.mark.timeout(300)  # ten thousand visits, on a machine that does three other things
+@pytest.mark.timeout(300)  # ten thousand visits, next to three other tests
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_what_must_hold_holds(name: str, directory: Path) -> None:
     report = await SCENARIOS[name](SEED, SHORT, directory)

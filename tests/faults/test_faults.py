@@ -1,4 +1,4 @@
-"""A store that freezes or is busy, as streams, requests and bids live through it: on both stores."""
+"""A store that freezes or is busy: what streams, requests and bids see. On both stores."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ BUSY_AFTER_MS = 50  # instead of 5 s
 
 
 def wait_for_a_look(store: StoreProcess) -> None:
-    """Return right after the service has asked for the time: a freeze is then noticed as late as it can be."""
+    """Return right after the service has asked for the time: a freeze is then noticed as late as possible."""
     with store.client() as site:
 
         def looks() -> int:
@@ -47,7 +47,7 @@ def wait_for_a_look(store: StoreProcess) -> None:
 
 
 async def liveness(stream: EventReader, live: bool) -> float:
-    """The moment at which a stream said that prices are live, or that they are not."""
+    """The moment at which a stream received that prices are live, or that they are not."""
     while (await stream.next("hb")).data["live"] is not live:
         pass
     return time.monotonic()
@@ -63,7 +63,7 @@ def assert_unavailable(reply: httpx.Response) -> None:
 
 @asynccontextmanager
 async def visitor(server: Server, guid: str) -> AsyncIterator[tuple[EventReader, httpx.AsyncClient]]:
-    """Someone who watches an auction and has seen its first state, and a client for all else."""
+    """A viewer that has received the first state of an auction, and a client for other requests."""
     async with (
         open_stream(stream_url(server, guid)) as stream,
         httpx.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client,
@@ -137,7 +137,7 @@ async def ask(client: httpx.AsyncClient, guid: str) -> list[httpx.Response]:
 
 
 async def first_busy(server: Server, guid: str) -> dict[str, Any]:
-    """What a stream says that cannot be had now."""
+    """The event of a stream that cannot be served now."""
     async with open_stream(stream_url(server, guid)) as stream:
         (event,) = await stream.rest()
     assert event.name == "busy"
@@ -148,7 +148,7 @@ async def first_busy(server: Server, guid: str) -> dict[str, Any]:
 async def test_a_bid_that_was_answered_503_is_not_counted_after_the_thaw(
     own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
-    """Wherever its time falls: the later ones wait on a connection that is given up for the first one's silence."""
+    """At any moment: the later calls wait on a connection that is given up because of the first one's silence."""
     create(own_server, guid)
     assert bid(own_server, guid, "ann", "10.00").status_code == 201
     async with httpx.AsyncClient(base_url=own_server.url, timeout=DEADLINE_SECONDS) as client:

@@ -1,4 +1,4 @@
-"""The checker of histories proves itself: it passes what one auction could have said, and no planted fault."""
+"""The checker of histories: it accepts each history of one auction, and finds every planted fault."""
 
 import heapq
 from collections.abc import Callable
@@ -74,7 +74,7 @@ class Auction:
 
 @dataclass
 class Recording:
-    """Clients who ask an auction at the same time; every effect lies somewhere between its ask and its answer."""
+    """Clients that ask an auction at the same time; every effect lies between its request and its answer."""
 
     rng: Random
     auction: Auction = field(default_factory=Auction)
@@ -106,7 +106,7 @@ class Recording:
         self.auction.closed = True
 
     def ask(self, name: str, again: Bid | None) -> None:
-        """One request of a client, who then goes on."""
+        """One request of a client, which then continues."""
         if self.asked >= self.length:
             return
         self.asked += 1
@@ -213,7 +213,7 @@ def test_a_long_history_with_a_fault_is_not_explained() -> None:
 
 
 def is_explained_by_some_order(history: list[Operation]) -> bool:
-    """The definition itself: try every order of all asks, and closing and silence anywhere between them."""
+    """The definition itself: try every order of all requests, with closing and silence anywhere between them."""
 
     def explained(left: list[Operation], auction: Auction) -> bool:
         if all(isinstance(each.answer, Unknown) for each in left):
@@ -298,7 +298,7 @@ def test_a_fault_in_a_recorded_history_is_found(plant: Callable[[list[Operation]
 
 
 class Forgetful(Auction):
-    """Loses its third bid, as a store does that fails over before its replica has it, and goes on."""
+    """Loses its third bid, like a store that fails over before its replica has it, and continues."""
 
     has_lost = False
 
@@ -311,7 +311,7 @@ class Forgetful(Auction):
 
 
 class Doubling(Auction):
-    """Counts its third bid twice, as a service does that asks its store again and has no key."""
+    """Counts its third bid twice, like a service that repeats a command without a key."""
 
     def accept(self, bid: Bid) -> Accepted:
         answer = super().accept(bid)

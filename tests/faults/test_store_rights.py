@@ -1,4 +1,4 @@
-"""A store that refuses some commands: what is served all the same. On both stores, in open streams."""
+"""A store that refuses some commands: what is served nevertheless. On both stores, in open streams."""
 
 import asyncio
 from pathlib import Path
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.parametrize("own_store", ["valkey", "redis"], indirect=
 
 
 def as_user(store: StoreProcess, *rules: str) -> str:
-    """A URL for a new user who may do what the rules say."""
+    """A URL for a new user with the rights of these rules."""
     with store.client() as site:
         site.acl_setuser(
             "web", reset=True, enabled=True, passwords=["+pw"]
-        )  # the client library knows no subcommand rules
+        )  # the client library does not know rules of subcommands
         site.execute_command("ACL", "SETUSER", "web", *rules)
     return store.url.replace("unix://", "unix://web:pw@")
 

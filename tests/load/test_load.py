@@ -1,4 +1,4 @@
-"""The load test: figures by known answers; and the command against real servers, that work, refuse, die and return."""
+"""The load test: figures with known answers; the command against real servers that work, refuse, die and return."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sentences of the documents that no other test tries, against the running program."""
+"""Claims of the documents that no other test checks, against the running program."""
 
 import asyncio
 import re

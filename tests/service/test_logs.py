@@ -1,4 +1,4 @@
-"""What operators find in the log: JSON lines, or lines for people; a request's id; one line per stream's end."""
+"""The log for operators: JSON lines, or lines for people; a request's id; one line per end of a stream."""
 
 import logging
 import os

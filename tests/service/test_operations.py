@@ -1,4 +1,4 @@
-"""What an operator sees: probes, metrics, one process or several."""
+"""What an operator sees: probes and metrics, of one process or several."""
 
 import asyncio
 import os
@@ -106,7 +106,7 @@ async def test_each_metric_counts_what_it_says(valkey: StoreProcess, directory: 
 
 
 def count_bids(server: Server, guid: str) -> None:
-    """Bids are counted by their result, each of them timed."""
+    """Bids are counted by their result, and each is timed."""
     url = f"{server.url}/auctions/{guid}/bids"
     keyed = {**bidder("bob"), "Idempotency-Key": "k"}
     sent = [
@@ -271,7 +271,7 @@ def test_a_held_poll_ends_when_its_poller_leaves(valkey: StoreProcess, directory
 async def test_a_poller_that_has_seen_more_than_this_process_is_not_shown_less(
     valkey: StoreProcess, service: Server, directory: Path, guid: str
 ) -> None:
-    """With a pace of ten seconds, a process that watches shows what another one has decided late."""
+    """With a pace of ten seconds, a process that watches an auction shows late what another one has decided."""
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_MAX_RATE="0.1") as server:
         create(server, guid)
         async with open_stream(f"{server.url}/auctions/{guid}/stream") as stream, httpx.AsyncClient() as client:
@@ -288,7 +288,7 @@ async def test_a_poller_that_has_seen_more_than_this_process_is_not_shown_less(
 async def test_polls_and_bids_that_come_while_it_leaves_are_answered_properly(
     valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
-    """At any moment until the listener closes, held ones too; nothing is cut with an error of ours."""
+    """Requests at any moment until the listener closes, held ones too; none gets an error of the service."""
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_DRAIN_SECONDS="1") as server:
         tag = create(server, guid)["state"]["tag"]
         held, path = {"If-None-Match": f'"{tag}"'}, f"/auctions/{guid}"
@@ -354,7 +354,7 @@ def test_a_clean_stop_says_nothing_of_errors(valkey: StoreProcess, directory: Pa
 
 
 def demo_lots(client: httpx.Client) -> dict[str, str | None]:
-    """The prices of the demo's open lots, wherever they are in the listing."""
+    """The prices of the demo's open lots, from all pages of the listing."""
     found: dict[str, str | None] = {}
     cursor: dict[str, str] = {}
     while True:

@@ -1,4 +1,4 @@
-"""Folders in the temporary folder: in use by several processes, and gone with the last, however that ends."""
+"""Folders in the temporary folder: used by several processes, and deleted with the last one, however it ends."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def folders(temporary: Path) -> list[Path]:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for nothing but its parent."""
+    """Whether a process has ended; its parent may not have noticed yet."""
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(") ")[2].startswith("Z")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Settings: each is read from its variable, and a wrong value is named together with its variable."""
+"""Settings: each is read from its variable; a wrong value is named with its variable."""
 
 import os
 import subprocess

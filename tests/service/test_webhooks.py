@@ -94,7 +94,7 @@ def test_what_was_decided_before_a_crash_is_sent_after_it(
     server.process.kill()
     server.process.wait()
     with own_store.client() as client:
-        client.delete("sse-auction:outboxes")  # as if it had died before it could say that there is something
+        client.delete("sse-auction:outboxes")  # as if it had died before it could announce the message
     receiver.status = 204
     with running_server(directory, **hooked(own_store, receiver)):
         until(lambda: receiver.once(guid) == ["opened", "pause", "close", "closed"], "all messages have arrived")
@@ -118,7 +118,7 @@ def test_two_processes_send_in_order_too(
 def test_when_the_sender_is_killed_another_goes_on(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
-    receiver.delay_seconds = 0.05  # so that it is killed in the middle of something
+    receiver.delay_seconds = 0.05  # it is killed in the middle of its work
     settings = hooked(own_store, receiver, SSE_AUCTION_WEBHOOK_BIDS="1")
     servers = []
     for number in range(2):
@@ -209,7 +209,7 @@ def test_a_message_that_is_always_refused_stops_no_other(
 
 
 def receivers_example() -> Callable[[str, str, bytes], bool]:
-    """The function that the reference shows to those who write a receiver."""
+    """The function that the reference shows for receivers."""
     page = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page.partition("## Webhooks")[2].partition("\n## ")[0], re.DOTALL)
     defined: dict[str, Any] = {}
@@ -242,7 +242,7 @@ def test_while_the_secret_is_exchanged_a_receiver_with_either_can_check(
 TEXT_SECRET = "ein Geheimnis mit Umlauten, \u00e4\u00f6\u00fc, und 32 Bytes"
 STANDARD_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 BROKEN_SECRET = "whsec_this is no base64, and still a secret"
-# What a receiver gives to the library of Standard Webhooks, and the key by which it checks by hand.
+# The secret for the library of Standard Webhooks, and the key for a check by hand.
 STANDARD_KEYS: dict[str, tuple[str | bytes, bytes]] = {
     TEXT_SECRET: (TEXT_SECRET.encode(), TEXT_SECRET.encode()),
     STANDARD_SECRET: (STANDARD_SECRET, bytes(range(32))),

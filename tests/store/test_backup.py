@@ -1,4 +1,4 @@
-"""Backups of the embedded store: taken under bids, put back elsewhere, and refused when they are not whole."""
+"""Backups of the embedded store: taken during bids, restored elsewhere, and refused when not complete."""
 
 import os
 import signal

@@ -78,7 +78,7 @@ def fresh(directory: Path) -> Iterator[StoreProcess]:
 def anywhere(
     request: pytest.FixtureRequest, fresh: StoreProcess, directory: Path
 ) -> Iterator[tuple[Server, Mapping[str, str]]]:
-    """A service on a store of its own, and how a command finds the store, or the service."""
+    """A service on its own store, and the environment by which a command finds the store or the service."""
     with running_server(directory, REDIS_URL=fresh.url) as server:
         token = OPERATOR["Authorization"].removeprefix("Bearer ")
         yield server, (

@@ -36,7 +36,7 @@ SECOND_US = 1_000_000
 
 @dataclass
 class World:
-    """Two clocks, in µs: this process's, and the store's, which drifts and can be set."""
+    """Two clocks, in µs: the one of this process, and the store's, which drifts and can be set."""
 
     moment: int = 5_000 * SECOND_US
     store: float = 1_700_000_000.0 * SECOND_US
@@ -130,7 +130,7 @@ def test_before_the_store_has_answered_this_machines_clock_has_to_do() -> None:
 # --- what the service says -----------------------------------------------------------------------------------------
 
 AUCTIONS = 500
-AT_ONCE = 20  # connections: many more would only measure how the machine shares itself out
+AT_ONCE = 20  # connections: more would only measure how the machine shares its time
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ async def test_an_auction_created_without_an_opening_is_open_for_every_reader(
 async def behind_a_line(
     directory: Path, store: StoreProcess, *, there: float = 0.0, back: float = 0.0
 ) -> AsyncIterator[Server]:
-    """The service on a store to which its mirror has so many seconds: on the way there, and on the way back."""
+    """The service on a store with a delay on the mirror's way there and on its way back, in seconds."""
     async with slow_line(directory, store, there=there, back=back, after=b"TRACKING") as url:
         server = server_process(directory, REDIS_URL=url)
         await asyncio.to_thread(server.start)
@@ -197,7 +197,7 @@ async def behind_a_line(
 async def test_what_opens_at_once_is_open_however_far_away_the_store_is(
     valkey: StoreProcess, service: Server, directory: Path, guid: str, line: dict[str, float]
 ) -> None:
-    """By a clock that is thought to be half-way between question and answer it would open 150 ms off its time."""
+    """A clock that assumes the middle of question and answer would open it 150 ms off its time."""
     async with behind_a_line(directory, valkey, **line) as server, many_clients() as client:
 
         async def visit(number: int) -> None:
@@ -251,7 +251,7 @@ async def test_nothing_is_shown_open_before_it_takes_bids(
 async def test_it_is_open_also_where_it_was_waited_for(
     request: pytest.FixtureRequest, service: Server, guid: str, reader: str
 ) -> None:
-    """An auction that is watched before it is there: the first state of it is open, and no poll says less."""
+    """An auction that is watched before it exists: its first state is open, and no poll shows less."""
     asked: Server = request.getfixturevalue(reader)
     async with many_clients() as client:
 
@@ -269,7 +269,7 @@ async def test_it_is_open_also_where_it_was_waited_for(
 
 async def test_two_workers_say_the_same(valkey: StoreProcess, directory: Path, guid: str) -> None:
     with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
-        for number in range(AUCTIONS // 10):  # a client of its own each: any worker may take it
+        for number in range(AUCTIONS // 10):  # one client each: any worker may serve it
             name = f"{guid}-{number}"
             async with httpx.AsyncClient(timeout=30) as maker, httpx.AsyncClient(timeout=30) as reader:
                 made = await create_now(maker, server, name)

@@ -36,7 +36,7 @@ from tests.support.harness import (
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 
-SHORT_SECONDS = 1.0  # a deadline that is to pass, and that a busy machine keeps where it is not to
+SHORT_SECONDS = 1.0  # a deadline that passes in the tests of deadlines, and is kept on a busy machine in the others
 BUSY_AFTER_MS = 50
 
 
@@ -56,7 +56,7 @@ def tcp_url(own_store: StoreProcess) -> str:
 
 @pytest.fixture
 def site(own_store: StoreProcess) -> Iterator[redis.Redis]:
-    """Another program at the same store, found empty and left awake."""
+    """Another program at the same store; the store is empty first, and not paused afterwards."""
     with own_store.client() as client:
         client.flushall()
         yield client
@@ -160,7 +160,7 @@ async def test_pushes_come_between_answers(store: StoreProcess, guid: str) -> No
 async def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
     own_store: StoreProcess, site: redis.Redis
 ) -> None:
-    """The connection hears pushes all the while, so it is not given up; only the one call takes too long."""
+    """The connection receives pushes all the time, so it is not given up; only the one call takes too long."""
     pushes: list[list[Any]] = []
     async with open_connection(own_store.url, SHORT_SECONDS, on_push=pushes.append) as connection:
         await connection.call("CLIENT", "TRACKING", "ON", "BCAST")
@@ -183,9 +183,9 @@ async def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
 async def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
     own_store: StoreProcess, site: redis.Redis
 ) -> None:
-    """A store that thaws may carry out what it was sent: a call must not fail while that can still be."""
+    """A store that thaws may execute what it received: a call must not fail while that is possible."""
     loop = asyncio.get_running_loop()
-    timeout = 2.0  # long enough that a busy machine does not take the one deadline's passing for the other's
+    timeout = 2.0  # long enough to tell the two deadlines apart on a busy machine
     async with open_connection(own_store.url, timeout) as connection:
         await connection.call("PING")
         own_store.send_signal(signal.SIGSTOP)

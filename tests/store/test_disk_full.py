@@ -1,4 +1,4 @@
-"""The embedded store's disk is full: what is shown, what is refused, and what is there afterwards."""
+"""The embedded store's disk is full: what is shown, what is refused, and what remains afterwards."""
 
 import asyncio
 import os
@@ -191,7 +191,7 @@ def test_a_command_says_why_it_could_not_write(full_server: Server, disk: SmallD
 async def test_a_store_that_the_disk_has_ended_is_started_again_at_once_and_refuses_writes(
     full_server: Server, disk: SmallDisk, data_dir: Path, guid: str
 ) -> None:
-    """As on a file system that reserves no blocks, and fills up quicker than anybody looks."""
+    """Like a file system that reserves no blocks and fills up before the next check."""
     server = full_server
     create(server, guid)
     assert bid(server, guid, "ann", "10.00").status_code == 201
@@ -210,7 +210,7 @@ async def test_a_store_that_the_disk_has_ended_is_started_again_at_once_and_refu
 
 
 def lose_the_reserve(disk: SmallDisk, data_dir: Path) -> None:
-    """Fill the last byte of the log's own reserve too, and have the server write, though it would refuse."""
+    """Fill the last byte of the log's own reserve too, and let the server write, although it would refuse."""
     (path,) = (data_dir / "appendonlydir").glob("*.incr.aof")
     os.truncate(path, path.stat().st_size)
     disk.fill()

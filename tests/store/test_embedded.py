@@ -1,4 +1,4 @@
-"""The embedded store: who starts it, who joins it, who stops it, and what survives a `kill -9`."""
+"""The embedded store: which process starts it, joins it, stops it, and what survives a `kill -9`."""
 
 import asyncio
 import os
@@ -27,14 +27,14 @@ from tests.support.processes import assert_one_sentence, bids_in_log, command, p
 
 
 class ServerOn(Protocol):
-    """Makes servers that are not started yet, each with a name and a log of its own, on one data directory."""
+    """Makes servers on one data directory, each with its own name and log; they are not started yet."""
 
     def __call__(self, data_dir: Path, name: str, **environment: str) -> Server: ...
 
 
 @pytest.fixture
 def data_dir(directory: Path) -> Iterator[Path]:
-    """A data directory that is not there yet; whatever a failed test leaves running in it is ended."""
+    """A data directory that does not exist yet; processes that a failed test leaves running in it are ended."""
     path = directory / "data"
     yield path
     for pid in stores_in(path):
@@ -69,7 +69,7 @@ def assert_nothing_is_left(data_dir: Path) -> None:
 def test_the_first_starts_it_others_join_it_and_the_last_stops_it(
     data_dir: Path, server_on: ServerOn, guid: str
 ) -> None:
-    """A Ctrl-C reaches the whole process group of the server that started the store, and yet not the store."""
+    """A Ctrl-C reaches the whole process group of the server that started the store, but not the store."""
     first, second = server_on(data_dir, "first"), server_on(data_dir, "second")
     first.start()
     store = the_store_in(data_dir)

@@ -33,7 +33,7 @@ from tests.web.test_operators import act, code_of, done, log_of, offer
 
 @pytest.fixture
 def who() -> str:
-    """A bidder of whom there is no other trace in the store."""
+    """A bidder without any other trace in the store."""
     return f"bidder-{uuid.uuid4().hex}"
 
 

@@ -1,4 +1,4 @@
-"""The bids that a state offers are bids that the script takes, under any terms and at any price."""
+"""The script accepts the bids that a state offers, under any terms and at any price."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ def bench(valkey: StoreProcess) -> Iterator[Bench]:
 
 @dataclass
 class Lot:
-    """One auction, straight in the store, made as often as there are bids to try from the same price."""
+    """One auction, directly in the store, created again for each bid that is tried at the same price."""
 
     bench: Bench
     terms: dict[str, Any]
-    before: tuple[int, ...]  # steps above the next bid, in minor units, of the bids that were placed before
+    before: tuple[int, ...]  # steps above the next bid, in minor units, of the earlier bids
     guid: str = ""
 
     def state(self) -> State:
-        """Of a new auction after the same bids."""
+        """The state of a new auction after the same bids."""
         both = self.bench.create(**self.terms)
         self.guid = both.guid
         state: State = self.bench.do(self.bench.store.auctions.state(self.guid))
@@ -60,7 +60,7 @@ class Lot:
 
 @st.composite
 def lots(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """Terms, and bids that come first: near each other's edges rather than anywhere."""
+    """Terms, and steps of the first bids: small amounts and amounts near the limits."""
     currency = draw(st.sampled_from(["JPY", "USD", "KWD"]))
     start = draw(st.one_of(st.integers(1, 4), st.integers(1, 2_000), st.integers(FAR_UP, MAX_MINOR_UNITS)))
     steps = sorted(draw(st.lists(st.integers(1, 400), min_size=1, max_size=4)))

@@ -1,4 +1,4 @@
-"""Auctions that the first version recorded, which knew neither acts nor a log of them, are served as all others."""
+"""Auctions of the first version, without acts and without a log of them, are served like all others."""
 
 from collections.abc import Iterator
 from pathlib import Path

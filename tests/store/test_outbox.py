@@ -31,7 +31,7 @@ LOTS = 10
 
 @contextmanager
 def away(server: Server) -> Iterator[None]:
-    """While the server is stopped, others decide; then it goes on."""
+    """While the server is stopped, other processes decide; then it continues."""
     server.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -219,7 +219,7 @@ async def test_the_opening_is_sent_before_all_else(own_store: StoreProcess, guid
 async def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
     own_store: StoreProcess, guid: str
 ) -> None:
-    """Of every kind: what stands in the state too is equal, and none is a string that is no string there."""
+    """Messages of every kind: fields that the state has too are equal, and have the same type."""
 
     async def newest(outbox: Outbox) -> list[Message]:
         messages: list[Message] = await outbox.oldest(guid)

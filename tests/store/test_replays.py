@@ -73,7 +73,7 @@ async def test_a_replay_changes_nothing_anywhere(quiet: StoreProcess, house: Sto
 
     async def again(key: str, amount: int = 1000) -> Accepted | Refused:
         result = await house.auctions.bid(guid, "ann", BidAmount("price", amount), "USD", idempotency_key=key)
-        await house.connection.link().call("PING")  # so that what was sent along with it has been done
+        await house.connection.link().call("PING")  # after it, everything that was sent with the call has been done
         return result
 
     first, low = await again("k"), await again("low", 5)
@@ -101,7 +101,7 @@ async def test_an_answer_that_an_older_release_remembered_is_still_given(
     key = keys.answer(guid, "ann", "k")
     with quiet.client() as client:
         answer = json.loads(str(client.get(key)))
-        answer["reply"].pop()  # what the state is made of has become more since
+        answer["reply"].pop()  # a later release keeps more values of the state
         client.set(key, json.dumps(answer))
     again = await house.auctions.bid(guid, "ann", BidAmount("price", 1000), "USD", idempotency_key="k")
     assert isinstance(first, Accepted)
@@ -183,7 +183,7 @@ def test_two_of_the_same_at_once_create_one(server: Server, guid: str) -> None:
 async def test_a_creation_that_was_begun_is_finished_by_its_repetition(
     quiet: StoreProcess, house: Store, guid: str
 ) -> None:
-    """The one that claimed the key died before the auction was recorded."""
+    """The process that claimed the key died before it recorded the auction."""
     first = new(guid)
     request = request_of(first, is_named=False)
     assert await claim(house.auctions, "ann", "k", request, guid) == guid
@@ -192,7 +192,7 @@ async def test_a_creation_that_was_begun_is_finished_by_its_repetition(
     made = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-2"), "ann", "k", is_named=False)
     assert isinstance(made, Created)
     assert (made.replayed, made.terms.guid) == (False, guid), "under the name that was claimed"
-    await house.connection.link().call("PING")  # so that what was sent along with it has been done
+    await house.connection.link().call("PING")  # after it, everything that was sent with the call has been done
     before = everything(quiet)
     again = await create_once(house.auctions, replace(first, guid=f"{guid[:20]}-3"), "ann", "k", is_named=False)
     assert isinstance(again, Created)

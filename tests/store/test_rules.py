@@ -34,7 +34,7 @@ GUIDS = (f"rules-{number}" for number in count())
 
 
 def public(state: State) -> dict[str, Any]:
-    """What the model shows, of a real state."""
+    """The fields of a real state that the model has."""
     names = (
         "title", "price", "status", "bids", "leader", "next_bid", "opens_at", "closes_at", "extensions", "reserve_met",
         "outcome", "paused", "buy_now", "rev",
@@ -44,7 +44,7 @@ def public(state: State) -> dict[str, Any]:
 
 @dataclass
 class Bench:
-    """A store, and a loop in which one command after the other is carried out."""
+    """A store, and an event loop that executes one command after the other."""
 
     process: StoreProcess
     loop: asyncio.AbstractEventLoop
@@ -127,13 +127,13 @@ class Both:
         return self.bench.now()
 
     def check(self) -> State:
-        """The state as it is read, which must be the model's."""
+        """The state as it is read; it must be equal to the model's."""
         state: State = self.bench.do(self.bench.store.auctions.state(self.guid))
         self.compare(state)
         return state
 
     def settle(self) -> None:
-        """What time alone decides is decided: whether it is over must be so before and after, or it is asked again."""
+        """Settle what time decides; repeat if the auction's end came during the call."""
         while True:
             before = self.now()
             self.bench.do(self.bench.store.settlement.settle(self.guid))
@@ -142,7 +142,7 @@ class Both:
                 return
 
     def verify(self) -> list[str] | Refused:
-        """What the log finds wrong with the store."""
+        """The differences between the log and the store."""
         found: list[str] | Refused = self.bench.do(self.bench.store.verification.verify(self.guid))
         return found
 
@@ -231,12 +231,12 @@ def test_the_largest_amounts_are_exact(bench: Bench) -> None:
 
 @pytest.mark.parametrize("offset", [-1, 0, 1])
 def test_the_very_millisecond(bench: Bench, offset: int) -> None:
-    """The store decides at some moment t; whatever that is, opening and closing are exact to the millisecond."""
+    """The store decides at a moment t; for any t, opening and closing are exact to the millisecond."""
     seen = set()
     for _ in range(400):
         both = bench.create()
         now = both.now()
-        both.move(opens_at=now + 1 + offset)  # at most a millisecond from the decision: either side is met
+        both.move(opens_at=now + 1 + offset)  # at most a millisecond from the decision: both sides occur
         seen.add(both.price(ANN, 1000))
         other = bench.create()
         now = other.now()
@@ -351,7 +351,7 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
             paddle = self.both.model.paddles.get(bidder, 99)
             self.both.act(OperatorAction("void", paddle=paddle) if by_paddle else OperatorAction("void", bidder=bidder))
 
-        # What a command may be must not depend on the clock, or no run could be repeated: so no preconditions here.
+        # No preconditions: the choice of a command must not depend on the clock, or a run could not be repeated.
 
         @rule(left=st.sampled_from([1, 500, 4000, 30_000, 61_000, FAR]))
         def come_closer_to_the_end(self, left: int) -> None:
@@ -370,7 +370,7 @@ def machine(bench: Bench) -> type[RuleBasedStateMachine]:
             self.both.check()
 
         def teardown(self) -> None:
-            """The log leads to the state, unless a test has moved the times behind its back."""
+            """The log leads to the state, unless a test has changed the times directly."""
             if not self.may_move:
                 bench.do(bench.store.settlement.settle(self.both.guid))
                 assert self.both.verify() == []

@@ -28,13 +28,13 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
 
 @pytest.fixture(scope="module")
 def bench(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A bench on a store that lives by the clock that is set."""
+    """A bench on a store with a clock that can be set."""
     process = store_process("valkey", tmp_path_factory.mktemp("store"))
     process.command = [*clock.prefix, *process.command]
     process.start()
     try:
         with running_bench(process) as made:
-            # No command is too late, though its sender knows nothing of the new time.
+            # No command is too late, though its sender does not know the new time.
             made.store.connection.timeout = 10.0 * HOUR
             yield made
     finally:

@@ -1,4 +1,4 @@
-"""The scripts themselves: every branch is executed on a real store, and each header says what its script uses."""
+"""The scripts: every branch is executed on a real store, and each header names what its script uses."""
 
 import asyncio
 import re
@@ -88,7 +88,7 @@ VERDICTS = {"delete": (b"deleted",), "erase": (b"erased", b"changed")}
 
 
 class Counted(Script):
-    """A script that counts its branches, in a database where nothing else is."""
+    """A script that counts its branches, in a database without other keys."""
 
     branches: dict[str, str]
 
@@ -105,7 +105,7 @@ class Counted(Script):
             parts.append(instrumented_text)
             self.branches |= branches
         self.source = "\n".join([head, *parts])
-        self.sha = "0" * 40  # never known: always sent whole
+        self.sha = "0" * 40  # never in the store's cache: always sent as a whole
 
 
 def _place_of(store: Store, name: str) -> tuple[object, str]:
@@ -146,7 +146,7 @@ async def test_every_branch_of_every_script_is_executed(counted: tuple[Store, St
 
 
 class Walk:
-    """Commands of every kind, enough to go through every branch; what comes of them is for other tests to say."""
+    """Commands of every kind, enough to execute every branch; other tests check their results."""
 
     def __init__(self, made: Store, process: StoreProcess) -> None:
         self._store = made
@@ -181,7 +181,7 @@ class Walk:
             client.hset(f"{{AuctionMaxPrice-{self._guid}}}:auction", mapping=fields)
 
     def forget(self, field: str) -> None:
-        """As an auction has it that an older release made."""
+        """As in an auction of an older release."""
         with self._process.client() as client:
             assert client.hdel(f"{{AuctionMaxPrice-{self._guid}}}:private", field)
 
@@ -266,7 +266,7 @@ class Walk:
             await self.bid("ann", 1000)
         await self.create(soft_close=SoftCloseSeconds(60, 60))
         await self.bid("ann", 1000)
-        self.poke(seq="", acts="")  # as an auction has it that an older release made
+        self.poke(seq="", acts="")  # as in an auction of an older release
 
     async def proxies(self) -> None:
         await self.create(bidding="proxy", seller="sam", reserve="80", priority=["pia"])
@@ -321,7 +321,7 @@ class Walk:
         await self.act("void", bidder="b1")
 
     async def correcting(self) -> None:
-        """What comes after the hammer."""
+        """Commands after the hammer."""
         for guid, currency in (("nowhere", "USD"), (await self.create(), "EUR")):
             self._guid = guid
             for act in (OperatorAction("archive"), OperatorAction("void", paddle=1)):
@@ -379,7 +379,7 @@ class Walk:
         await self.act("void", bidder="ann")
 
     async def removing(self) -> None:
-        """Deletion and erasure, in whatever order they and others come."""
+        """Deletion and erasure, in any order with other commands."""
         await self.create(seller="ugo", priority=["una"])
         await self.bid("ida", 1000)
         guid = self._guid

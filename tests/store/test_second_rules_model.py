@@ -1,6 +1,6 @@
-"""Seeded random commands to a real server, each compared with what docs/rules.md says of it.
+"""Seeded random commands to a real server, each compared with the model of docs/rules.md.
 
-`SECOND_MODEL_COMMANDS` says how many commands are compared, `SECOND_MODEL_SEED` with which the first auction begins.
+`SECOND_MODEL_COMMANDS` is the number of commands, `SECOND_MODEL_SEED` the seed of the first auction.
 """
 
 import os
@@ -147,7 +147,7 @@ class Lot:
             near.append(model.terms.reserve)
         if model.terms.buy_now and chance.random() < 0.3:
             near.append(model.terms.buy_now[0])
-        near = [amount for amount in near if amount < LARGEST // 100 or amount > LARGEST]  # no lot gets near it
+        near = [amount for amount in near if amount < LARGEST // 100 or amount > LARGEST]  # no lot comes near it
         off = chance.choice([0, 0, 0, 0, 0, 1, -1, chance.randrange(-step, step + 1)])
         return max(1, chance.choice(near) + off)
 
@@ -217,7 +217,7 @@ class Lot:
         return self.client.post(f"/auctions/{self.guid}/{command['do']}", json=body, headers=headers)
 
     def step(self) -> None:
-        """Send one command and compare what it comes to."""
+        """Send one command and compare the results."""
         if self.chance.random() < 0.02 and self.model.closes_at - now_ms() < 1000:
             time.sleep(self.chance.choice([0.02, 0.1]))
         command = self.next_command()

@@ -1,4 +1,4 @@
-"""The embedded store's log was lost, cut or altered: the start says so, and what can be done then."""
+"""The embedded store's log was lost, cut or altered: the start reports it, and names the remedy."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def some_bids(server: Server, guid: str) -> None:
 
 
 def kill_all(server: Server, data_dir: Path) -> None:
-    """The power goes: nothing is stopped cleanly."""
+    """A power failure: no process stops cleanly."""
     store = the_store_in(data_dir)
     server.stop(signal.SIGKILL)
     os.kill(store, signal.SIGKILL)
@@ -83,12 +83,12 @@ def change(path: Path, at: int, new: bytes) -> None:
 
 
 def cut_the_end(data_dir: Path) -> None:
-    """In the middle of the last bid."""
+    """Cut in the middle of the last bid."""
     os.truncate(appended(data_dir), appended(data_dir).read_bytes().rindex(b"XADD") + 10)
 
 
 def cut_at_a_command(data_dir: Path) -> None:
-    """As if the last bids had never been: what is left can be read without a fault."""
+    """Cut between two bids: the rest can be read without an error."""
     path = appended(data_dir)
     os.truncate(path, path.stat().st_size * 2 // 3)
     os.truncate(path, scan(path)[0])
@@ -120,7 +120,7 @@ def lose_everything(data_dir: Path) -> None:
 
 
 def alter_an_amount(data_dir: Path) -> None:
-    """Still a log that can be read, of another auction."""
+    """A log of another auction, which can be read."""
     data = appended(data_dir).read_bytes()
     at = data.index(b"\r\n15.00\r\n") + 2
     change(appended(data_dir), at, b"95.00")
@@ -295,7 +295,7 @@ def own_client(data_dir: Path) -> redis.Redis:
 
 
 def rewrite(data_dir: Path) -> None:
-    """Have the server write its log anew, and wait until it has."""
+    """Let the server rewrite its log, and wait for the end."""
     with own_client(data_dir) as client:
         until(lambda: begins_to_rewrite(client), "the beginning")
         until(lambda: not client.info("persistence")["aof_rewrite_in_progress"], "the end")
@@ -304,7 +304,7 @@ def rewrite(data_dir: Path) -> None:
 def begins_to_rewrite(client: redis.Redis) -> bool:
     try:
         return bool(client.bgrewriteaof())
-    except redis.ResponseError:  # it is at it
+    except redis.ResponseError:  # it has begun
         return False
 
 

@@ -1,4 +1,4 @@
-"""A store that is not there, is too old or is none: said in one sentence, by every command."""
+"""A store that is missing, too old or not a store: every command reports it in one sentence."""
 
 import os
 import socketserver
@@ -22,7 +22,7 @@ from tests.support.harness import (
 
 
 class OldRedis(socketserver.BaseRequestHandler):
-    """Just enough of a Redis 6.0.16 to be asked for its version; no package of one exists any more."""
+    """Just enough of a Redis 6.0.16 to answer with its version; no package of one exists any more."""
 
     def handle(self) -> None:
         info = b"redis_version:6.0.16\r\nrun_id:0\r\n"

@@ -1,4 +1,4 @@
-"""The log held against the store: each kind of damage is found, and named in words."""
+"""The log compared with the store: each kind of damage is found and named."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.web.test_operators import act, done, offer
 
 
 def verify(process: StoreProcess, guid: str) -> list[str] | Refused:
-    """What the log of an auction finds wrong."""
+    """The differences between an auction's log and the store."""
 
     async def look() -> list[str] | Refused:
         store = Store(process.url, 10.0, StoreClock(), "CNY")
@@ -37,7 +37,7 @@ Log: TypeAlias = dict[str, dict[str, str]]
 
 
 def written_anew(client: redis.Redis, guid: str, change: Callable[[Log], Log]) -> None:
-    """Have the log say something else."""
+    """Rewrite the log."""
     kept: Any = client.xrange(keys.bids(guid))
     client.delete(keys.bids(guid))
     for each, fields in change(dict(kept)).items():
@@ -45,7 +45,7 @@ def written_anew(client: redis.Redis, guid: str, change: Callable[[Log], Log]) -
 
 
 def rewritten(entry_id: str, **told: str | None) -> Damage:
-    """A damage: one entry of the log says something else, or (None) says it no more."""
+    """A damage: fields of one entry of the log have other values, or (None) are missing."""
 
     def change(log: Log) -> Log:
         wanted = {**log[entry_id], **told}
@@ -60,7 +60,7 @@ def swapped(first: str, second: str) -> Damage:
 
 
 def unlisted(listing: str) -> Damage:
-    """A damage: it is not in the list from which a listing is read."""
+    """A damage: the auction is not in the list that a listing is read from."""
 
     def damage(client: redis.Redis, guid: str) -> None:
         entries: Any = client.zrange(keys.listed(listing), 0, -1)
@@ -182,7 +182,7 @@ def test_an_unsettled_auction_must_be_due(service: Server, valkey: StoreProcess,
 
 
 def older(log: Log) -> Log:
-    """The log as older releases wrote it: no bid says who leads after it."""
+    """The log as older releases wrote it: no bid names the leader after it."""
     return {
         each: {name: value for name, value in fields.items() if name != "leader" or "kind" in fields}
         for each, fields in log.items()

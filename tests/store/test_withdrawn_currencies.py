@@ -1,4 +1,4 @@
-"""Auctions in a currency that ISO 4217 has withdrawn are served as before; no new auction is created in one."""
+"""Auctions in a currency that ISO 4217 has withdrawn are served as before; no new auction gets one."""
 
 import asyncio
 from pathlib import Path

@@ -4,8 +4,8 @@ Rule: every viewer has its own context and a console that must stay silent; a te
 makes. A violated Content-Security-Policy is one of them, as Chromium writes it there.
 
 A module that uses these says `pytest_plugins = ["tests.support.browser"]`, and imports what it needs from
-`tests.support.pages`. The browser lasts for one module, because an event loop runs in this thread as long as it is
-there, and other tests need their own.
+`tests.support.pages`. The browser lasts for one module: while it is open its event loop runs in this thread, and other
+tests need their own.
 """
 
 import re
@@ -31,7 +31,7 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-BACK_FORWARD_CACHE_OFF = "--disable-back-forward-cache"  # playwright's default; here pages are to be frozen and return
+BACK_FORWARD_CACHE_OFF = "--disable-back-forward-cache"  # playwright's default; here pages freeze and come back
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ async def have_come(pushes: list[list[Any]], count: int = 1) -> bool:
 async def slow_line(
     directory: Path, store: StoreProcess, *, there: float = 0.0, back: float = 0.0, after: bytes = b""
 ) -> AsyncIterator[str]:
-    """A URL at which the store is so many seconds away on the way there and back, once `after` has been sent."""
+    """A URL of the store with delays of `there` and `back` seconds, from the first data that contains `after`."""
 
     async def carry(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_slow: asyncio.Event, seconds: float

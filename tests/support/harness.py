@@ -68,7 +68,7 @@ OPERATOR = {"Authorization": f"Bearer {TOKENS.issue('the-house', role='operator'
 
 @dataclass
 class StoreProcess:
-    """A Redis or Valkey of a test's own."""
+    """A Redis or Valkey for one test or module."""
 
     kind: str
     command: list[str]
@@ -97,7 +97,7 @@ class StoreProcess:
 
     @contextmanager
     def frozen(self) -> Iterator[float]:
-        """Stopped by SIGSTOP, as a machine that hangs; gives the moment at which that was."""
+        """Stopped by SIGSTOP, like a machine that hangs; yields the moment of the stop."""
         self.send_signal(signal.SIGSTOP)
         try:
             yield time.monotonic()
@@ -180,7 +180,7 @@ class Server:
         return self.log_path.read_text()
 
     def log_lines(self, **fields: Any) -> list[dict[str, Any]]:
-        """What it has logged, a JSON object a line; only lines with these fields."""
+        """Its log, one JSON object a line; only lines with these fields."""
         text = self.log()
         whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be on its way
         lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in whole if line.startswith("{")]
@@ -204,7 +204,7 @@ class Server:
         return code
 
     def restart_on_same_port(self) -> None:
-        """Start again where clients look for it."""
+        """Start again on the port that clients know."""
         self.command = [*self.command[: self.command.index("--port")], "--port", str(self.port)]
         self.start()
 
@@ -273,7 +273,7 @@ def bid(server: Server, guid: str, who: str, price: str, **options: Any) -> http
 
 
 def price_key(guid: str) -> str:
-    """Where any program finds and writes an auction's price."""
+    """The key of an auction's price, for any program."""
     return f"AuctionMaxPrice-{guid}"
 
 

@@ -1,4 +1,4 @@
-"""What fault-injection tests record of one auction: who asked what and when, and what came back.
+"""What fault-injection tests record of one auction: each request, its time and its answer.
 
 Rule: values only; nothing here knows the bidding rules. Money is in minor units, moments are seconds by one clock.
 """
@@ -41,12 +41,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No answer, or none that says what happened: it happens at any time after the ask, or never."""
+    """No answer, or one of unknown outcome: the effect comes at any time after the request, or never."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotDone:
-    """An answer that promises that nothing happened, nor will."""
+    """An answer that promises that there is no effect, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ Answer: TypeAlias = Accepted | Refused | Unknown | NotDone | Shown | Log
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One ask and its answer, both moments by one clock; the end of what is `Unknown` does not count."""
+    """One request and its answer, both times by one clock; the end of an `Unknown` one does not count."""
 
     asked_at: float
     answered_at: float

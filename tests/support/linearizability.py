@@ -1,8 +1,8 @@
 """Whether a recorded history of one auction can be explained by an auction that does one thing at a time.
 
-Rule: pure functions of a history; nothing here does I/O or reads a clock, and money is in minor units. Known are the
-rules of a manual auction that is open from the start and closes once, at a moment of its own. Not known: proxy bids,
-reserves, buying at once, pauses, voids, aligned amounts and the refusal of a price a hundred times too high.
+Rule: pure functions of a history; nothing here does I/O or reads a clock, and money is in minor units. The checker
+knows the rules of a manual auction that is open from the start and closes once, at any moment. It does not know proxy
+bids, reserves, buy-now, pauses, voids, aligned amounts and the refusal of a price a hundred times too high.
 
 The search is that of Wing and Gong with Lowe's memory. These facts keep it short without making it incomplete:
 - All asks of one key are one bid: it is decided between the first ask and the first answer, and all answers are alike.
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An order that explains the history, or the longest that could be found and what cannot follow it.
+    """An order that explains the history, or the longest one that was found and what cannot follow it.
 
     In `order` all asks of a key are one operation, and bids without an answer appear where they must have counted.
     """
@@ -71,7 +71,7 @@ class Node(NamedTuple):
 
 
 def check(history: Iterable[Operation], start_price: int, increments: Increments) -> Verdict:
-    """Whether `history` is linearizable; `ValueError` when it is none that a client could have recorded."""
+    """Whether `history` is linearizable; `ValueError` when no client could have recorded it."""
     known: list[Operation] = []
     unknown: list[Operation] = []
     for asks in by_key(history):
@@ -100,14 +100,14 @@ class _Search:
         self.has_paddles = all(who.isdecimal() for _, who, _ in self.log) and bool(self.log)
         accepted = [(each.request, each.answer.seq) for each in self.known if isinstance(each.answer, Accepted)]
         self.answered_seqs = {seq for _, seq in accepted}
-        # What answers tell of the n-th bid and of the paddles. Where two disagree either will do: the other never fits.
+        # What answers say of the n-th bid and of the paddles. Where two disagree, either serves: the other never fits.
         self.prices = {each.bids: each.price for each in answers if isinstance(each, Shown)}
         self.holders = {
             self.log[seq - 1][1]: request.bidder
             for request, seq in accepted
             if self.has_paddles and isinstance(request, Bid) and 1 <= seq <= len(self.log)
         }
-        self.last_seen = max([len(self.log), *self.answered_seqs, *self.prices])  # no answer tells of later bids
+        self.last_seen = max([len(self.log), *self.answered_seqs, *self.prices])  # no answer mentions later bids
 
     def verdict(self) -> Verdict:
         stack, seen = [Node(0, Standing(), None)], set()
@@ -127,12 +127,12 @@ class _Search:
         return self.contradiction(longest)
 
     def pending(self, done: int) -> list[int]:
-        """What may come next: it was asked before all that is left was answered."""
+        """What may come next: requests sent before the first answer of the rest."""
         first = (~done & (done + 1)).bit_length() - 1
         return [n for n in self.windows[first] if not done >> n & 1]
 
     def settled(self, node: Node) -> Node:
-        """With all done that fits and changes nothing."""
+        """The place after all operations that fit and change nothing."""
         done, standing, trail = node
         while done != self.everything:
             fitting = [n for n in self.pending(done) if self.fits(self.known[n], standing)]
@@ -171,7 +171,7 @@ class _Search:
         return self.start_price if at.price is None else at.price + self.increments.step(at.price)
 
     def fits(self, operation: Operation, at: Standing) -> bool:
-        """Whether it changes nothing, and would be answered like this."""
+        """Whether it changes nothing and would get this answer."""
         match operation.request, operation.answer:
             case Read(), Shown(bids, price, closed):
                 return (bids, price, closed) == (at.bids, at.price, at.closed)
@@ -227,7 +227,7 @@ def _windows(known: list[Operation]) -> Iterator[tuple[int, ...]]:
 
 
 def _distinct(unknown: list[Operation]) -> list[tuple[Operation, Bid]]:
-    """The lowest first; of a bidder's equal amounts the first asked, as only one can ever be accepted."""
+    """The lowest first; of a bidder's equal amounts the first request, because only one can ever be accepted."""
     first: dict[tuple[int, str], tuple[Operation, Bid]] = {}
     for operation in sorted(unknown, key=lambda each: each.asked_at):
         if isinstance(operation.request, Bid):

@@ -1,4 +1,4 @@
-"""Every reply against the service's own description: an httpx client that refuses what /openapi.json does not say."""
+"""Every reply against the service's own description: an httpx client that fails on what /openapi.json does not list."""
 
 import re
 from typing import Any

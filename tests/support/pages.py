@@ -1,4 +1,4 @@
-"""What browser tests look at: the service's pages, and a foreign web site."""
+"""The pages of the browser tests: those of the service, and a site of another origin."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The processes around an embedded store, and what its service has in the end."""
+"""The processes around an embedded store, and its data at the end."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.harness import DEADLINE_SECONDS, SECRET, Server
 
 
 def processes() -> Iterator[tuple[int, list[str]]]:
-    """(pid, command line) of all that live."""
+    """(pid, command line) of all live processes."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -24,7 +24,7 @@ def processes() -> Iterator[tuple[int, list[str]]]:
 
 
 def stores_in(data_dir: Path) -> list[int]:
-    """The servers that work on this data, by whatever name they know it."""
+    """The servers that use this data directory, under any of its names."""
     place = os.path.realpath(data_dir)
     return [
         pid

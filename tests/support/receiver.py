@@ -70,7 +70,7 @@ def running_receiver() -> Iterator[Receiver]:
             pass
 
     class ReceivingServer(ThreadingHTTPServer):
-        request_queue_size = 128  # or a sender's connections, which come all at once, are made to wait for seconds
+        request_queue_size = 128  # otherwise a sender's connections, which all come at once, wait for seconds
 
     with ReceivingServer(("127.0.0.1", 0), Handler) as server:
         noted.url = f"http://127.0.0.1:{server.server_port}/hook"

@@ -27,7 +27,7 @@ class Contest:
 
 @dataclass
 class Placed:
-    """A bid in the log: who, with which paddle, for how much at most; raises are no bids to the public."""
+    """A bid in the log: bidder, paddle and maximum; raises are not bids to the public."""
 
     bidder: str
     paddle: int
@@ -57,7 +57,7 @@ class Model:
     extensions: int = 0
     paused_at: int | None = None
     outcome: str | None = None
-    passed: list[int] = field(default_factory=list)  # who had won it and did not take it
+    passed: list[int] = field(default_factory=list)  # the winner that did not take it
     hammer_price: int | None = None  # before the first second offer
     unpaid: bool = False
     archived: bool = False
@@ -112,7 +112,7 @@ class Model:
         }  # fmt: skip
 
     def sale_price(self) -> int | None:
-        """At what price it can be bought, if it can."""
+        """The buy-now price, if there is one now."""
         if self.terms.buy_now_mode == "until_first_bid" and self.contest.price is not None:
             return None
         return self.terms.buy_now
@@ -172,11 +172,11 @@ class Model:
         return "winning"
 
     def seq_of(self, bidder: str) -> int:
-        """The seq of a bidder's last bid; raises are none."""
+        """The seq of a bidder's last bid; raises do not count."""
         return next(each.seq for each in reversed(self.log) if each.bidder == bidder and not each.is_raise)
 
     def settle(self, now: int) -> None:
-        """What is over stays over from now on, whatever the clock says."""
+        """What is over stays over, at any later reading of the clock."""
         if self.is_over(now) and self.outcome is None:
             self.outcome = "hammer"
 

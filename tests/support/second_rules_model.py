@@ -40,13 +40,13 @@ class Terms:
 
 @dataclass
 class Bid:
-    """What a bidder once said: a bid, a purchase, or a private raise of a leading maximum (which has no `seq`)."""
+    """A commitment of a bidder: a bid, a purchase, or a private raise of a leading maximum (which has no `seq`)."""
 
     bidder: str
     amount: int
     at: int
     seq: int | None
-    price: int = 0  # at which it stands in the history
+    price: int = 0  # its price in the history
     bought: bool = False
     undone: bool = False
     answered_by: tuple[str, int] | None = None  # the maximum that outbid it at once, and the price that this made
@@ -54,7 +54,7 @@ class Bid:
 
 @dataclass
 class Count:
-    """Price and leader as some bids make them in their order."""
+    """Price and leader after some bids in their order."""
 
     price: int | None = None
     leader: str | None = None
@@ -106,7 +106,7 @@ class Model:
     paused_at: int | None = None
     cancelled: bool = False
     revision: int = 0  # without the steps of opening and closing, which time makes
-    offered: list[str] = field(default_factory=list)  # who had the lot before, since the first second offer
+    offered: list[str] = field(default_factory=list)  # the buyers before, since the first second offer
     hammer: int = 0
     unpaid: bool = False
     archived: bool = False

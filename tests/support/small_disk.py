@@ -1,4 +1,4 @@
-"""A small disk of a test's own, which can be filled up to the last byte."""
+"""A small disk for one test, which can be filled up to the last byte."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass
 class SmallDisk:
-    """A file system of a few megabytes at `path`; others than the service fill it by `fill`."""
+    """A file system of a few megabytes at `path`; `fill` stands for other users of the disk."""
 
     path: Path
 
@@ -32,7 +32,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(megabytes: int = 16) -> Iterator[SmallDisk]:
-    """A tmpfs in a mount namespace of its own, which is gone with the process that has made it.
+    """A tmpfs in its own mount namespace, which ends with the process that made it.
 
     It is reached by that process's view of the root, so that no other process needs to enter the namespace. Its path is
     short enough for a socket's.

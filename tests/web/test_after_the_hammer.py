@@ -1,4 +1,4 @@
-"""What a house corrects after the hammer: seen by viewers, pollers, bidders and receivers of webhooks."""
+"""Corrections after the hammer: what viewers, pollers, bidders and receivers of webhooks see."""
 
 import json
 import re
@@ -321,7 +321,7 @@ def test_an_archived_auction_is_in_no_listing_and_still_there(server: Server, st
     verified(store, guid)
 
 
-# --- how others hear of it ---------------------------------------------------------------------------------------
+# --- webhooks ----------------------------------------------------------------------------------------------------
 
 
 def test_receivers_of_webhooks_get_each_correction(

@@ -1,4 +1,4 @@
-"""Input that must not get through: refused with a problem document that names what is wrong, and nothing has moved."""
+"""Wrong input: refused with a problem document that names what is wrong, and nothing has changed."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def lot(service: Server) -> str:
 
 @pytest.fixture
 def auction(lot: str, valkey: StoreProcess) -> Iterator[str]:
-    """An auction of which, whatever a test sends, nothing in the store may move: price, log, revision."""
+    """An auction that no request of a test may change in the store: price, log, revision."""
     with valkey.client() as store:
 
         def contents() -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_a_sender_who_goes_away_midway_is_no_error_of_ours(service: Server, auct
     assert "Traceback" not in service.log()
 
 
-# --- paths, methods, and what is no HTTP ---------------------------------------------------------------------------
+# --- paths, methods, and bytes that are not HTTP -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_no_host_header_breaks_a_request(service: Server, auction: str, host: by
 
 
 def test_no_bug_was_met(service: Server) -> None:
-    """The last of this file: none of the above was answered by a traceback."""
+    """The last test of this file: no request above was answered with a traceback."""
     assert "Traceback" not in service.log()
     assert service.metric("sse_auction_bids_total", result="error") == 0
     assert SECRET not in service.log()

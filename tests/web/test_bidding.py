@@ -13,7 +13,7 @@ from tests.support.harness import OPERATOR, Server, StoreProcess, bid, bidder, c
 
 
 def refused(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of a refusal, which must say what it must."""
+    """The problem document of a refusal, with its required fields."""
     assert reply.status_code == status, reply.text
     assert reply.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = reply.json()
@@ -147,7 +147,7 @@ def test_a_refusal_is_replayed_too(server: Server, guid: str) -> None:
 def test_a_damaged_price_stops_the_bidding_until_it_is_repaired(
     server: Server, store: StoreProcess, guid: str, damage: str | list[str] | None
 ) -> None:
-    """Of all wrong answers the worst would be to start again at the start price."""
+    """The worst wrong answer would be to begin again at the start price."""
     create(server, guid)
     bid(server, guid, "ann", "50.00")
     key = f"AuctionMaxPrice-{guid}"

@@ -12,12 +12,12 @@ from tests.support.harness import Server, StoreProcess, bidder, create, now_ms, 
 BIDDERS = 64
 PARTS = 5
 ROUNDS = 10  # of a part
-FIRST_MS = 2000  # from the beginning of a round, or of all that are played together, to the first closing
+FIRST_MS = 2000  # from the start of a round, or of a group of rounds, to the first closing
 APART_MS = 1000  # the closings of a part: a client on a busy machine must still send the bids of a round in time
 WINDOW_MS = EXTEND_MS = 1000
 MOST_EXTENSIONS = 3
-ENOUGH = 3  # rounds of a part that must have been extended, or the test would be about closed lots only
-MORE_ROUNDS = 6  # played one at a time, where a loaded client came too late to most of the rounds it played together
+ENOUGH = 3  # rounds of a part that must have been extended, or the test would only be about closed lots
+MORE_ROUNDS = 6  # one at a time, for a loaded client that came too late in most of the rounds of the group
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -85,7 +85,7 @@ async def test_the_last_second_of_a_soft_close(server: Server, store: StoreProce
 
 
 def check_log(store: StoreProcess, name: str, final: dict[str, Any], closes_at: int, accepted: list[int]) -> None:
-    """The log has every accepted bid once, and tells the closing, the extensions and the winner that all have seen."""
+    """The log has every accepted bid once, and the closing, the extensions and the winner that all clients saw."""
     with store.client() as client:
         entries = client.xrange(f"{{AuctionMaxPrice-{name}}}:bids")
     bids = [(int(key.partition("-")[0]), fields) for key, fields in entries if key.endswith("-0")]

@@ -1,4 +1,4 @@
-"""What can be asked for has the same limits by HTTP, on the command line and from a file; so has what is said of it."""
+"""Limits of requests and their error sentences are the same by HTTP, on the command line and from a file."""
 
 import json
 import os

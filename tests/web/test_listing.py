@@ -41,7 +41,7 @@ def test_the_history_is_read_in_pages(client: httpx.Client, service: Server, gui
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, list[str]]]]:
-    """A store with nothing in it but these: many auctions that close in the very same millisecond."""
+    """A store with these auctions alone: many of them close in the same millisecond."""
     directory = tmp_path_factory.mktemp("catalogue")
     with (
         running_store("valkey", directory) as store,

@@ -1,4 +1,4 @@
-"""Lists that are read page by page while the auctions in them change: nothing is missed, nothing comes twice."""
+"""Lists read page by page while their auctions change: nothing is missed, nothing comes twice."""
 
 import random
 from collections import Counter
@@ -28,7 +28,7 @@ LISTINGS = ("all", "upcoming", "open", "closed", "cancelled")
 
 
 class House:
-    """A service with a store that has no other auctions in it, and its operator."""
+    """A service with a store without other auctions, and its operator's client."""
 
     def __init__(self, store: StoreProcess, server: Server, client: httpx.Client) -> None:
         self.store, self.server, self.client = store, server, client
@@ -48,7 +48,7 @@ class House:
         return str(self.client.get(f"/auctions/{guid}").json()["state"]["status"])
 
     def listed(self, between: Callable[[str], object] = lambda last: None, **query: Any) -> list[str]:
-        """The guids of all pages, in order; `between` hears the last one given before the next page is asked."""
+        """The guids of all pages, in order; `between` gets the last one before the next page is requested."""
         found: list[str] = []
         after: dict[str, str] = {}
         while True:
@@ -160,7 +160,7 @@ def test_all_close_in_the_same_millisecond(house: House) -> None:
 
 
 class Crowd:
-    """Another client, which does anything to any lot; a seed fixes what it chooses."""
+    """Another client, which sends any action on any lot; a seed fixes its choices."""
 
     def __init__(self, house: House, seed: int) -> None:
         self._house = house
@@ -209,7 +209,7 @@ class Crowd:
             self._house.client.request(method, f"/auctions/{guid}{path}", json=body)
 
     def statuses(self) -> dict[str, str]:
-        """By guid, as of now; the order in which they are read is of no matter to those that do not change."""
+        """By guid, as of now; the order of reading does not matter for auctions that do not change."""
         return {guid: self._house.status(guid) for guid in self.guids}
 
 
@@ -331,7 +331,7 @@ def test_a_cursor_is_that_of_its_listing(house: House) -> None:
     assert house.client.get("/auctions", params={"after": cursor}).status_code == 422
 
 
-# --- what a crash has left out, and what was there before -----------------------------------------------------------
+# --- after a crash, and data of before -------------------------------------------------------------------------------
 
 
 def everything_listed(house: House) -> dict[str, list[str]]:

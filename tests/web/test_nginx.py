@@ -1,4 +1,4 @@
-"""Behind nginx as Debian ships it, with nothing set but `proxy_pass`, and compression on: prices still come at once."""
+"""Behind Debian's nginx with nothing set but `proxy_pass` and compression: prices still come at once."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ pytest_plugins = ["tests.support.browser"]
 HEARTBEAT_SECONDS = 1.0
 PROMISED_SECONDS = 1.0  # from the write of a price to its arrival
 
-# The paths only keep nginx in its directory. Of its ways to serve a proxied response, nothing is changed.
+# The paths only keep nginx in its directory. The way it serves a proxied response is the default.
 CONFIGURATION = """
 daemon off;
 master_process off;
@@ -52,7 +52,7 @@ def upstream(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def proxied(upstream: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same service, as it is seen through nginx."""
+    """The same service, through nginx."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     assert program, "nginx is not installed; scripts/install-system-packages.sh nginx"
     prefix = tmp_path_factory.mktemp("nginx")

@@ -1,6 +1,6 @@
 """/openapi.json is a valid description, of the routes that there are and of no others.
 
-That real replies are as it says is checked wherever `openapi_client` is used.
+Every test with an `openapi_client` checks that real replies match it.
 """
 
 import re
@@ -21,7 +21,7 @@ from tests.support.openapi_client import Description, openapi_client
 
 
 def routes_of(routes: list[BaseRoute]) -> set[tuple[str, str]]:
-    """(method, path) of every route; HEAD goes without saying."""
+    """(method, path) of every route, without HEAD."""
     found = set()
     for route in routes:
         if isinstance(route, Mount):
@@ -80,7 +80,7 @@ def test_every_page_and_probe_answers_as_described(any_server: Server, guid: str
 
 
 def test_the_shapes_of_requests_refuse_what_the_service_refuses(any_server: Server) -> None:
-    """A client that checks a body against the description before it sends it is not misled."""
+    """A client can check a body against the description before it sends it."""
     schemas = Description(any_server).document["components"]["schemas"]
     assert schemas["BidRequest"]["required"] == []
     assert set(schemas["CreateRequest"]["required"]) == {"title", "start_price", "closes_at"}

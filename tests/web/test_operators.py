@@ -1,4 +1,4 @@
-"""What operators do to auctions over HTTP, and what comes of auctions that end; seen by viewers and pollers."""
+"""Actions of operators over HTTP, and auctions that end: what viewers and pollers see."""
 
 import asyncio
 import re
@@ -223,7 +223,7 @@ async def test_what_is_bought_ends_at_once_for_all_viewers(server: Server, store
     assert log_of(store, guid)[-1]["outcome"] == "bought_now"
 
 
-SECRET = "77712.34"  # nowhere else in what a server says
+SECRET = "77712.34"  # nowhere else in the output of a server
 RESERVE = "88834.56"
 
 
@@ -243,7 +243,7 @@ async def test_a_maximum_and_a_reserve_are_never_revealed(server: Server, store:
     ).text
     seen += bid(server, guid, "cat", "1.00").text + bid(server, guid, "cat", "99999999.00").text
     seen += httpx.get(f"{server.url}/metrics").text + server.log()
-    numbers = r"77[., ]?712([., ]?34)?|88[., ]?834([., ]?56)?"  # alone: moments and epochs have such digits in them
+    numbers = r"77[., ]?712([., ]?34)?|88[., ]?834([., ]?56)?"  # as whole numbers: times and epochs contain such digits
     assert not re.search(rf"(?<![\da-f])({numbers})(?![\da-f])|the-seller-77|the-favourite-66", seen)
     assert "70001.00" in seen, "the price that the maxima make is public"
     with store.client() as client:

@@ -1,4 +1,4 @@
-"""Pages of other origins, and the pages and files that this service brings."""
+"""Pages of other origins, and the pages and files of this service."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -207,7 +207,7 @@ async def test_it_reports_a_lost_store_at_once_and_sends_the_standings_when_it_i
 
 @contextmanager
 def away(store: StoreProcess, how: str) -> Iterator[None]:
-    """A store that does not answer: killed, or stopped as a machine that hangs."""
+    """A store that does not answer: killed, or stopped like a machine that hangs."""
     if how == "frozen":
         with store.frozen():
             yield

@@ -29,7 +29,7 @@ def base64_of(part: bytes) -> str:
 
 
 def handmade(header: Any, claims: Any, algorithm: str = "") -> str:
-    """A token of any parts, signed with our secret by any algorithm, or by none."""
+    """A token of any parts, signed with the service's secret by any algorithm, or not signed."""
     text = ".".join(base64_of(json.dumps(part).encode()) for part in (header, claims))
     signature = hmac.digest(SECRET.encode(), text.encode(), algorithm) if algorithm else b""
     return f"{text}.{base64_of(signature)}"

@@ -1,4 +1,4 @@
-"""A path with a slash too many is no route, and nothing that a client sends comes back as an address."""
+"""A path with an extra slash is not a route, and nothing that a client sends comes back as an address."""
 
 import re
 

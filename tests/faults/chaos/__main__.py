@@ -16,7 +16,7 @@ from tests.faults.chaos.play import play
 from tests.faults.chaos.scenarios import SCENARIOS
 from tests.faults.chaos.stage import Report
 
-AT_ONCE = 3  # on two cores: most of a scenario is waiting
+AT_ONCE = 3  # on two cores: a scenario mostly waits
 SUMS = {
     "bids tried": "bids tried", "unknown": "bids unknown", "in the log": "bids found in the log",
     "states seen": "states seen by watchers", "reconnects": "reconnects", "503s": "answered 503",
@@ -26,7 +26,7 @@ ALONE = {"overload", "terminated", "four-workers-terminated"}  # which need all 
 
 
 def plays(names: list[str], first_seed: int | None, minutes: float) -> Iterator[tuple[str, int]]:
-    """What to run, in this order: one round with a given seed, or rounds until the time is up."""
+    """The runs in their order: one round with a given seed, or rounds until the time is up."""
     deadline = time.monotonic() + minutes * 60
     for seed in itertools.count(random.randrange(10**6) if first_seed is None else first_seed):
         for name in names:
@@ -38,7 +38,7 @@ def plays(names: list[str], first_seed: int | None, minutes: float) -> Iterator[
 
 
 def run(waiting: Iterator[tuple[str, int]], *, short: bool) -> dict[str, dict[int, Report]]:
-    """Run them, some at once; reports by scenario and seed."""
+    """Run them, several at once; reports by scenario and seed."""
     reports: dict[str, dict[int, Report]] = {}
     running: dict[Future[Report], tuple[str, int]] = {}
     upcoming = next(waiting, None)
@@ -72,7 +72,7 @@ def show(name: str, seed: int, report: Report) -> None:
 
 
 def table(reports: dict[str, dict[int, Report]]) -> str:
-    """Everything counted, as Markdown: sums, and the worst of what is a time."""
+    """All counts as Markdown: sums, and the worst of each time."""
     head = ("scenario", "runs", "seeds", "held", *SUMS, *WORST)
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for name in filter(reports.__contains__, SCENARIOS):

@@ -32,7 +32,7 @@ def crashable(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., C
 
 
 def plant(part: str) -> None:
-    """Put the bug into a part of the service."""
+    """Make a part of the service crashable."""
     match part:
         case "mirror":
             Mirror.run = crashable(Mirror.run)  # type: ignore[method-assign]  # that is the point

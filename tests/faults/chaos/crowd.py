@@ -21,8 +21,8 @@ from tests.support.history import Accepted, Answer, Bid, Operation, Refused, Unk
 
 DEADLINE_SECONDS = 2.0  # of a request; the service's setting
 ANSWERED_WITHIN_SECONDS = DEADLINE_SECONDS + 1.5  # what a busy machine adds
-GIVE_UP_SECONDS = 12.0  # after which a client takes a request for lost
-SAME_OUTAGE_SECONDS = 0.1  # a newcomer gets the last known state first, and then hears that it is not live
+GIVE_UP_SECONDS = 12.0  # a client then gives a request up
+SAME_OUTAGE_SECONDS = 0.1  # a new stream gets the last known state first, and then that it is not live
 
 
 @dataclass
@@ -126,13 +126,13 @@ class Watcher:
 
 
 async def pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """What a connection brings, until it ends."""
+    """Take the events of a connection, until it ends."""
     while data := await reader.read(65_536):
         yield data
 
 
 def note_step_back(notes: Notes, who: str, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
-    """Note it when a revision went back within an epoch."""
+    """Record a violation when a revision went back within an epoch."""
     if before is None or before["tag"].partition("-")[0] != now["tag"].partition("-")[0]:
         return
     if now["rev"] < before["rev"]:
@@ -140,7 +140,7 @@ def note_step_back(notes: Notes, who: str, before: dict[str, Any] | None, now: d
 
 
 class Client:
-    """Something that sends requests; keeps what is true of every answer."""
+    """A client that sends requests; it checks what must be true of every answer."""
 
     def __init__(self, name: str, notes: Notes, rng: random.Random, base_url: str, guid: str) -> None:
         self.name = name
@@ -151,7 +151,7 @@ class Client:
         self.http = httpx.AsyncClient(base_url=base_url, timeout=GIVE_UP_SECONDS)
 
     async def ask(self, method: str, path: str, held_seconds: float = 0.0, **options: Any) -> httpx.Response | None:
-        """The answer, or None where none came."""
+        """The answer, or None without one."""
         started = time.monotonic()
         try:
             reply = await self.http.request(method, path, **options)
@@ -183,7 +183,7 @@ class Client:
 
 
 class Poller(Client):
-    """An older client."""
+    """An older client, which polls."""
 
     async def poll(self, stopping: asyncio.Event, pause_seconds: float) -> None:
         """Poll until `stop` is set: mostly at once, sometimes held until there is news."""
@@ -200,7 +200,7 @@ class Poller(Client):
 
 
 class Bidder(Client):
-    """Someone who wants it."""
+    """A bidder."""
 
     def __init__(self, name: str, notes: Notes, rng: random.Random, base_url: str, guid: str) -> None:
         super().__init__(name, notes, rng, base_url, guid)
@@ -222,14 +222,14 @@ class Bidder(Client):
             await pause(stopping, self.rng.expovariate(1 / pause_seconds))
 
     def _wanted(self) -> str:
-        """What the last answer called the next bid; now and then what is less, or somewhat more."""
+        """The next bid of the last answer; sometimes less, or a little more."""
         if self.last is None or self.last["next_bid"] is None:
             return "10.00"
         least = float(self.last["next_bid"])
         return f"{max(1, least + self.rng.choice((-1, 0, 0, 0, 1, 3))):.2f}"
 
     async def place(self, price: str, key: str) -> Answer:
-        """Send one bid, and keep what was asked and answered."""
+        """Send one bid, and record the request and the answer."""
         asked_at = time.monotonic()
         headers = {**self._headers, "Idempotency-Key": key}
         reply = await self.ask("POST", f"/auctions/{self.guid}/bids", json={"price": price}, headers=headers)
@@ -301,7 +301,7 @@ class Crowd:
 
     @property
     def history(self) -> list[Operation]:
-        """What all bidders asked and were answered."""
+        """The requests of all bidders, and their answers."""
         return [operation for each in self.bidders for operation in each.history]
 
     async def stop_asking(self) -> None:
@@ -310,7 +310,7 @@ class Crowd:
         await asyncio.gather(*self._tasks)
 
     def begin_anew(self) -> None:
-        """Let pollers and bidders begin with another auction of the same name; what was before does not count."""
+        """Start pollers and bidders on another auction of the same name; earlier answers do not count."""
         for client in (*self.pollers, *self.bidders):
             client.last = None
         for each in self.bidders:

@@ -1,6 +1,6 @@
 """What must hold whatever breaks, checked from the outside: answers, the log in the store, what watchers show.
 
-Each check returns sentences that say what is violated; none when all is well.
+Each check returns a sentence for each violation; an empty list when all is well.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ class Entry:
 
 
 def log_of(site: Any, guid: str) -> tuple[list[Entry], list[dict[str, str]]]:
-    """(bids, everything else) in an auction's log, read as any program could."""
+    """(bids, other entries) of an auction's log, read as any program could."""
     bids, rest = [], []
     for identity, fields in site.xrange(f"{{AuctionMaxPrice-{guid}}}:bids"):
         seq, _, part = identity.partition("-")
@@ -80,7 +80,7 @@ def of_the_history(entries: list[Entry], history: list[Operation]) -> Iterator[s
 
 
 def at_rest(site: Any, guid: str, watchers: list[Watcher], entries: list[Entry]) -> Iterator[str]:
-    """Every viewer's last state is what the store has."""
+    """Every viewer's last state is the state in the store."""
     price = site.get(f"AuctionMaxPrice-{guid}")
     if entries and (price is None or minor_units(str(price)) != entries[-1].price):
         yield f"the price is {price}, and the log's last {entries[-1]}"

@@ -1,4 +1,4 @@
-"""Thousands of viewers, each as little as a viewer can be: a connection, and the end of what came over it."""
+"""Thousands of viewers, each as small as possible: a connection, and the last bytes that it received."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
-TAIL_BYTES = 700  # of what came last: a state and a retry field
+TAIL_BYTES = 700  # of the last data: a state and a retry field
 
 
 class Viewer(asyncio.Protocol):
@@ -17,7 +17,7 @@ class Viewer(asyncio.Protocol):
     def __init__(self, mass_viewers: "MassViewers", guid: str) -> None:
         self.mass_viewers = mass_viewers
         self.guid = guid
-        self.first = b""  # what came first
+        self.first = b""  # the first data
         self.tail = b""
         self.events = 0
         self.ended_at: float | None = None
@@ -43,7 +43,7 @@ class Viewer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended_at = time.monotonic()
         if not self.is_counted:
-            self.mass_viewers.answered += 1  # by an end, which says something too
+            self.mass_viewers.answered += 1  # its end is an answer too
         self.mass_viewers.open -= 1
 
     @property
@@ -58,7 +58,7 @@ class Viewer(asyncio.Protocol):
 
 
 class MassViewers:
-    """All of them."""
+    """All viewers, on connections of this process."""
 
     def __init__(self, port: int, rng: random.Random) -> None:
         self.viewers: list[Viewer] = []
@@ -68,7 +68,7 @@ class MassViewers:
         self._rng = rng
 
     async def open_all(self, guids: list[str], at_once: int = 200) -> None:
-        """Open a stream for each of these auctions, in their order, so many at a time."""
+        """Open a stream for each of these auctions, in their order, `at_once` at a time."""
         waiting = iter(guids)
 
         async def enter() -> None:
@@ -91,7 +91,7 @@ class MassViewers:
         return viewer
 
     def of(self, guid: str) -> list[Viewer]:
-        """Those who watch an auction."""
+        """The viewers of an auction."""
         return [viewer for viewer in self.viewers if viewer.guid == guid]
 
     def leave(self) -> None:
@@ -102,6 +102,6 @@ class MassViewers:
 
 
 def all_of(viewers: list[Viewer], holds: Callable[[Viewer], bool]) -> str | None:
-    """None if it holds for all; else how many it does not hold for, and what one of them got last."""
+    """None if it holds for all; else for how many it does not hold, and the last data of one of them."""
     wrong = [viewer for viewer in viewers if not holds(viewer)]
     return f"{len(wrong)} of {len(viewers)}; one got {wrong[0].tail[-200:]!r}" if wrong else None

@@ -1,7 +1,7 @@
 """More load than one process can serve, as a program: `python -m tests.faults.chaos.overload '{"port": ..., ...}'`.
 
 Streams open at an even pace; polls and bids are sent when due, however slow the answers are, and each answer's time
-counts from the moment it was due. What was seen is printed as one JSON object.
+counts from the moment it was due. What was measured is printed as one JSON object.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ SETTLED_WITHIN_SECONDS = 20.0  # after the last was asked for
 
 
 class Wanted(msgspec.Struct):
-    """What kind of load for how long; a rate of 0 is none."""
+    """The kinds of load and their duration; a rate of 0 means none."""
 
     port: int
     guid: str
@@ -40,7 +40,7 @@ class Measured(msgspec.Struct):
 
     streams_opened: int = 0
     streams_turned_away: int = 0
-    streams_lost: int = 0  # refused, reset, or ended without a word
+    streams_lost: int = 0  # refused, reset, or ended without a `busy` event
     states: int = 0
     statuses: dict[str, int] = {}
     answered: int = 0
@@ -51,7 +51,7 @@ class Measured(msgspec.Struct):
 
 
 class Stream(asyncio.Protocol):
-    """A viewer who counts."""
+    """A viewer that counts."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -79,7 +79,7 @@ class Stream(asyncio.Protocol):
 
 
 class Asker(asyncio.Protocol):
-    """A kept-alive connection; requests that are due while one is under way wait in line."""
+    """A kept-alive connection; requests that are due during another one wait in a queue."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -123,7 +123,7 @@ class Asker(asyncio.Protocol):
 
 
 class Load:
-    """All of it."""
+    """The whole load: streams, polls and bids."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
@@ -160,7 +160,7 @@ class Load:
                 self._price = max(self._price, int(body[at + 12 : body.index(b".", at)]))
 
     async def run(self) -> Measured:
-        """Load, and tell what came of it."""
+        """Make the load, and return what was measured."""
         rate = self.wanted.polls_per_second + self.wanted.bids_per_second
         askers = [await self._connect() for _ in range(CONNECTIONS)] if rate else []
         tasks = [asyncio.create_task(self._open_streams())]
@@ -179,7 +179,7 @@ class Load:
         return self.seen
 
     async def _settled(self, askers: list[Asker]) -> None:
-        """Wait until everything is answered, and every stream open or turned away, but not for ever."""
+        """Wait, for a limited time, until all requests are answered and every stream is open or turned away."""
         deadline = time.monotonic() + SETTLED_WITHIN_SECONDS
         while time.monotonic() < deadline:
             seen = self.seen
@@ -218,7 +218,7 @@ class Load:
 
 
 async def paced(rate: float, goes_on: Callable[[int], bool]) -> AsyncIterator[float]:
-    """The moments at which something is due, `rate` a second, none earlier than it is due."""
+    """The moments at which something is due, `rate` a second; none comes early."""
     begun, number = time.monotonic(), 0
     while rate and goes_on(number):
         due = begun + number / rate
@@ -229,8 +229,8 @@ async def paced(rate: float, goes_on: Callable[[int], bool]) -> AsyncIterator[fl
 
 
 def main() -> None:
-    """Read what is wanted, and print what was seen."""
-    gc.disable()  # its pauses would be taken for the service's
+    """Read what is wanted, and print what was measured."""
+    gc.disable()  # its pauses would count as the service's
     wanted = msgspec.json.decode(sys.argv[1], type=Wanted)
     seen = uvloop.run(Load(wanted).run())
     sys.stdout.write(msgspec.json.encode(seen).decode() + "\n")

@@ -14,5 +14,5 @@ def play(name: str, seed: int, *, short: bool) -> Report:
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
         try:
             return asyncio.run(SCENARIOS[name](seed, SHORT if short else FULL, Path(directory)))
-        except Exception as error:  # noqa: BLE001  # any is a finding, and the others go on
+        except Exception as error:  # noqa: BLE001  # any exception is a finding; other scenarios continue
             return Report(violations=["".join(traceback.format_exception(error)[-3:])])

@@ -1,7 +1,7 @@
 """A byte-level proxy between the service and its store: it delays, splits, swallows and cuts what goes through.
 
-It knows nothing of what the bytes mean. Each direction of a connection is one task that reads a piece, does to it what
-is set at that moment, and writes it on.
+It does not know what the bytes mean. Each direction of a connection is one task that reads a piece, applies the faults
+that are set at that moment, and writes it on.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class Connection:
     def __init__(self, service: asyncio.StreamWriter, store: asyncio.StreamWriter) -> None:
         self.service = service
         self.store = store
-        self.is_silent = False  # half-open: both ends believe in it, and nothing comes through any more
+        self.is_silent = False  # half-open: it is open for both ends, and nothing comes through any more
 
     def abort(self) -> None:
         for writer in (self.service, self.store):
@@ -32,7 +32,7 @@ class Proxy:
     def __init__(self, rng: random.Random, store_path: Path) -> None:
         self.delay_seconds = 0.0  # up to this much, at random, for each piece
         self.splits = False  # into pieces of a few bytes, each written alone
-        self.swallows_replies = False  # what the store answers never arrives
+        self.swallows_replies = False  # answers of the store never arrive
         self.replies_before_cut: int | None = None  # bytes; then the connection that carries them is cut
         self.cuts = 0
         self._rng = rng
@@ -102,7 +102,7 @@ class Proxy:
             connection.abort()
 
     def silence_all(self) -> None:
-        """Let nothing through any more on the connections that there are; new ones work."""
+        """Let nothing through any more on the present connections; new ones work."""
         for connection in self._connections:
             connection.is_silent = True
 

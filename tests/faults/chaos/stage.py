@@ -1,4 +1,4 @@
-"""Where a scenario plays: a store, the service, an auction, a crowd; and the checks when all is over."""
+"""What a scenario runs on: a store, the service, an auction, a crowd; and the checks at the end."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ AT_REST_WITHIN_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything there is."""
+    """The sizes of a scenario."""
 
     watchers: int
     pollers: int
@@ -41,7 +41,7 @@ class Size:
     window_seconds: float  # for draining
     overload_streams: int  # and half as many polls, a fifth as many bids a second
     overload_seconds: float
-    is_timed: bool  # whether the machine is ours, and latencies mean something
+    is_timed: bool  # whether the machine has no other load, so that latencies mean something
 
 
 FULL = Size(
@@ -85,7 +85,7 @@ Scenario: TypeAlias = Callable[[int, Size, Path], Coroutine[Any, Any, Report]]  
 
 @dataclass
 class Stage:
-    """One scenario's world; made by `staged`."""
+    """The processes and clients of one scenario; made by `staged`."""
 
     seed: int
     size: Size
@@ -104,12 +104,12 @@ class Stage:
         return self.crowd.guid
 
     async def calm(self, seconds: float | None = None) -> None:
-        """Let the crowd go on for a while."""
+        """Let the crowd continue for a while."""
         await asyncio.sleep(self.size.calm_seconds * self.rng.uniform(0.7, 1.3) if seconds is None else seconds)
         self.crowd.check_alive()
 
     def claim(self, holds: bool, sentence: str) -> None:
-        """Note a violation unless it holds."""
+        """Record a violation unless it holds."""
         if not holds:
             self.violations.append(sentence)
 
@@ -200,7 +200,7 @@ class Stage:
         self.claim(len(entries) > 0, "no bid was accepted, so nothing was tried")
 
     async def act(self, kind: str, **body: Any) -> None:
-        """Do what operators do to the crowd's auction."""
+        """Send an operator's action on the crowd's auction."""
         async with httpx.AsyncClient(base_url=self.server.url, headers=OPERATOR) as client:
             reply = await client.post(f"/auctions/{self.guid}/{kind}", json=body)
             self.claim(reply.status_code == 200, f"{kind} was answered {reply.status_code}: {reply.text}")
@@ -233,7 +233,7 @@ async def staged(
     seed: int, size: Size, directory: Path, *, behind_proxy: bool = False, store_prefix: tuple[str, ...] = (),
     server: Server | None = None, workers: int = 1, environment: Mapping[str, str] | None = None, **settings: str,
 ) -> AsyncIterator[Stage]:  # fmt: skip
-    """Start everything; the crowd is inside when this gives the stage, and out again when it is left."""
+    """Start everything; the crowd runs inside the block, and has stopped after it."""
     rng = random.Random(seed)
     async with AsyncExitStack() as stack:
         store = store_process("valkey", directory)

@@ -11,9 +11,9 @@ from tests.faults.chaos.stage import AT_REST_WITHIN_SECONDS, Report, Size, Stage
 from tests.support.harness import create, price_key
 
 VISITS, AUCTIONS, AT_ONCE = 10_000, 50, 300
-FULL_HOUSE = 800  # at once: more than the visits ever are
+FULL_HOUSE = 800  # at once: more than the visits ever have
 HELD = "If-None-Match: *\r\n"  # a header of a poll that waits, whatever the state is, until it changes
-WARM_UP_VISITS = 5_000  # after which Python's own pools have their size
+WARM_UP_VISITS = 5_000  # Python's own pools then have their size
 BASE_SAMPLES = 40
 MOST_GROWTH = 0.05
 
@@ -54,7 +54,7 @@ async def churn(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def _fill(stage: Stage, guids: list[str]) -> None:
-    """Have more held polls at once than the visits will: what a crowd takes is not what is left of it."""
+    """Open more held polls at once than the visits will: memory for a large crowd is not a leak."""
     held = [await _ask(stage.server.port, f"{guids[0]}/price?wait=30", HELD) for _ in range(FULL_HOUSE)]
     await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers) + FULL_HOUSE)
     for _, writer in held:
@@ -73,7 +73,7 @@ async def _left(stage: Stage) -> Left:
 
 
 async def _base(stage: Stage, guids: list[str]) -> Left:
-    """The most that is held when only the crowd is there, which comes and goes too."""
+    """The most that is held with the crowd alone, which comes and goes too."""
     await _forget(stage, guids)
     await stage.until_metric("sse_auction_rooms", 1)
     await stage.until_metric("sse_auction_streams", len(stage.crowd.watchers))
@@ -116,7 +116,7 @@ async def _visit_all(stage: Stage, number: int, guids: list[str]) -> None:
 
 
 async def _visit(port: int, rng: random.Random, guids: list[str]) -> None:
-    """Come in one of several ways, stay until something was answered, and leave without a word or with a reset."""
+    """Connect in one of several ways, stay until the answer begins, and leave by a close or by a reset."""
     guid = rng.choice(guids)
     path, wanted = rng.choice(
         (
@@ -127,7 +127,7 @@ async def _visit(port: int, rng: random.Random, guids: list[str]) -> None:
             (f"{guid}/price", b"HTTP/1.1 200"),
         )
     )
-    is_held = rng.random() < 1 / 5  # a poll besides, which is not answered before its poller leaves
+    is_held = rng.random() < 1 / 5  # also a poll that is not answered before its client leaves
     held = await _ask(port, f"{guid}/price?wait=30", HELD) if is_held else None
     reader, writer = await _ask(port, path)
     try:

@@ -1,4 +1,4 @@
-"""Clocks that are set by an hour: the service's machine's, which decides nothing, and the store's, which decides."""
+"""Clocks that are set by an hour: the one of the service's machine, which decides nothing, and the store's."""
 
 import asyncio
 import platform
@@ -15,7 +15,7 @@ ON_TIME_SECONDS = 2.0  # for opening and closing, on a machine that runs three s
 
 
 class Clock:
-    """A wall clock that can be set; monotonic time is left alone, as it is when a real one is set."""
+    """A wall clock that can be set; monotonic time does not change, as with a real clock."""
 
     def __init__(self, path: Path) -> None:
         assert shutil.which("faketime"), "faketime is not installed; scripts/install-system-packages.sh faketime"
@@ -30,14 +30,14 @@ class Clock:
         }
 
     def set(self, seconds: int) -> None:
-        """Have it differ from the true time by so much, from now on."""
+        """Let it differ from the true time by `seconds` from now on."""
         draft = self._path.with_suffix(".draft")
         draft.write_text(f"{seconds:+d}s\n")
-        draft.replace(self._path)  # never seen half-written
+        draft.replace(self._path)  # no process reads half of it
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What to put before a command that is to live by this clock."""
+        """The prefix of a command that uses this clock."""
         return ("env", *(f"{name}={value}" for name, value in self.environment.items()))
 
 
@@ -84,7 +84,7 @@ async def store_clock_set(seed: int, size: Size, directory: Path) -> Report:
         for guid, minutes in ((soon, 30), (far, 300)):
             await asyncio.to_thread(create, stage.server, guid, closes_at=now_ms() + minutes * 60_000)
         ended, lasting = await mass_viewers.add(soon), await mass_viewers.add(far)
-        # The crowd's auction ends in an hour, too: moved out of the way.
+        # The crowd's auction ends in an hour too, so it is moved.
         await stage.act("extend", closes_at=now_ms() + 5 * HOUR * 1000, reason="the store's clock will be set")
         await stage.calm()
         clock.set(HOUR)

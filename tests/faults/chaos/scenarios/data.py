@@ -1,4 +1,4 @@
-"""The store answers, and what it has or lets us do is wrong."""
+"""The store answers, but its data are wrong or it refuses commands."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ async def read_only_replica(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def _refusing_writes(stage: Stage, begin: tuple[str, ...], end: tuple[str, ...], words: str) -> Report:
-    """Between two commands the store takes no writes, and says so in these words: bids get 503, prices stay live."""
+    """Between two commands the store takes no writes and answers with these words: bids get 503, prices stay live."""
     with stage.store.client() as site:
         for _ in range(stage.size.rounds):
             site.execute_command(*begin)

@@ -1,4 +1,4 @@
-"""SIGTERM under thousands of open streams: probes first, then the streams, spread over the window, then the process."""
+"""SIGTERM with thousands of open streams: probes fail first, then streams end over the window, then the process."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ PARTS = 5  # of the window; the ends are counted in each
 
 
 def terminated(workers: int) -> Scenario:
-    """SIGTERM for a service of so many workers."""
+    """SIGTERM for a service of this many workers."""
 
     async def scenario(seed: int, size: Size, directory: Path) -> Report:
         """SIGTERM with 5,000 open streams, 10 s to leave.

@@ -122,7 +122,7 @@ async def slow_network(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def _at_rest(stage: Stage) -> Report:
-    """The end of each of these scenarios: no stream has ended for what is between service and store."""
+    """The end of each of these scenarios: no stream has ended because of the network to the store."""
     ended = sum(len(watcher.endings) for watcher in stage.crowd.watchers)
     stage.claim(ended == 0, f"{ended} streams ended because of what is between service and store")
     await stage.rest()

@@ -1,4 +1,4 @@
-"""Everyone comes at once: streams, polls and bids, more than one process can serve."""
+"""All clients come at once: streams, polls and bids, more than one process can serve."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from tests.faults.chaos.stage import Report, Size, Stage, memory_kib, staged
 from tests.support.harness import create
 
 BIDS_P99_MS = 250.0
-STREAM_KIB = 16  # a stream may cost so much, buffers and all, while everything is full
+STREAM_KIB = 16  # the limit of a stream's memory, with its buffers, while everything is full
 BASE_KIB = 60_000  # and everything else
 
 

@@ -1,4 +1,4 @@
-"""Processes that are killed: the service, the store, one worker of several; parts of the service that die of a bug."""
+"""Processes that are killed: the service, the store, one worker of several; parts of the service that crash."""
 
 import asyncio
 import os
