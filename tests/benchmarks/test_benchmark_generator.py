@@ -225,10 +225,10 @@ async def test_replies_are_counted_by_status_and_timed(generator: Worker) -> Non
     async with await asyncio.start_server(counting.serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-        told_at = asyncio.get_running_loop().time()
+        asked_at = asyncio.get_running_loop().time()
         reply = await do(generator, "exchange", port=port, request=request, clients=4, seconds=1.5)
         await until_async(all_have_left, "the end of all connections")
-    warmed_up_at = told_at + exchange.WARM_UP_SECONDS  # or later
+    warmed_up_at = asked_at + exchange.WARM_UP_SECONDS  # or later
     statuses = reply["statuses"]
     assert statuses.pop("204", 0) <= sum(at > warmed_up_at for at in counting.read_in_warm_up)
     assert len(counting.read_in_warm_up) == 4 * CountingServer.WARM_UP_REPLIES

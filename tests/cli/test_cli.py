@@ -96,9 +96,9 @@ def test_a_guid_may_begin_with_a_dash(valkey: StoreProcess, guid: str) -> None:
     for command, rest in (("price", []), ("bid", ["1"]), ("export", []), ("verify", []), ("watch", []), ("pause", []),
                           ("rename", ["Chair"])):  # fmt: skip
         options = {"bid": ["--bidder", "ann"], "pause": ["--reason", "x"], "rename": ["--reason", "x"]}.get(command, [])
-        told = run_command(command, *options, name, *rest, **where)
-        assert (told.returncode, told.stdout) == (2, "")
-        (typed,) = re.findall(r"\[OPTIONS\] -- (.*)", " ".join(told.stderr.split()))
+        result = run_command(command, *options, name, *rest, **where)
+        assert (result.returncode, result.stdout) == (2, "")
+        (typed,) = re.findall(r"\[OPTIONS\] -- (.*)", " ".join(result.stderr.split()))
         assert typed.split()[0] == name
         if command != "watch":
             assert run_command(command, *options, "--", name, *rest, **where).returncode == 0
@@ -109,9 +109,9 @@ def test_a_guid_may_begin_with_a_dash(valkey: StoreProcess, guid: str) -> None:
 def test_at_the_top_of_what_can_be_bid_there_is_no_next_bid(service: Server, valkey: StoreProcess, guid: str) -> None:
     create(service, guid, currency="JPY", start_price="9007199254740991", increments="flat:1")
     assert bid(service, guid, "ann", "9007199254740991").status_code == 201
-    told = refusal(run_command("bid", guid, "9007199254740990", "--bidder", "bob", REDIS_URL=valkey.url))
-    assert told == "9007199254740990 is too low, and nothing more can be bid: 9007199254740991 JPY is the top"
-    assert bid(service, guid, "bob", "5").json()["detail"] == told.replace("9007199254740990", "5", 1)
+    result = refusal(run_command("bid", guid, "9007199254740990", "--bidder", "bob", REDIS_URL=valkey.url))
+    assert result == "9007199254740990 is too low, and nothing more can be bid: 9007199254740991 JPY is the top"
+    assert bid(service, guid, "bob", "5").json()["detail"] == result.replace("9007199254740990", "5", 1)
     assert "above the largest amount" in refusal(
         run_command("bid", guid, "9" * 17, "--bidder", "b", REDIS_URL=valkey.url)
     )
@@ -183,9 +183,9 @@ def test_an_auction_can_be_created_bid_in_and_read(
     assert refusal(low) == "10.50 is too low; the next bid is 11.00 CNY"
     high = ["bid", guid, "2000.00", *who["bob"]]
     assert "confirm" in refusal(run_command(*high, **where))
-    told = run_command(*high, "--confirm", **where)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.startswith("accepted as bid 2, paddle 2, leading: ")
+    result = run_command(*high, "--confirm", **where)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("accepted as bid 2, paddle 2, leading: ")
 
     state = output(run_command("price", guid, "--json", **where))
     assert (state["price"], state["bids"], state["leader"]) == ("2000.00", 2, 2)
@@ -212,9 +212,9 @@ def test_operators_act_from_the_command_line(place: tuple[Any, Any], guid: str) 
     assert "has none" in refusal(run_command("bid", guid, *who["bob"], **where))
 
     def act(*arguments: str) -> str:
-        told = run_command(*arguments, "--reason", "because", *who["create"], **where)
-        assert (told.returncode, told.stderr) == (0, ""), told.stderr
-        line: str = told.stdout
+        result = run_command(*arguments, "--reason", "because", *who["create"], **where)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        line: str = result.stdout
         return line
 
     assert "paused | reserve not met" in act("pause", guid)
@@ -299,8 +299,8 @@ def test_a_token_is_good_at_the_service(service: Server, guid: str) -> None:
     assert (identity.subject, identity.name, identity.auctions) == ("ann", "Ann", frozenset({guid}))
     taken = output(run_command("bid", guid, "10.00", "--url", service.url, "--token", made["token"], "--json"))
     assert taken["accepted"] is True
-    plain = run_command("token", "the-house", "--role", "operator").stdout
-    assert TOKENS.read(plain.removesuffix("\n")).role == "operator"
+    token = run_command("token", "the-house", "--role", "operator").stdout
+    assert TOKENS.read(token.removesuffix("\n")).role == "operator"
 
 
 # --- watch -----------------------------------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ def test_all_auctions_of_a_file_are_created(
 ) -> None:
     path = directory / "lots.csv"
     path.write_text(CSV.format(guid), "utf-8-sig")
-    told = run_command("create", "--from", str(path), "--json", **where)
-    assert (told.returncode, told.stderr) == (0, ""), told.stderr
-    desk, vase, chair = (json.loads(line)["terms"] for line in told.stdout.splitlines())
+    answer = run_command("create", "--from", str(path), "--json", **where)
+    assert (answer.returncode, answer.stderr) == (0, ""), answer.stderr
+    desk, vase, chair = (json.loads(line)["terms"] for line in answer.stdout.splitlines())
     assert (desk["currency"], desk["aligned"], desk["soft_close"]["window_s"]) == ("EUR", True, 30)
     assert desk["buy_now"] == {"price": "2000.00", "mode": "ceiling"}
     assert (vase["title"], vase["soft_close"]) == ('花瓶, "Ming"', None)
@@ -72,9 +72,9 @@ def test_nothing_is_created_when_a_guid_is_taken(
 def test_usage(directory: Path, arguments: list[str], said: str) -> None:
     path = directory / "lots.csv"
     path.write_text(CSV)
-    told = run_command("create", *(argument.format(path) for argument in arguments))
-    assert told.returncode == 2
-    assert said in told.stderr
+    answer = run_command("create", *(argument.format(path) for argument in arguments))
+    assert answer.returncode == 2
+    assert said in answer.stderr
 
 
 def test_another_kind_of_file_is_refused(directory: Path) -> None:
@@ -97,10 +97,10 @@ def test_another_kind_of_file_is_refused(directory: Path) -> None:
 def test_another_encoding_is_refused_in_one_sentence(directory: Path, data: bytes, said: str) -> None:
     path = directory / "lots.csv"
     path.write_bytes(data)
-    told = refusal(run_command("create", "--from", str(path)))
-    assert told.startswith(f"{path} cannot be taken, and nothing was created: ")
-    assert said in told
-    assert told.endswith("save it as UTF-8")
+    answer = refusal(run_command("create", "--from", str(path)))
+    assert answer.startswith(f"{path} cannot be taken, and nothing was created: ")
+    assert said in answer
+    assert answer.endswith("save it as UTF-8")
 
 
 @pytest.mark.parametrize("name", ["LOTS.CSV", "Lots.Csv", "LOTS.NDJSON"])
@@ -109,9 +109,9 @@ def test_the_end_of_a_name_may_be_in_upper_case(valkey: StoreProcess, directory:
     csv = "title,start_price,closes_at\r\nDesk,1.00,+1h\r\n" + "\r\n" * (name == "Lots.Csv")
     line = json.dumps({"title": "Desk", "start_price": "1", "closes_at": now_ms() + 10**7}) + "\r\n"
     path.write_bytes((line if "NDJSON" in name else csv).encode())
-    told = run_command("create", "--from", str(path), REDIS_URL=valkey.url)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "Desk | open" in told.stdout
+    answer = run_command("create", "--from", str(path), REDIS_URL=valkey.url)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "Desk | open" in answer.stdout
 
 
 def test_a_record_of_several_lines_is_named_by_its_first() -> None:
@@ -119,10 +119,10 @@ def test_a_record_of_several_lines_is_named_by_its_first() -> None:
         'title,start_price,closes_at,seller\n"a",1.00,+1h,"two\nlines"\n\n"b\n\nb",1.00,+1h,\n'
         'c,none,+1h,\n"d,1.00,+1h,\ne,1.00,+1h,\n'
     )
-    told = wrong(text)
-    assert told.startswith("line 9: ")  # the quote that is never closed
-    told = wrong(text[: text.index('"d')])
-    assert [line.partition(":")[0] for line in told.splitlines()] == ["line 2", "line 5", "line 8"]
+    answer = wrong(text)
+    assert answer.startswith("line 9: ")  # the quote that is never closed
+    answer = wrong(text[: text.index('"d')])
+    assert [line.partition(":")[0] for line in answer.splitlines()] == ["line 2", "line 5", "line 8"]
     assert wrong('title,start_price\r"a\r\r",1\rb,x\r').splitlines()[-1].startswith("line 5: ")
 
 
@@ -139,9 +139,9 @@ def test_a_line_ends_where_csv_and_json_say(separator: str) -> None:
 
 
 def wrong(text: str, *, is_csv: bool = True) -> str:
-    with pytest.raises(WrongLots) as told:
+    with pytest.raises(WrongLots) as answer:
         read_lots(text, is_csv=is_csv, currency="CNY")
-    return str(told.value)
+    return str(answer.value)
 
 
 def test_every_wrong_line_is_named() -> None:
@@ -157,9 +157,9 @@ def test_every_wrong_line_is_named() -> None:
         ",1.00,+1h,,,\n"
         "g,1.00,+1h,,,,,\n"
     )
-    told = wrong(text).splitlines()
-    assert [line.partition(":")[0] for line in told] == [f"line {number}" for number in (2, 3, 4, 6, 7, 8, 9, 10)]
-    for line, said in zip(told, ["aligned 'maybe'", "1.001", "'tomorrow'", "not in the future", "that of line 5",
+    answer = wrong(text).splitlines()
+    assert [line.partition(":")[0] for line in answer] == [f"line {number}" for number in (2, 3, 4, 6, 7, 8, 9, 10)]
+    for line, said in zip(answer, ["aligned 'maybe'", "1.001", "'tomorrow'", "not in the future", "that of line 5",
                                  "'many'", "title", "8 cells"], strict=True):  # fmt: skip
         assert said in line
 
@@ -181,8 +181,8 @@ def test_a_file_that_has_no_lots(text: str, said: str) -> None:
 
 
 def test_a_line_of_json_is_what_a_post_takes() -> None:
-    told = wrong('{"title": "x"}\n\nrubbish\n{"title": "x", "start_price": 5}', is_csv=False).splitlines()
-    assert [line.partition(":")[0] for line in told] == ["line 1", "line 3", "line 4"]
+    answer = wrong('{"title": "x"}\n\nrubbish\n{"title": "x", "start_price": 5}', is_csv=False).splitlines()
+    assert [line.partition(":")[0] for line in answer] == ["line 1", "line 3", "line 4"]
 
 
 def test_the_columns_are_in_the_reference() -> None:

@@ -90,18 +90,18 @@ async def test_a_small_room_is_served_at_once_while_crowds_wait() -> None:
 async def test_an_external_price_that_falls_in_between_loses_no_waiting_viewer() -> None:
     hub, _ = make_hub()
     with crowd(hub) as viewers:
-        hub.publish(plain("5.00"))
-        hub.publish(plain("4.00"))
+        hub.publish(external("5.00"))
+        hub.publish(external("4.00"))
         assert shown(viewers) == [["5.00"]] * CROWD
-        hub.publish(plain("4.50"))
+        hub.publish(external("4.50"))
         await turns(CROWD // BATCH_SIZE)
         assert shown(viewers) == [[]] * CROWD, "below what they show"
-        hub.publish(plain("6.00"))
+        hub.publish(external("6.00"))
         await turns(CROWD // BATCH_SIZE)
         assert shown(viewers) == [["6.00"]] * CROWD
 
 
-def plain(price: str) -> State:
+def external(price: str) -> State:
     return Record("g", None, price).state(1000, "memory", "CNY")
 
 

@@ -40,7 +40,7 @@ def state(rev: int, price: str | None, guid: str = "g", now: int = 1000) -> Stat
     return Record(guid, replace(TERMS, guid=guid), price, rev=rev).state(now, "memory", "CNY")
 
 
-def plain(price: str | None, now: int = 1000) -> State:
+def external(price: str | None, now: int = 1000) -> State:
     return Record("g", None, price).state(now, "memory", "CNY")
 
 
@@ -265,17 +265,17 @@ async def test_a_state_announced_before_the_first_one_is_the_first_state() -> No
 
 async def test_an_announced_state_gives_way_to_a_later_read() -> None:
     far = 10**8  # by a clock that was later set back
-    for told, then in [
+    for announced, then in [
         (state(5, "5.00", now=far), replace(state(0, None), tag="feedfeed-0-")),  # the store lost everything
         (replace(state(9, "9.00", now=far), tag="feedfeed-9-9.00"), state(1, "1.00")),  # created anew
-        (plain("9.00", now=far), plain("3.00")),  # an external price that fell
-        (plain("9.00", now=far), plain(None)),
+        (external("9.00", now=far), external("3.00")),  # an external price that fell
+        (external("9.00", now=far), external(None)),
     ]:
         hub, _ = make_hub()
         with hub.subscribe(["g"]):
-            hub.publish(plain("1.00") if told.rev == 0 else state(1, "1.00"))
-            hub.hear(told)
-            assert shown(hub) == told.price
+            hub.publish(external("1.00") if announced.rev == 0 else state(1, "1.00"))
+            hub.hear(announced)
+            assert shown(hub) == announced.price
             hub.publish(then, time.monotonic())
             assert shown(hub) == then.price
 
@@ -283,16 +283,16 @@ async def test_an_announced_state_gives_way_to_a_later_read() -> None:
 async def test_of_states_that_only_time_orders_the_later_one_is_shown() -> None:
     hub, _ = make_hub()
     with hub.subscribe(["g"]) as viewer:
-        hub.publish(plain("9.00", now=1000))
+        hub.publish(external("9.00", now=1000))
         viewer.queue.take_all()
-        hub.hear(plain("3.00", now=2000))
-        hub.hear(plain("9.00", now=1500))
+        hub.hear(external("3.00", now=2000))
+        hub.hear(external("9.00", now=1500))
         assert shown(hub) == "3.00"
         before = time.monotonic() - 1
-        hub.publish(plain("9.00", now=1900), before)
+        hub.publish(external("9.00", now=1900), before)
         assert shown(hub) == "3.00", "it was read before that"
-        hub.hear(plain("5.00", now=2000))
-        hub.publish(plain("4.00", now=2000), before)
+        hub.hear(external("5.00", now=2000))
+        hub.publish(external("4.00", now=2000), before)
         assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
 
 

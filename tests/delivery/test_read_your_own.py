@@ -94,13 +94,13 @@ async def test_polls_and_new_streams_show_no_less_than_a_bids_reply(
         async with watched(server, guid) as visitor:
             held: list[tuple[int, asyncio.Task[dict[str, Any] | None]]] = []
             for number in range(BIDS):
-                told = await visitor.bid(number)
+                answered = await visitor.bid(number)
                 polled_now = await polled(visitor)
-                assert (polled_now["rev"], polled_now["price"]) == (told["rev"], told["price"])
-                assert await visitor.poll(told["tag"]) is None
-                held.append((told["rev"], asyncio.create_task(visitor.poll(told["tag"], 20))))
+                assert (polled_now["rev"], polled_now["price"]) == (answered["rev"], answered["price"])
+                assert await visitor.poll(answered["tag"]) is None
+                held.append((answered["rev"], asyncio.create_task(visitor.poll(answered["tag"], 20))))
                 streamed = await visitor.first_state()
-                assert (streamed["rev"], streamed["price"]) == (told["rev"], told["price"])
+                assert (streamed["rev"], streamed["price"]) == (answered["rev"], answered["price"])
             await visitor.bid(BIDS)
             for revision, poll in held:
                 answer = await poll
@@ -116,13 +116,13 @@ async def test_no_worker_shows_less_than_the_client_says_it_has(
         async with watched(server, guid) as visitor:
             held: list[tuple[int, asyncio.Task[dict[str, Any] | None]]] = []
             for number in range(0, BIDS // 3, 2):
-                told = await visitor.bid(number)
-                assert await visitor.poll(told["tag"]) is None
-                streamed = asyncio.create_task(visitor.first_state(last_event_id=told["tag"]))
-                held += [(told["rev"], asyncio.create_task(visitor.poll(told["tag"], 20))) for _ in range(4)]
+                answered = await visitor.bid(number)
+                assert await visitor.poll(answered["tag"]) is None
+                streamed = asyncio.create_task(visitor.first_state(last_event_id=answered["tag"]))
+                held += [(answered["rev"], asyncio.create_task(visitor.poll(answered["tag"], 20))) for _ in range(4)]
                 following = await visitor.bid(number + 1)
                 held += [(following["rev"], asyncio.create_task(visitor.poll(following["tag"], 20))) for _ in range(4)]
-                assert (await streamed)["rev"] > told["rev"]
+                assert (await streamed)["rev"] > answered["rev"]
             await visitor.bid(BIDS)
             for revision, poll in held:
                 answer = await poll
@@ -150,9 +150,9 @@ async def test_what_an_act_a_refusal_or_a_read_has_answered_is_shown(
                 refused = (await client.post(f"{url}/bids", json={"price": "1.00"}, headers=bidder("cat"))).json()
                 assert refused["code"] == "too_low"
                 assert (await polled(visitor))["tag"] == refused["state"]["tag"]
-                told = await elsewhere.bid(2 * number + 1)
+                answered = await elsewhere.bid(2 * number + 1)
                 read = (await client.get(url)).json()["state"]
-                assert read["rev"] >= told["rev"]
+                assert read["rev"] >= answered["rev"]
                 assert (await polled(visitor))["tag"] == read["tag"]
                 assert (await visitor.first_state())["tag"] == read["tag"]
 
@@ -168,12 +168,12 @@ async def test_a_new_stream_of_a_bidder_has_the_bid(valkey: StoreProcess, direct
         create(server, guid)
         async with watched(server, guid) as visitor:
             for number in range(20):
-                told = await visitor.bid(number)
+                answered = await visitor.bid(number)
                 leader, loser = (("ann", "bob"), ("bob", "ann"))[number % 2]
                 for who, standing in ((leader, "leading"), (loser, "outbid"))[: 1 + (number > 0)]:
                     async with own_stream(server, who, guid) as own:
                         event = (await own.next("standing")).data
-                        assert (event["standing"], event["rev"]) == (standing, told["rev"])
+                        assert (event["standing"], event["rev"]) == (standing, answered["rev"])
 
 
 async def test_what_was_read_of_an_external_auction_is_shown_and_gives_way(

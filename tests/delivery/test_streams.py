@@ -235,23 +235,23 @@ async def test_a_stream_of_many_gets_each_end_once_and_a_new_stream_gets_it_too(
         answer = httpx.post(f"{any_server.url}/auctions/{each}/{act}", json={"reason": "why"}, headers=OPERATOR)
         assert answer.status_code == 200, answer.text
 
-    def told(event: Event) -> tuple[str, str, str | None]:
+    def summary(event: Event) -> tuple[str, str, str | None]:
         assert event.id is None
         return event.name, event.data["status"], event.data["outcome"]
 
     async with open_stream(url) as stream:
         for _ in range(3):
-            assert told(await stream.next())[:2] == ("price", "open")
+            assert summary(await stream.next())[:2] == ("price", "open")
         await asyncio.to_thread(end, closed, "close")
         await asyncio.to_thread(end, cancelled, "cancel")
         ends = [await stream.next() for _ in expected]
-        assert {event.data["guid"]: told(event) for event in ends} == expected
+        assert {event.data["guid"]: summary(event) for event in ends} == expected
         await asyncio.to_thread(bid, any_server, going, "ann", "10.00")
         event = await stream.next()
-        assert (event.data["guid"], told(event)[0]) == (going, "price"), "nothing more of those that ended"
+        assert (event.data["guid"], summary(event)[0]) == (going, "price"), "nothing more of those that ended"
     async with open_stream(url) as stream:
         first = [await stream.next() for _ in range(3)]
-        assert {event.data["guid"]: told(event) for event in first} == expected | {going: ("price", "open", None)}
+        assert {event.data["guid"]: summary(event) for event in first} == expected | {going: ("price", "open", None)}
         await asyncio.to_thread(bid, any_server, going, "bob", "11.00")
         event = await stream.next()
         assert (event.data["guid"], event.data["price"]) == (going, "11.00"), "the stream goes on"

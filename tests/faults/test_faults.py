@@ -84,16 +84,16 @@ async def test_every_stream_reports_a_freeze_and_is_up_to_date_after_the_thaw(
             assert (await stream.next()).name == "price"
         await asyncio.to_thread(wait_for_a_look, own_store)
         with own_store.frozen() as frozen_at:
-            told = await asyncio.gather(*(liveness(stream, False) for stream in streams))
-            assert max(told) - frozen_at < NOTICED_WITHIN_SECONDS
+            moments = await asyncio.gather(*(liveness(stream, False) for stream in streams))
+            assert max(moments) - frozen_at < NOTICED_WITHIN_SECONDS
             assert own_server.metric("sse_auction_mirror_live") == 0
             async with open_stream(urls[0]) as newcomer:
                 first, then = await newcomer.next(), await newcomer.next()
             assert (first.name, first.data["status"]) == ("price", "unknown"), "the last that is known"
             assert (then.name, then.data["live"]) == ("hb", False)
         thawed_at = time.monotonic()
-        told = await asyncio.gather(*(liveness(stream, True) for stream in streams))
-        assert max(told) - thawed_at < TRUE_AGAIN_WITHIN_SECONDS
+        moments = await asyncio.gather(*(liveness(stream, True) for stream in streams))
+        assert max(moments) - thawed_at < TRUE_AGAIN_WITHIN_SECONDS
         assert own_server.metric("sse_auction_mirror_live") == 1
         with own_store.client() as site:
             site.mset({f"AuctionMaxPrice-{each}": "77.00" for each in guids})

@@ -26,27 +26,27 @@ pytestmark = pytest.mark.parametrize("own_store", ["valkey", "redis"], indirect=
 async def test_a_wiped_store_begins_a_new_epoch_in_which_less_is_accepted(
     own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
-    plain = f"{guid}-plain"
+    external = f"{guid}-external"
     create(own_server, guid)
     for number in range(3):
         assert bid(own_server, guid, f"bidder-{number}", f"{10 + number}.00").status_code == 201
     with own_store.client() as site:
-        site.set(price_key(plain), "100")
+        site.set(price_key(external), "100")
         async with (
-            open_stream(stream_url(own_server, guid)) as recorded,
-            open_stream(stream_url(own_server, plain)) as other,
+            open_stream(stream_url(own_server, guid)) as managed,
+            open_stream(stream_url(own_server, external)) as other,
         ):
-            before, priced = await recorded.next(), await other.next()
+            before, priced = await managed.next(), await other.next()
             assert (before.data["rev"], before.data["price"], priced.data["price"]) == (4, "12.00", "100.00")
             batch = site.pipeline(transaction=True)
             batch.flushall()
-            batch.set(price_key(plain), "1")
+            batch.set(price_key(external), "1")
             batch.execute()
-            gone, cheap = await recorded.next_epoch(before), await other.next_epoch(priced)
+            gone, cheap = await managed.next_epoch(before), await other.next_epoch(priced)
             assert (gone.data["status"], gone.data["rev"]) == ("unknown", 0)
             assert cheap.data["price"] == "1.00"
             create(own_server, guid, start_price="1.00")
-            again = await recorded.next()
+            again = await managed.next()
             assert (again.data["status"], again.data["rev"], again.data["price"]) == ("open", 1, None)
 
 
@@ -66,39 +66,39 @@ async def test_a_lost_memory_word_begins_a_new_epoch(own_store: StoreProcess, ow
 async def test_a_restarted_store_is_followed_again_in_a_new_epoch(
     own_store: StoreProcess, own_server: Server, guid: str
 ) -> None:
-    plain = f"{guid}-plain"
+    external = f"{guid}-external"
     create(own_server, guid)
     bid(own_server, guid, "ann", "10.00")
     with own_store.client() as site:
-        site.set(price_key(plain), "100.00")
+        site.set(price_key(external), "100.00")
     async with (
-        open_stream(stream_url(own_server, guid)) as recorded,
-        open_stream(stream_url(own_server, plain)) as other,
+        open_stream(stream_url(own_server, guid)) as managed,
+        open_stream(stream_url(own_server, external)) as other,
     ):
-        before, priced = await recorded.next(), await other.next()
+        before, priced = await managed.next(), await other.next()
         await asyncio.to_thread(own_store.restart)
-        after, priced_after = await restarted(recorded, before), await restarted(other, priced)
+        after, priced_after = await restarted(managed, before), await restarted(other, priced)
         assert (after.data["rev"], after.data["price"]) == (before.data["rev"], "10.00")
         assert priced_after.data["price"] == "100.00"
         with own_store.client() as site:
-            site.set(price_key(plain), "101.00")
+            site.set(price_key(external), "101.00")
         assert (await other.next("price")).data["price"] == "101.00"
         await asyncio.to_thread(until, own_server.is_ready, "readiness")
         assert (await asyncio.to_thread(bid, own_server, guid, "bob", "11.00")).status_code == 201
-        assert (await recorded.next("price")).data["price"] == "11.00"
+        assert (await managed.next("price")).data["price"] == "11.00"
 
 
 async def restarted(stream: EventReader, before: Event) -> Event:
     """The state of the new epoch, with the news that prices are not live, and live again."""
-    told: list[bool] = []
+    liveness: list[bool] = []
     after = None
-    while after is None or True not in told:
+    while after is None or True not in liveness:
         event = await stream.next()
         if event.name == "hb":
-            told.append(event.data["live"])
+            liveness.append(event.data["live"])
         elif event.epoch != before.epoch:
             after = event
-    assert told == [False, True]
+    assert liveness == [False, True]
     return after
 
 

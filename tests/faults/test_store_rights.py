@@ -35,26 +35,26 @@ async def test_where_tracking_is_refused_watched_prices_are_polled(
     with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:
         assert server.metric("sse_auction_mirror_polling") == 1
         create(server, guid)
-        plain = f"{guid}-plain"
+        external = f"{guid}-external"
         with own_store.client() as site:
             async with (
-                open_stream(stream_url(server, guid)) as recorded,
-                open_stream(stream_url(server, plain)) as other,
+                open_stream(stream_url(server, guid)) as managed,
+                open_stream(stream_url(server, external)) as other,
             ):
-                before = await recorded.next()
+                before = await managed.next()
                 await other.next()
-                site.set(price_key(plain), "100.00")
+                site.set(price_key(external), "100.00")
                 assert (await other.next()).data["price"] == "100.00"
                 await asyncio.to_thread(bid, server, guid, "ann", "10.00")
-                assert (await recorded.next()).data["price"] == "10.00"
+                assert (await managed.next()).data["price"] == "10.00"
                 site.flushall()
-                site.set(price_key(plain), "2.00")
-                gone = await recorded.next_epoch(before)
+                site.set(price_key(external), "2.00")
+                gone = await managed.next_epoch(before)
                 assert (gone.data["status"], gone.data["rev"]) == ("unknown", 0)
                 while (await other.next("price")).data["price"] != "2.00":
                     pass
                 site.client_kill_filter(_type="normal", skipme=True)
-                site.set(price_key(plain), "3.00")
+                site.set(price_key(external), "3.00")
                 assert (await other.next("price")).data["price"] == "3.00"
         assert server.log().count("refuses CLIENT TRACKING") == 1
 
@@ -97,18 +97,18 @@ async def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
     ]  # fmt: skip
     with running_server(directory, REDIS_URL=as_user(own_store, *auctions, *memory_rules)) as server:
         create(server, guid)
-        plain = f"{guid}-plain"
+        external = f"{guid}-external"
         async with (
-            open_stream(stream_url(server, guid)) as recorded,
-            open_stream(stream_url(server, plain)) as other,
+            open_stream(stream_url(server, guid)) as managed,
+            open_stream(stream_url(server, external)) as other,
         ):
-            await recorded.next()
+            await managed.next()
             await other.next()
             with own_store.client() as site:
-                site.set(price_key(plain), "100.00")
+                site.set(price_key(external), "100.00")
                 assert (await other.next()).data["price"] == "100.00"
                 assert (await asyncio.to_thread(bid, server, guid, "ann", "10.00")).status_code == 201
-                assert (await recorded.next()).data["price"] == "10.00"
+                assert (await managed.next()).data["price"] == "10.00"
                 site.flushall()
                 assert (await other.next()).data["status"] == "unknown"
         assert server.metric("sse_auction_mirror_polling") == 0

@@ -32,10 +32,10 @@ async def test_a_line_about_a_request_has_the_id_that_its_response_has(service: 
     async with httpx.AsyncClient(base_url=service.url) as client:
         async with client.stream("GET", f"/auctions/{guid}/stream", headers=headers) as reply:
             await anext(reply.aiter_raw())
-        told = reply.headers["x-request-id"]
-        assert told == given or (not given and told)
-        until(lambda: service.log_lines(request=told), "the line of the stream's end")
-    (line,) = service.log_lines(request=told)
+        request_id = reply.headers["x-request-id"]
+        assert request_id == given or (not given and request_id)
+        until(lambda: service.log_lines(request=request_id), "the line of the stream's end")
+    (line,) = service.log_lines(request=request_id)
     assert (line["reason"], line["auctions"], line["events"]) == ("gone", [guid], 1)
     assert line["age_seconds"] >= 0
     assert {"time", "level", "logger", "process", "message"} <= line.keys()

@@ -278,10 +278,10 @@ async def test_a_poller_that_has_seen_more_than_this_process_is_not_shown_less(
             await stream.next()
             for who, price in (("ann", "10.00"), ("bob", "20.00"), ("ann", "30.00")):
                 reply = await asyncio.to_thread(bid, service, guid, who, price)
-            told = reply.json()["state"]
+            answered = reply.json()["state"]
             url = f"{server.url}/auctions/{guid}/price"
-            assert (await client.get(url)).json()["rev"] < told["rev"], "it is behind"
-            known = {"If-None-Match": f'"{told["tag"]}"'}
+            assert (await client.get(url)).json()["rev"] < answered["rev"], "it is behind"
+            known = {"If-None-Match": f'"{answered["tag"]}"'}
             assert (await client.get(url, headers=known)).status_code == 304
 
 

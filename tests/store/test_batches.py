@@ -279,5 +279,5 @@ def test_a_body_of_many_lines_is_no_limit_for_bids(service: Server, guid: str) -
 
 def test_without_a_store_there_is_one_sentence(directory: Path) -> None:
     path = file_of(directory, 2)
-    told = refusal(run_command("create", "--from", str(path), REDIS_URL=f"unix://{directory}/none.sock"))
-    assert told.startswith("the store is not reachable")
+    refused = refusal(run_command("create", "--from", str(path), REDIS_URL=f"unix://{directory}/none.sock"))
+    assert refused.startswith("the store is not reachable")

@@ -48,8 +48,8 @@ def test_deleting_is_for_operators_with_a_reason_and_not_of_open_auctions(
     assert bid(server, guid, "ann", "10.00").status_code == 201, "it goes on"
     assert code_of(delete(server, f"no-{guid[:8]}")) == (404, "unknown_auction")
     with store.client() as client:
-        client.set(f"AuctionMaxPrice-plain-{guid[:8]}", "5")
-    assert code_of(delete(server, f"plain-{guid[:8]}")) == (409, "not_open")
+        client.set(f"AuctionMaxPrice-external-{guid[:8]}", "5")
+    assert code_of(delete(server, f"external-{guid[:8]}")) == (409, "not_open")
 
 
 async def test_nothing_is_left_of_an_auction_and_its_guid_begins_anew(
@@ -128,8 +128,8 @@ def test_the_command_line_deletes(service: Server, valkey: StoreProcess, guid: s
     token = OPERATOR["Authorization"].removeprefix("Bearer ")
     for place in (("--url", service.url, "--token", token), ()):
         create(service, guid)
-        told = refusal(run_command("delete", guid, "--reason", "x", *place, REDIS_URL=valkey.url))
-        assert "when it is over" in told
+        refused = refusal(run_command("delete", guid, "--reason", "x", *place, REDIS_URL=valkey.url))
+        assert "when it is over" in refused
         offer(service, guid, "ann", price="10.00")
         done(act(service, guid, "cancel"))
         command = run_command("delete", guid, "--reason", "x", *place, REDIS_URL=valkey.url)

@@ -115,9 +115,9 @@ def test_an_open_auction_keeps_the_id_until_it_is_over(
     offer(server, guid, who, price="10.00")
     other = f"{guid}-2"
     sold(server, other, (who, "10.00"))
-    told = run_command("erase", who, "--reason", "x", REDIS_URL=store.url)
-    assert (told.returncode, told.stdout) == (1, "erased from 1 auction\n")
-    assert told.stderr == f"sse-auction: auction {guid} is not over; erase the bidder again when it is\n"
+    result = run_command("erase", who, "--reason", "x", REDIS_URL=store.url)
+    assert (result.returncode, result.stdout) == (1, "erased from 1 auction\n")
+    assert result.stderr == f"sse-auction: auction {guid} is not over; erase the bidder again when it is\n"
     assert {"paddles" in key or "bids" in key for key in traces(store, who)} == {True}
     done(act(server, guid, "close"))
     done(act(server, guid, "archive"))
@@ -139,9 +139,9 @@ def test_pending_messages_have_the_pseudonym(
         assert traces(own_store, who) == []
         receiver.status = 204
         until(lambda: receiver.once(guid)[-2:] == ["won", "erase"], "all messages have arrived, in order")
-        told = [each["data"] for each in receiver.taken if each["event"] in ("won", "erase")]
-        assert told[0]["bidder"].startswith("erased-")
-        assert told[1] == {"actor": "the-house", "reason": "at the bidder's request", "paddle": 1}
+        result = [each["data"] for each in receiver.taken if each["event"] in ("won", "erase")]
+        assert result[0]["bidder"].startswith("erased-")
+        assert result[1] == {"actor": "the-house", "reason": "at the bidder's request", "paddle": 1}
 
 
 def test_an_erasure_that_is_killed_goes_on_where_it_was(own_store: StoreProcess, directory: Path, who: str) -> None:

@@ -76,9 +76,9 @@ def test_an_edit_shows_what_it_changed_and_what_it_removed(server: Server, guid:
     done(act(server, guid, "pause"))
     done(act(server, guid, "resume"))
     everything = rows(httpx.get(f"{server.url}/auctions/{guid}/bids.{form}", headers=OPERATOR), form)
-    told = [row.get("details") or None for row in everything if row["kind"] == "edit"]
+    result = [row.get("details") or None for row in everything if row["kind"] == "edit"]
     moment = str(closes_at)
-    assert [json.loads(each) if isinstance(each, str) else each for each in told] == [
+    assert [json.loads(each) if isinstance(each, str) else each for each in result] == [
         {"reserve": None}, {"reserve": "20.00"}, {"title": "Vase", "closes_at": moment, "hard_close_at": moment}, None
     ]  # fmt: skip
 
@@ -193,8 +193,8 @@ def at_the_store(valkey: StoreProcess) -> Mapping[str, str]:
 
 def test_verify_accepts_a_correct_log(service: Server, guid: str, at_the_store: Mapping[str, str]) -> None:
     an_eventful_auction(service, guid)
-    told = run_command("verify", guid, **at_the_store)
-    assert (told.returncode, told.stdout) == (0, f"auction {guid} is what its log says\n"), told.stderr
+    result = run_command("verify", guid, **at_the_store)
+    assert (result.returncode, result.stdout) == (0, f"auction {guid} is what its log says\n"), result.stderr
     assert "no auction" in refusal(run_command("verify", f"no-{guid[:8]}", **at_the_store))
 
 
@@ -204,8 +204,8 @@ def test_verify_names_what_is_damaged(
     an_eventful_auction(service, guid)
     with valkey.client() as client:
         client.hset(f"{{AuctionMaxPrice-{guid}}}:auction", "leader", "1")
-    told = run_command("verify", guid, **at_the_store)
-    assert (told.returncode, told.stdout) == (1, "leader must be '3' by the log, and is '1'\n")
+    result = run_command("verify", guid, **at_the_store)
+    assert (result.returncode, result.stdout) == (1, "leader must be '3' by the log, and is '1'\n")
 
 
 def test_the_log_can_be_exported_from_the_command_line(

@@ -507,5 +507,7 @@ def test_every_verdict_is_in_its_header_and_has_a_sentence(name: str) -> None:
 
 
 def test_every_refusal_comes_from_a_script() -> None:
-    told = set().union(*(verdicts_of(name) for name in ("common", "bid", "act", "void", "correct")))
-    assert {reason.decode() for reason in auctions._REFUSALS} - told == {"plain"}, "a plain auction has no script"
+    replied = set().union(*(verdicts_of(name) for name in ("common", "bid", "act", "void", "correct")))
+    assert {reason.decode() for reason in auctions._REFUSALS} - replied == {"plain"}, (
+        "an external auction has no script"
+    )

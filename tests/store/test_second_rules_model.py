@@ -313,8 +313,8 @@ class Lot:
             raise Mismatch(self.report(what, seen, expected))
 
     def report(self, what: str, seen: Any, expected: Any) -> str:
-        told = "\n  ".join(self.commands)
-        return f"{what} differs\nseed {self.seed}\nterms {self.asked}\n  {told}\nserver: {seen}\nmodel:  {expected}"
+        commands = "\n  ".join(self.commands)
+        return f"{what} differs\nseed {self.seed}\nterms {self.asked}\n  {commands}\nserver: {seen}\nmodel:  {expected}"
 
 
 def run_lot(lot: Lot, steps: int) -> None:

@@ -44,11 +44,11 @@ def written_anew(client: redis.Redis, guid: str, change: Callable[[Log], Log]) -
         client.xadd(keys.bids(guid), dict(fields.items()), id=each)
 
 
-def rewritten(entry_id: str, **told: str | None) -> Damage:
+def rewritten(entry_id: str, **changes: str | None) -> Damage:
     """A damage: fields of one entry of the log have other values, or (None) are missing."""
 
     def change(log: Log) -> Log:
-        wanted = {**log[entry_id], **told}
+        wanted = {**log[entry_id], **changes}
         return {**log, entry_id: {name: value for name, value in wanted.items() if value is not None}}
 
     return lambda client, guid: written_anew(client, guid, change)

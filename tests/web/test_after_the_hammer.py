@@ -60,8 +60,8 @@ def listed(server: Server, guid: str) -> set[str]:
 
 
 def verified(store: StoreProcess, guid: str) -> None:
-    told = run_command("verify", guid, REDIS_URL=store.url)
-    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    shown = run_command("verify", guid, REDIS_URL=store.url)
+    assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
 
 
 def sold(server: Server, guid: str, *bids: tuple[str, str], **terms: Any) -> dict[str, Any]:
@@ -220,8 +220,8 @@ def test_the_lot_goes_to_the_underbidder_at_the_price_of_that_bid(
     assert (second["bids"], second["rev"]) == (4, closed["rev"] + 1)
     assert read(server, guid, **OPERATOR)["unpaid"] is False
     entry = log_of(store, guid)[-1]
-    told = {name: entry[name] for name in ("kind", "actor", "reason", "paddle", "passed", "price")}
-    assert told == {
+    shown = {name: entry[name] for name in ("kind", "actor", "reason", "paddle", "passed", "price")}
+    assert shown == {
         "kind": "second_offer", "actor": "the-house", "reason": "no answer from paddle 3", "paddle": "1",
         "passed": "3", "price": "30.00",
     }  # fmt: skip
@@ -245,9 +245,9 @@ def test_a_second_offer_in_a_proxy_auction_reveals_no_maximum(server: Server, st
     assert code_of(refused) == (409, "below_reserve")
     back = act(server, guid, "second-offer", paddle=2)
     assert done(back)["price"] == "56.00", "the hammer price, and not the maximum"
-    told = reply.text + refused.text + back.text + read_everything(server, guid)
+    shown = reply.text + refused.text + back.text + read_everything(server, guid)
     # As amounts: moments, guids and epochs have every digit sooner or later.
-    assert not re.search(r"777\.12|\b77712\b|\b5200\b", told)
+    assert not re.search(r"777\.12|\b77712\b|\b5200\b", shown)
     verified(store, guid)
 
 
@@ -339,10 +339,10 @@ def test_receivers_of_webhooks_get_each_correction(
             "closed",
         ]  # fmt: skip
         until(lambda: receiver.once(guid)[-len(expected) :] == expected, "all messages have arrived")
-        told = {each["event"]: each["data"] for each in receiver.taken if each["guid"] == guid}
-        assert (told["second_offer"]["paddle"], told["second_offer"]["price"]) == (2, "20.00")
-        assert told["unpaid"]["reason"] == "because of unpaid"
-        assert told["voided"]["outcome"] == "sold"
+        shown = {each["event"]: each["data"] for each in receiver.taken if each["guid"] == guid}
+        assert (shown["second_offer"]["paddle"], shown["second_offer"]["price"]) == (2, "20.00")
+        assert shown["unpaid"]["reason"] == "because of unpaid"
+        assert shown["voided"]["outcome"] == "sold"
         revisions = [each["rev"] for each in receiver.taken if each["guid"] == guid]
         assert revisions == sorted(revisions)
 

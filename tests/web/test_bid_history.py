@@ -12,16 +12,16 @@ from sse_auction.store import keys
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, create
 from tests.web.test_operators import act, done, offer
 
-Told = tuple[int, int, str, bool, bool]
+Shown = tuple[int, int, str, bool, bool]
 
 
-def told(entry: dict[str, Any]) -> Told:
+def shown(entry: dict[str, Any]) -> Shown:
     return entry["seq"], entry["paddle"], entry["price"], entry["automatic"], entry["voided"]
 
 
-def history(client: httpx.Client, guid: str, **options: int) -> list[Told]:
+def history(client: httpx.Client, guid: str, **options: int) -> list[Shown]:
     page = client.get(f"/auctions/{guid}/bids", params=options).json()
-    return [told(entry) for entry in page["bids"]]
+    return [shown(entry) for entry in page["bids"]]
 
 
 def test_a_challenger_has_an_own_bid_and_the_leader_an_automatic_one(
@@ -87,14 +87,14 @@ def test_no_page_parts_a_bid_from_its_answer(client: httpx.Client, service: Serv
         offer(service, guid, "bob", max=f"{most}.00")
     whole = history(client, guid, limit=200)
     assert [seq for seq, *_ in whole] == [1, 2, 2, 3, 3, 4, 4, 5, 5]
-    found: list[Told] = []
+    found: list[Shown] = []
     after: int | None = 0
     while after is not None:
         page = client.get(f"/auctions/{guid}/bids", params={"after": after, "limit": limit}).json()
         seqs = {entry["seq"] for entry in page["bids"]}
         assert seqs == set(range(after + 1, after + 1 + len(seqs)))
         assert 0 < len(seqs) <= limit
-        found += [told(entry) for entry in page["bids"]]
+        found += [shown(entry) for entry in page["bids"]]
         after = page["next"]
     assert found == whole
 

@@ -228,14 +228,14 @@ def test_an_auction_that_exists_is_left_untouched(
     create(service, guid)
     bid(service, guid, "ann", "11.00")
     with valkey.client() as site:
-        site.set(f"AuctionMaxPrice-{guid}-plain", "5")
+        site.set(f"AuctionMaxPrice-{guid}-external", "5")
 
         def contents() -> list[Any]:
             keys = sorted(site.keys(f"*{guid}*"))
             return [(key, site.dump(key)) for key in keys] + [site.zscore("sse-auction:auctions", guid)]
 
         before = contents()
-        for name in (guid, f"{guid}-plain"):
+        for name in (guid, f"{guid}-external"):
             refused = client.post("/auctions", json=terms(guid=name, title="Mine now"), headers=OPERATOR)
             assert (refused.status_code, problem(refused)["code"]) == (409, "exists")
             assert name in problem(refused)["detail"]

@@ -68,11 +68,11 @@ def test_texts_of_a_new_auction(
         text = text.replace("\u2028", "\u0085")  # the former is taken in titles
     title = text if field == "title" else "Desk"
     arguments = ["create", title, "--start-price", "10.00", "--closes", "+1h", *([option, text] if option else [])]
-    told = refusal(run_command(*arguments, REDIS_URL=valkey.url))
-    assert said in told
+    sentence = refusal(run_command(*arguments, REDIS_URL=valkey.url))
+    assert said in sentence
     body = {**TERMS, "closes_at": now_ms() + 10**7, field: [text] if field == "priority" else text}
-    assert detail(httpx.post(f"{service.url}/auctions", json=body, headers=OPERATOR)) == told
-    assert of_file(directory, valkey, body) == told
+    assert detail(httpx.post(f"{service.url}/auctions", json=body, headers=OPERATOR)) == sentence
+    assert of_file(directory, valkey, body) == sentence
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_reasons_and_what_acts_name(
     words, more = needed.get(kind, ([], {}))
 
     def both(words: list[str], body: dict[str, Any]) -> str:
-        told = refusal(run_command(kind, guid, *words, REDIS_URL=valkey.url))
+        sentence = refusal(run_command(kind, guid, *words, REDIS_URL=valkey.url))
         method, path = ("PATCH", "") if kind == "rename" else ("POST", f"/{kind}")
         reply = httpx.request(method, f"{service.url}/auctions/{guid}{path}", json=body, headers=OPERATOR)
-        assert detail(reply) == told
-        return told
+        assert detail(reply) == sentence
+        return sentence
 
     assert said in both([*words, "--reason", text], {**more, "reason": text})
     if kind in ("void", "rename") and "\u2028" not in text:
@@ -112,12 +112,12 @@ def test_reasons_and_what_acts_name(
 @pytest.mark.parametrize("key", [" ", "a\nb", LONG, "é", " a"])
 def test_keys_and_bidders_on_the_command_line(service: Server, valkey: StoreProcess, guid: str, key: str) -> None:
     create(service, guid)
-    told = refusal(run_command("bid", guid, "10.00", "--bidder", "ann", "--key", key, REDIS_URL=valkey.url))
-    assert told == "Idempotency-Key is not 1 to 128 printable ASCII characters"
+    sentence = refusal(run_command("bid", guid, "10.00", "--bidder", "ann", "--key", key, REDIS_URL=valkey.url))
+    assert sentence == "Idempotency-Key is not 1 to 128 printable ASCII characters"
     if key == LONG:
         headers = {**bidder("ann"), "Idempotency-Key": key}
         reply = httpx.post(f"{service.url}/auctions/{guid}/bids", json={"price": "10.00"}, headers=headers)
-        assert detail(reply) == told
+        assert detail(reply) == sentence
     if key.isascii():
         assert "bidder" in refusal(run_command("bid", guid, "10.00", "--bidder", f"{LONG}{key}", REDIS_URL=valkey.url))
     assert httpx.get(f"{service.url}/auctions/{guid}").json()["state"]["bids"] == 0
@@ -140,11 +140,11 @@ def test_a_change_obeys_what_a_new_auction_obeys(
 ) -> None:
     create(service, guid, bidding="proxy", **terms)
     body = {"reason": "a slip", **change}
-    told = detail(httpx.patch(f"{service.url}/auctions/{guid}", json=body, headers=OPERATOR))
-    assert said in told
+    sentence = detail(httpx.patch(f"{service.url}/auctions/{guid}", json=body, headers=OPERATOR))
+    assert said in sentence
     if "closes_at" not in change:
         new = {**TERMS, "currency": "CNY", "closes_at": now_ms() + 10**7, **terms, **change}
-        assert detail(httpx.post(f"{service.url}/auctions", json=new, headers=OPERATOR)) == told
+        assert detail(httpx.post(f"{service.url}/auctions", json=new, headers=OPERATOR)) == sentence
     assert httpx.get(f"{service.url}/auctions/{guid}").json()["state"]["rev"] == 1
 
 

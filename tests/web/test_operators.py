@@ -94,10 +94,10 @@ async def test_a_viewer_sees_the_end_that_an_operator_makes(server: Server, guid
     expected = {"cancel": ("cancelled", "cancelled"), "close": ("closed", "sold")}[kind]
     async with open_stream(stream_url(server, guid)) as stream:
         await stream.next()
-        told = await asyncio.to_thread(act, server, guid, kind)
+        reply = await asyncio.to_thread(act, server, guid, kind)
         event = await stream.next("closed")
         assert (event.data["status"], event.data["outcome"]) == expected
-        assert event.data | {"now": 0} == done(told) | {"now": 0}
+        assert event.data | {"now": 0} == done(reply) | {"now": 0}
         with pytest.raises(StopAsyncIteration):
             await stream.next()
     tag = event.data["tag"]

@@ -76,15 +76,20 @@ async def test_a_voided_bidder_alone_gets_the_reason(server: Server, store: Stor
         assert await standing(ann) == (guid, "outbid", 1, "20.00")
         assert await standing(bob) == (guid, "leading", 2, "20.00")
         done(await asyncio.to_thread(act, server, guid, "void", bidder="bob", reason=reason))
-        told = (await bob.next("standing")).data
-        assert (told["standing"], told["reason"], told["paddle"], told["price"]) == ("voided", reason, 2, "10.00")
+        received = (await bob.next("standing")).data
+        assert (received["standing"], received["reason"], received["paddle"], received["price"]) == (
+            "voided",
+            reason,
+            2,
+            "10.00",
+        )
         others = (await ann.next("standing")).data
         assert (others["standing"], others["reason"]) == ("leading", None)
         done(await asyncio.to_thread(act, server, guid, "close"))
         assert await standing(ann) == (guid, "winning", 1, "10.00")
     async with own_stream(server, "bob", guid) as bob:
-        told = (await bob.next("standing")).data
-        assert (told["standing"], told["reason"]) == ("voided", reason), "not that the bidder has lost"
+        received = (await bob.next("standing")).data
+        assert (received["standing"], received["reason"]) == ("voided", reason), "not that the bidder has lost"
     for path in ("", "/price", "/bids", "/bids.csv", "/bids.ndjson"):
         assert "stolen" not in httpx.get(f"{server.url}/auctions/{guid}{path}").text
     assert "stolen" not in httpx.get(f"{server.url}/auctions?status=all&limit=200").text
@@ -150,8 +155,8 @@ async def test_a_void_without_a_kept_reason_is_sent_without_one(
     with valkey.client() as site:
         assert site.hdel(f"{{AuctionMaxPrice-{guid}}}:private", "void:1") == 1
     async with own_stream(service, "bob", guid) as bob:
-        told = (await bob.next("standing")).data
-        assert (told["standing"], told["reason"]) == ("voided", None)
+        received = (await bob.next("standing")).data
+        assert (received["standing"], received["reason"]) == ("voided", None)
     problem = bid(service, guid, "bob", "11.00").json()
     assert (problem["code"], problem.get("reason")) == ("voided", None)
     assert problem["detail"].endswith("and you can bid in it no more")

@@ -20,10 +20,10 @@ def crashable(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., C
     """The same work, which ends with that exception at the signal."""
 
     async def run(*arguments: Any) -> None:
-        told = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
+        signalled = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signalled.set)
         working = asyncio.create_task(work(*arguments))
-        dying = asyncio.create_task(told.wait())
+        dying = asyncio.create_task(signalled.wait())
         await asyncio.wait((working, dying), return_when=asyncio.FIRST_COMPLETED)
         working.cancel()
         raise PlantedBug("on purpose")

@@ -122,7 +122,7 @@ class Watcher:
 
     def first_change(self, live: bool, after: float) -> float | None:
         """How many seconds after that moment it received that prices are live, or not."""
-        return next((at - after for at, told in self.live_changes if at >= after and told is live), None)
+        return next((at - after for at, shown_live in self.live_changes if at >= after and shown_live is live), None)
 
 
 async def pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

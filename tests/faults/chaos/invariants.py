@@ -96,9 +96,9 @@ def of_the_ending(watchers: list[Watcher], entries: list[Entry], rest: list[dict
     if len(settled) != 1:
         yield f"the log has {len(settled)} settlements: {settled}"
     finals = [watcher.last for watcher in watchers]
-    told = {_verdict(final) for final in finals}
-    if len(told) != 1:
-        yield f"watchers received {told}"
+    verdicts = {_verdict(final) for final in finals}
+    if len(verdicts) != 1:
+        yield f"watchers received {verdicts}"
     price = entries[-1].price if entries else None
     for final in finals[:1]:
         if final is None or final["status"] != "closed":

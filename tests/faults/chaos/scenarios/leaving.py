@@ -59,8 +59,8 @@ async def _terminate(stage: Stage, mass_viewers: MassViewers, window: float) -> 
         f"{before} of {len(mass_viewers.viewers)} streams are open before the signal",
     )
     stage.server.send_signal(signal.SIGTERM)
-    told_at = time.monotonic()
-    stage.measure("told at", told_at)
+    signalled_at = time.monotonic()
+    stage.measure("signalled at", signalled_at)
     async with httpx.AsyncClient(base_url=stage.server.url) as client:
         ready, took = True, 0.0
         while ready and took < window:
@@ -69,12 +69,12 @@ async def _terminate(stage: Stage, mass_viewers: MassViewers, window: float) -> 
             except httpx.TransportError as error:
                 stage.violations.append(f"/readyz could not be asked while streams were open: {error!r}")
                 return
-            took = time.monotonic() - told_at
+            took = time.monotonic() - signalled_at
         stage.measure("longest until /readyz failed (s)", took)
         share = mass_viewers.open / before
         stage.claim(not ready and share > 0.5, f"/readyz failed when {share:.0%} of the streams were open")
     code = await asyncio.to_thread(process.wait, window + 20)
-    took = time.monotonic() - told_at
+    took = time.monotonic() - signalled_at
     stage.server.process = None
     stage.measure("longest until the exit, beyond the window (s)", took - window)
     stage.claim(code == 0, f"the exit code is {code}")
@@ -83,8 +83,8 @@ async def _terminate(stage: Stage, mass_viewers: MassViewers, window: float) -> 
 
 
 def _check_ends(stage: Stage, mass_viewers: MassViewers, window: float, closing: str, later: str) -> None:
-    told_at = stage.counts.pop("told at")
-    ends = {viewer: (viewer.ended_at or float("inf")) - told_at for viewer in mass_viewers.viewers}
+    signalled_at = stage.counts.pop("signalled at")
+    ends = {viewer: (viewer.ended_at or float("inf")) - signalled_at for viewer in mass_viewers.viewers}
     far = mass_viewers.of(stage.guid)
     for name, wrong in (
         ("did not receive when to come back", all_of(far + mass_viewers.of(later), lambda each: each.has_retry)),
