@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,9 @@ class FrameServer:
         self.heard.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(self._greeting)
         self.writers.append(writer)
-        while data := await reader.read(4096):
-            self.heard.append(data)
+        with suppress(ConnectionError):  # the generator has left
+            while data := await reader.read(4096):
+                self.heard.append(data)
         writer.close()
 
     async def send(self, frame: bytes, piece: int = 100_000) -> None:

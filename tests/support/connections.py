@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,33 @@ async def slow_line(
     async def carry(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_slow: asyncio.Event, seconds: float
     ) -> None:
-        while data := await reader.read(65_536):
-            if after in data:
-                is_slow.set()
-            asyncio.get_running_loop().call_later(seconds if is_slow.is_set() else 0, writer.write, data)
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if after in data:
+                    is_slow.set()
+                asyncio.get_running_loop().call_later(seconds if is_slow.is_set() else 0, writer.write, data)
         writer.close()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        carrying.add(task)
         store_reader, store_writer = await asyncio.open_unix_connection(store.url.removeprefix("unix://"))
         is_slow = asyncio.Event()
-        await asyncio.gather(carry(reader, store_writer, is_slow, there), carry(store_reader, writer, is_slow, back))
+        try:
+            await asyncio.gather(
+                carry(reader, store_writer, is_slow, there), carry(store_reader, writer, is_slow, back)
+            )
+        finally:
+            writer.transport.abort()
+            store_writer.transport.abort()
 
     line = directory / "line.sock"
+    carrying: set[asyncio.Task[None]] = set()
     async with await asyncio.start_unix_server(accept, str(line)):
-        yield f"unix://{line}"
+        try:
+            yield f"unix://{line}"
+        finally:
+            for task in carrying:
+                task.cancel()
+            await asyncio.gather(*carrying, return_exceptions=True)
