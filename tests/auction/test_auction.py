@@ -68,13 +68,13 @@ def test_status_and_revision_follow_the_clock_to_the_millisecond() -> None:
     assert [state.changes_at for state in states] == [100, 200, 200, None]
 
 
-def test_a_plain_auction_has_no_revision_and_the_configured_currency() -> None:
+def test_an_external_auction_has_no_revision_and_the_configured_currency() -> None:
     state = Record("g", None, "99.50").state(5, "m", "EUR")
     assert (state.status, state.rev, state.currency, state.price, state.bids) == ("open", 0, "EUR", "99.50", None)
     assert Record("g", None, None).state(5, "m", "EUR").status == "unknown"
 
 
-def test_the_epoch_changes_with_the_stores_memory_and_with_an_auction_made_anew() -> None:
+def test_the_epoch_changes_with_the_stores_generation_and_with_a_recreated_auction() -> None:
     def epoch(record: Record, memory: str) -> str:
         return record.state(150, memory, "CNY").tag.split("-")[0]
 
@@ -85,7 +85,7 @@ def test_the_epoch_changes_with_the_stores_memory_and_with_an_auction_made_anew(
 
 
 @given(st.text(max_size=40), st.sampled_from(["CNY", "JPY", "KWD"]))
-def test_whatever_a_price_key_holds_the_tag_is_safe_as_an_event_id(text: str, currency: str) -> None:
+def test_with_any_value_of_the_price_key_the_tag_is_safe_as_an_event_id(text: str, currency: str) -> None:
     state = read_record("g", text.encode(), NO_HASH, currency).state(1, "memory", currency)
     assert re.fullmatch(r"[0-9A-Za-z.-]{1,128}", state.tag)
     assert Version.of_tag(state.tag) == Update(state).seen

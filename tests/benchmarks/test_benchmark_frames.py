@@ -28,7 +28,7 @@ SSE_STREAMS = {
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 100_000])
 @pytest.mark.parametrize("name", SSE_STREAMS)
-def test_every_price_is_found_once_however_the_bytes_are_torn(name: str, size: int) -> None:
+def test_every_price_is_found_once_however_the_bytes_are_split(name: str, size: int) -> None:
     stream = SSE_STREAMS[name]
     memo = Memo()
     for _ in range(2):  # the second decoder shares what the first has left in the memo

@@ -264,7 +264,7 @@ def test_a_ceiling_is_bought_at_only_when_that_is_what_the_button_says(
     assert sent == [{"buy_now": True}]
 
 
-def test_where_only_an_early_buyer_is_meant_a_high_bid_is_a_bid(open_page: OpenPage, house: Server, guid: str) -> None:
+def test_with_buy_now_until_the_first_bid_a_high_bid_is_a_bid(open_page: OpenPage, house: Server, guid: str) -> None:
     create(house, guid, currency="EUR", buy_now={"price": "300.00", "mode": "until_first_bid"})
     page, sent = open_lot(open_page, house, guid, "en-US")
     page.locator("#amount").fill("500")

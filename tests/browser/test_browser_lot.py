@@ -45,7 +45,7 @@ def seqs(page: Page) -> list[str | None]:
     return [item.get_attribute("data-seq") for item in page.locator("#history li").all()]
 
 
-def test_a_bid_in_one_browser_moves_the_other_without_a_reload(
+def test_a_bid_in_one_browser_updates_the_other_without_a_reload(
     open_page: OpenPage, house: Server, guid: str, transport: str
 ) -> None:
     create(house, guid, increments="flat:5.00")

@@ -228,7 +228,7 @@ def test_earlier_bids_by_keyboard_end_at_the_list(open_page: OpenPage, house: Se
     expect(ann.locator("#bids h2")).to_be_focused()
 
 
-def test_an_auction_made_anew_under_the_same_name_has_its_own_terms(
+def test_a_recreated_auction_has_its_own_terms_on_the_page(
     open_page: OpenPage, house: Server, valkey: StoreProcess, guid: str
 ) -> None:
     create(house, guid, currency="EUR")

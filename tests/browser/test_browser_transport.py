@@ -158,7 +158,7 @@ def test_a_page_hidden_for_a_while_holds_no_stream_and_returns_live(
     expect_connection(page)
 
 
-def test_a_page_that_is_left_holds_no_stream(house: Server, open_page: OpenPage, guid: str) -> None:
+def test_a_closed_page_holds_no_stream(house: Server, open_page: OpenPage, guid: str) -> None:
     create(house, guid)
     page = open_page(lot_url(house, guid))
     expect_connection(page)

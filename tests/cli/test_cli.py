@@ -291,7 +291,7 @@ def test_a_service_refuses_a_token_without_the_right(service: Server, guid: str)
     assert "operator" in refusal(run_command(*new, *ann))
 
 
-def test_a_token_is_good_at_the_service(service: Server, guid: str) -> None:
+def test_the_service_accepts_the_token(service: Server, guid: str) -> None:
     create(service, guid)
     made = output(run_command("token", "ann", "--name", "Ann", "--auction", guid, "--hours", "1", "--json"))
     assert (made["sub"], made["role"]) == ("ann", "bidder")

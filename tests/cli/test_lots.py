@@ -44,7 +44,7 @@ def test_all_auctions_of_a_file_are_created(
         assert httpx.get(f"{service.url}/auctions/{terms['guid']}").json()["terms"] == terms
 
 
-def test_nothing_is_created_when_a_guid_is_taken(
+def test_nothing_is_created_when_a_guid_is_in_use(
     service: Server, where: Mapping[str, str], directory: Path, guid: str
 ) -> None:
     path = directory / "lots.ndjson"

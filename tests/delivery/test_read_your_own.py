@@ -260,7 +260,7 @@ async def test_any_tag_that_a_poller_sends_is_answered_correctly(service: Server
         assert missing.status_code == 404
 
 
-async def test_a_poller_that_has_more_than_there_is_is_shown_nothing_less(service: Server, guid: str) -> None:
+async def test_a_poller_with_a_newer_version_than_the_store_gets_nothing_older(service: Server, guid: str) -> None:
     create(service, guid)
     async with httpx.AsyncClient(timeout=30) as client:
         visitor = Visitor(client, service, guid)

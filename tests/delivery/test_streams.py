@@ -47,7 +47,7 @@ def test_a_stream_has_the_headers_that_keep_proxies_from_holding_it_back(any_ser
         assert reply.headers["x-accel-buffering"] == "no"
 
 
-async def test_any_writer_moves_the_price_of_a_plain_auction(
+async def test_any_writer_moves_the_price_of_an_external_auction(
     any_server: Server, valkey: StoreProcess, guid: str
 ) -> None:
     with valkey.client() as site:
@@ -60,7 +60,7 @@ async def test_any_writer_moves_the_price_of_a_plain_auction(
             assert (await stream.next()).data["price"] == "101.00"
 
 
-async def test_a_plain_auction_shows_higher_prices_only_until_its_key_is_gone(
+async def test_an_external_auction_shows_only_higher_prices_until_its_key_is_gone(
     any_server: Server, valkey: StoreProcess, guid: str
 ) -> None:
     with valkey.client() as site:
@@ -93,7 +93,7 @@ async def until_price(stream: EventReader, price: str) -> None:
         pass
 
 
-async def test_rubbish_in_the_price_key_is_logged_once_and_the_last_good_price_stays(
+async def test_an_unreadable_price_key_is_logged_once_and_the_last_good_price_stays(
     any_server: Server, valkey: StoreProcess, guid: str
 ) -> None:
     with valkey.client() as site:
@@ -300,7 +300,7 @@ def test_a_stream_survives_being_sent_and_read_in_odd_chunks(any_server: Server,
     assert json.loads(payload.partition(b"data: ")[2])["guid"] == guid
 
 
-async def test_silence_is_broken_by_heartbeats_and_lives_end_with_a_quick_return(
+async def test_silence_has_heartbeats_and_lives_end_with_a_quick_return(
     valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(

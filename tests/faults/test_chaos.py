@@ -16,6 +16,6 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 
 @pytest.mark.timeout(300)  # ten thousand visits, next to three other tests
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_what_must_hold_holds(name: str, directory: Path) -> None:
+async def test_the_invariants_hold(name: str, directory: Path) -> None:
     report = await SCENARIOS[name](SEED, SHORT, directory)
     assert not report.violations, "\n".join([*report.violations, str(report.counts)])

@@ -50,7 +50,9 @@ async def test_a_wiped_store_begins_a_new_epoch_in_which_less_is_accepted(
             assert (again.data["status"], again.data["rev"], again.data["price"]) == ("open", 1, None)
 
 
-async def test_a_lost_memory_word_begins_a_new_epoch(own_store: StoreProcess, own_server: Server, guid: str) -> None:
+async def test_a_lost_word_of_the_generation_begins_a_new_epoch(
+    own_store: StoreProcess, own_server: Server, guid: str
+) -> None:
     """Restoring another data set into a running store removes the word of its generation."""
     with own_store.client() as site:
         site.set(price_key(guid), "7.00")

@@ -88,7 +88,7 @@ async def visit_for_ever(server: Server, guid: str) -> None:
     [["%R~sse-auction:memory", "+@all", "-info"], ["+@all"]],
     ids=["no INFO and no SET of its word", "nothing of its word"],
 )
-async def test_a_user_who_may_not_name_the_memory_is_served_all_the_same(
+async def test_a_user_without_the_right_to_the_generation_is_served_nevertheless(
     own_store: StoreProcess, directory: Path, guid: str, memory_rules: list[str]
 ) -> None:
     auctions = [

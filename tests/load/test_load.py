@@ -106,7 +106,7 @@ def test_a_stream_that_never_gets_the_last_price_does_not_look_fresh(lot: Lot) -
     assert silent.is_behind, "it shows nothing at all"
 
 
-def test_a_lower_revision_is_a_regression_unless_the_store_lost_its_memory(lot: Lot) -> None:
+def test_a_lower_revision_is_a_regression_unless_the_stores_generation_changed(lot: Lot) -> None:
     ledger, view = Ledger(), View(lot)
     for each in (state(5), state(4), state(5)):
         ledger.shown(view, each, 0.0)
@@ -237,7 +237,7 @@ def refusal(done: tuple[int, str, str]) -> str:
     return line.removeprefix("sse-auction: ")
 
 
-def test_what_cannot_begin_is_one_sentence(service: Server, guid: str) -> None:
+def test_a_load_test_that_cannot_begin_is_one_sentence(service: Server, guid: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
     assert "does not answer" in refusal(load(nobody))
@@ -303,7 +303,7 @@ def test_a_stream_waits_for_a_reconnect_and_then_shows_the_last_price(
 
 
 @pytest.mark.parametrize(("streams", "bidders", "ramp"), [("2", "2", "3"), ("0", "2", "0"), ("2", "0", "0")])
-def test_a_server_that_dies_for_good_is_no_success(
+def test_a_server_that_does_not_come_back_is_a_failure(
     valkey: StoreProcess, directory: Path, guid: str, streams: str, bidders: str, ramp: str
 ) -> None:
     with running_server(directory, REDIS_URL=valkey.url) as server:

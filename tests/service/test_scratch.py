@@ -73,7 +73,7 @@ def test_what_was_left_is_removed_at_the_next_start(four_workers: Server, tempor
     assert foreign in folders(temporary)
 
 
-def test_what_another_uses_is_left_to_it(
+def test_a_folder_in_use_is_not_removed(
     four_workers: Server, temporary: Path, directory: Path, valkey: StoreProcess
 ) -> None:
     (used,) = folders(temporary)

@@ -142,6 +142,6 @@ def test_a_backup_of_a_store_without_a_service_and_what_is_refused(
 
 
 @pytest.mark.parametrize("arguments", [["backup", "x"], ["restore", "--empty"], ["repair"]])
-def test_they_are_for_the_embedded_store_alone(data_dir: Path, arguments: list[str]) -> None:
+def test_backups_are_for_the_embedded_store_alone(data_dir: Path, arguments: list[str]) -> None:
     made = command(data_dir, *arguments, REDIS_URL="redis://localhost:1")
     assert_one_sentence(made, "REDIS_URL", "embedded")

@@ -184,7 +184,7 @@ def test_a_file_is_taken_once_and_again_with_another_key(
     assert (wrong.returncode, recorded(fresh)) == (1, 6)
 
 
-def test_of_two_files_with_an_auction_in_common_one_is_taken(
+def test_of_two_files_with_an_auction_in_common_one_is_accepted(
     anywhere: tuple[Server, Mapping[str, str]], fresh: StoreProcess, directory: Path
 ) -> None:
     _, where = anywhere
@@ -258,7 +258,7 @@ def test_what_is_wrong_is_reported_by_line(client: httpx.Client, lines: list[str
     assert said in problem(refused)["detail"]
 
 
-def test_only_operators_create_many_and_only_what_their_token_is_good_for(client: httpx.Client, guid: str) -> None:
+def test_only_operators_create_many_and_only_within_their_token(client: httpx.Client, guid: str) -> None:
     for headers, status in (({"Authorization": ""}, 401), (bidder("ann"), 403)):
         assert post(client, "rubbish", **headers).status_code == status
     token = TOKENS.issue("house", role="operator", auctions=[guid])

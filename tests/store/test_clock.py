@@ -122,7 +122,7 @@ def test_after_the_stores_clock_was_set_the_first_answer_is_right_again(
         assert facts.times_set == 1, "and it is known that it was set"
 
 
-def test_before_the_store_has_answered_this_machines_clock_has_to_do() -> None:
+def test_before_the_stores_first_answer_the_machines_clock_is_used() -> None:
     facts = StoreClock(lambda: 0)
     assert facts.now() > 1_700_000_000_000
 
@@ -267,7 +267,7 @@ async def test_it_is_open_also_where_it_was_waited_for(
         await asyncio.gather(*map(visit, range(AT_ONCE)))
 
 
-async def test_two_workers_say_the_same(valkey: StoreProcess, directory: Path, guid: str) -> None:
+async def test_two_workers_answer_the_same(valkey: StoreProcess, directory: Path, guid: str) -> None:
     with running_server(directory, REDIS_URL=valkey.url, WEB_CONCURRENCY="2") as server:
         for number in range(AUCTIONS // 10):  # one client each: any worker may serve it
             name = f"{guid}-{number}"

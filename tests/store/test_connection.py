@@ -73,7 +73,7 @@ def segments_sent(connection: Connection) -> int:
 # --- calls and answers -------------------------------------------------------------------------------------------
 
 
-async def test_calls_of_one_turn_leave_together_and_each_has_its_own_answer(tcp_url: str, site: redis.Redis) -> None:
+async def test_calls_of_one_turn_are_sent_together_and_each_has_its_own_answer(tcp_url: str, site: redis.Redis) -> None:
     async with open_connection(tcp_url) as connection:
         before = segments_sent(connection)
         few = [connection.call("ECHO", number) for number in range(FLUSH_CALLS - 1)]
@@ -180,7 +180,7 @@ async def test_a_late_answer_is_skipped_and_later_answers_reach_their_own_calls(
         assert await connection.call("ECHO", "next") == b"next"
 
 
-async def test_a_silent_link_is_given_up_but_its_younger_calls_have_their_whole_time(
+async def test_a_silent_connection_is_given_up_but_its_younger_calls_have_their_whole_time(
     own_store: StoreProcess, site: redis.Redis
 ) -> None:
     """A store that thaws may execute what it received: a call must not fail while that is possible."""
@@ -272,7 +272,7 @@ async def test_failures_that_no_task_awaits_make_no_noise(own_store: StoreProces
 
 
 @pytest.mark.parametrize("transport", ["unix", "tcp"])
-async def test_dial_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queue(
+async def test_a_connection_comes_back_after_a_restart_and_after_a_freeze_that_filled_the_queue(
     own_store: StoreProcess, tcp_url: str, transport: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = own_store.url if transport == "unix" else tcp_url

@@ -95,7 +95,7 @@ async def test_every_kind_of_url_leads_to_a_connection_that_calls_and_receives_c
         ("http://127.0.0.1:{port}", "the store's URL cannot be used"),
     ],
 )
-async def test_a_store_that_cannot_be_had_is_explained_in_a_sentence_without_the_password(
+async def test_an_unreachable_store_is_explained_in_a_sentence_without_the_password(
     guarded: dict[str, str], url: str, sentence: str
 ) -> None:
     with pytest.raises(StoreUnavailable) as caught:

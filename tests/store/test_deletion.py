@@ -52,7 +52,7 @@ def test_deleting_is_for_operators_with_a_reason_and_not_of_open_auctions(
     assert code_of(delete(server, f"external-{guid[:8]}")) == (409, "not_open")
 
 
-async def test_nothing_is_left_of_an_auction_and_its_guid_begins_anew(
+async def test_nothing_is_left_of_an_auction_and_its_guid_can_be_used_again(
     server: Server, store: StoreProcess, guid: str
 ) -> None:
     create(server, guid, seller="sam")

@@ -66,7 +66,7 @@ def assert_nothing_is_left(data_dir: Path) -> None:
 # --- coming and going --------------------------------------------------------------------------------------------
 
 
-def test_the_first_starts_it_others_join_it_and_the_last_stops_it(
+def test_the_first_service_starts_it_others_join_it_and_the_last_stops_it(
     data_dir: Path, server_on: ServerOn, guid: str
 ) -> None:
     """A Ctrl-C reaches the whole process group of the server that started the store, but not the store."""
@@ -93,7 +93,7 @@ def test_the_first_starts_it_others_join_it_and_the_last_stops_it(
         assert "Warning" not in server.log()
 
 
-def test_six_that_start_at_once_share_one(data_dir: Path, server_on: ServerOn, guid: str) -> None:
+def test_six_services_that_start_at_once_share_one_store(data_dir: Path, server_on: ServerOn, guid: str) -> None:
     servers = [server_on(data_dir, f"server-{number}") for number in range(6)]
     starts = [threading.Thread(target=server.start, args=(3 * DEADLINE_SECONDS,)) for server in servers]
     for start in starts:
@@ -217,7 +217,7 @@ async def test_a_store_that_died_alone_is_started_again_under_open_streams(
 
 
 @pytest.mark.parametrize("name", ["long/" * 30 + "x" * 200, "a b?c=1#d%20'é\""], ids=["very long", "odd characters"])
-def test_any_directory_will_do_by_any_of_its_names(data_dir: Path, server_on: ServerOn, guid: str, name: str) -> None:
+def test_a_directory_works_by_any_of_its_names(data_dir: Path, server_on: ServerOn, guid: str, name: str) -> None:
     place = data_dir / name
     place.mkdir(parents=True)
     alias = data_dir / "alias"

@@ -83,7 +83,7 @@ def test_an_edit_shows_what_it_changed_and_what_it_removed(server: Server, guid:
     ]  # fmt: skip
 
 
-def test_a_cell_is_never_a_formula(server: Server, guid: str) -> None:
+def test_a_cell_of_an_export_is_never_a_formula(server: Server, guid: str) -> None:
     an_eventful_auction(server, guid)
     text = httpx.get(f"{server.url}/auctions/{guid}/bids.csv", headers=OPERATOR).text
     cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]

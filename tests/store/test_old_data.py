@@ -108,7 +108,9 @@ def test_their_bids_can_be_void(served: tuple[StoreProcess, Server, httpx.Client
     assert (again["price"], again["leader"]) == ("12.00", 3)
 
 
-def test_operators_act_on_them_and_their_place_stays(served: tuple[StoreProcess, Server, httpx.Client]) -> None:
+def test_operators_act_on_them_and_their_place_in_lists_stays(
+    served: tuple[StoreProcess, Server, httpx.Client],
+) -> None:
     store, _, client = served
     was, before = client.get("/auctions/acted").json()["terms"]["closes_at"], guids(client, status="open")
     for name, terms in (

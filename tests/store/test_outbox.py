@@ -95,7 +95,7 @@ def decide(by: str, store: StoreProcess, directory: Path, lots: list[str]) -> No
         del lots[3:]
 
 
-def test_a_process_goes_by_it_that_was_there_before_the_first_sender(
+def test_a_process_that_started_before_the_first_sender_obeys_it(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     with own_store.client() as client:
@@ -266,7 +266,7 @@ async def test_a_message_has_the_revision_the_values_and_the_types_of_the_state(
                           "resume", "extend", "voided", "voided", "close", "closed"]  # fmt: skip
 
 
-async def test_what_has_become_due_while_it_was_settled_stays_so(
+async def test_what_becomes_due_during_its_settlement_stays_due(
     own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
     """Otherwise the next look comes at the old closing, and until then no receiver learns that it is over."""

@@ -230,7 +230,7 @@ def test_the_largest_amounts_are_exact(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("offset", [-1, 0, 1])
-def test_the_very_millisecond(bench: Bench, offset: int) -> None:
+def test_the_exact_millisecond(bench: Bench, offset: int) -> None:
     """The store decides at a moment t; for any t, opening and closing are exact to the millisecond."""
     seen = set()
     for _ in range(400):

@@ -224,7 +224,7 @@ def test_a_service_that_is_refused_says_the_same_and_ends(damaged_dir: Path) -> 
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 0.99])
-def test_a_write_that_was_torn_off_is_cut_with_a_warning_and_nothing_else_is_lost(
+def test_an_incomplete_write_is_cut_with_a_warning_and_nothing_else_is_lost(
     data_dir: Path, server: Server, guid: str, share: float
 ) -> None:
     server.start()
@@ -265,7 +265,7 @@ def test_a_directory_of_an_older_version_has_no_mark_and_is_taken(
     assert_one_sentence(command(data_dir, "price", guid), "log is damaged")
 
 
-def test_damage_in_the_middle_is_no_torn_end_where_there_is_no_mark_either(
+def test_damage_in_the_middle_is_not_taken_for_an_incomplete_end_without_a_mark(
     data_dir: Path, server: Server, guid: str
 ) -> None:
     server.start()

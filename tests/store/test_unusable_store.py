@@ -113,7 +113,7 @@ def test_something_else_than_a_store_is_one_sentence_and_exit_code_1(server: Ser
     assert line.startswith("sse-auction: the store is not reachable: ")
 
 
-def test_under_any_other_server_the_start_fails_with_that_sentence(no_redis: str, directory: Path) -> None:
+def test_another_server_fails_to_start_with_the_same_sentence(no_redis: str, directory: Path) -> None:
     app = ["uvicorn", "sse_auction.app:create_app", "--factory", "--port", str(free_port())]
     result = attempt(no_redis, directory, *app)
     assert result.returncode != 0

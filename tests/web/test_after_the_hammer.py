@@ -80,7 +80,7 @@ async def first_event(server: Server, guid: str, tag: str) -> Event:
 # --- reopening ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_closed_auction_is_open_again_with_its_bids_and_closes_anew(
+async def test_a_closed_auction_is_open_again_with_its_bids_and_closes_again(
     server: Server, store: StoreProcess, guid: str
 ) -> None:
     closed = sold(server, guid, ("ann", "10.00"), ("bob", "20.00"))
@@ -283,7 +283,7 @@ def test_a_reopening_forgets_second_offers(server: Server, store: StoreProcess, 
 # --- notes -------------------------------------------------------------------------------------------------------
 
 
-def test_who_has_not_paid_is_for_the_house_alone(server: Server, store: StoreProcess, guid: str) -> None:
+def test_an_unpaid_winner_is_shown_to_operators_alone(server: Server, store: StoreProcess, guid: str) -> None:
     closed = sold(server, guid, ("ann", "10.00"))
     before = read(server, guid)
     assert read(server, guid, **OPERATOR)["unpaid"] is False

@@ -217,7 +217,7 @@ def test_a_body_that_is_too_large(client: httpx.Client, auction: str) -> None:
     assert fits.status_code == 422, "the limit itself is allowed: this one failed for what is in it"
 
 
-def test_a_sender_who_goes_away_midway_is_no_error_of_ours(service: Server, auction: str) -> None:
+def test_a_client_that_leaves_during_its_request_is_no_error_of_the_service(service: Server, auction: str) -> None:
     head = f"POST /auctions/{auction}/bids HTTP/1.1\r\nHost: x\r\nAuthorization: {bidder('bob')['Authorization']}\r\n"
     before = service.metric("sse_auction_bids_total", result="invalid")
     for framing, part in (("Content-Length: 20", b'{"price": "20'), ("Transfer-Encoding: chunked", b"5\r\n{\r\n")):
@@ -313,7 +313,7 @@ def test_no_host_header_breaks_a_request(service: Server, auction: str, host: by
         assert re.match(rb"HTTP/1.1 (\d+)", answer)[1] == status  # type: ignore[index]  # an answer always matches
 
 
-def test_no_bug_was_met(service: Server) -> None:
+def test_no_request_made_a_traceback(service: Server) -> None:
     """The last test of this file: no request above was answered with a traceback."""
     assert "Traceback" not in service.log()
     assert service.metric("sse_auction_bids_total", result="error") == 0

@@ -80,7 +80,9 @@ def test_an_automatic_bid_is_void_with_the_bid_that_caused_it_or_with_its_paddle
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 200])
-def test_no_page_parts_a_bid_from_its_answer(client: httpx.Client, service: Server, guid: str, limit: int) -> None:
+def test_no_page_separates_a_bid_from_its_automatic_answer(
+    client: httpx.Client, service: Server, guid: str, limit: int
+) -> None:
     create(service, guid, bidding="proxy", increments="flat:1.00")
     offer(service, guid, "ann", max="90.00")
     for most in range(20, 60, 10):
@@ -99,7 +101,7 @@ def test_no_page_parts_a_bid_from_its_answer(client: httpx.Client, service: Serv
     assert found == whole
 
 
-def test_a_log_that_does_not_say_who_leads_tells_no_more_than_it_knows(
+def test_the_history_of_a_log_without_leaders_shows_what_the_log_has(
     client: httpx.Client, service: Server, valkey: StoreProcess, guid: str
 ) -> None:
     create(service, guid, bidding="proxy", increments="ebay-us")
@@ -112,7 +114,7 @@ def test_a_log_that_does_not_say_who_leads_tells_no_more_than_it_knows(
     ]  # fmt: skip
 
 
-def test_exports_say_the_same(client: httpx.Client, service: Server, guid: str) -> None:
+def test_exports_show_the_same(client: httpx.Client, service: Server, guid: str) -> None:
     create(service, guid, bidding="proxy", increments="ebay-us", buy_now={"price": "300.00", "mode": "ceiling"})
     offer(service, guid, "ann", max="50.00")
     offer(service, guid, "bob", max="20.00")

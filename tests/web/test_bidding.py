@@ -89,7 +89,7 @@ def test_an_auction_takes_bids_from_its_opening_until_its_closing(server: Server
     assert opens_at <= only["at"] < opens_at + 2500
 
 
-def test_refusals_tell_the_first_reason_in_order(server: Server, guid: str) -> None:
+def test_refusals_give_the_first_reason_in_order(server: Server, guid: str) -> None:
     create(server, guid, seller="sam", opens_at=now_ms() + 60_000)
     url = f"{server.url}/auctions/{guid}/bids"
     refused(httpx.post(url, json={"price": "1.00"}), 401, "unauthorized")
@@ -104,14 +104,14 @@ def test_refusals_tell_the_first_reason_in_order(server: Server, guid: str) -> N
     refused(bid(server, other, "ann", "11.00"), 409, "already_leading")
 
 
-def test_a_plain_auction_takes_no_bids(server: Server, store: StoreProcess, guid: str) -> None:
+def test_an_external_auction_takes_no_bids(server: Server, store: StoreProcess, guid: str) -> None:
     with store.client() as client:
         client.set(f"AuctionMaxPrice-{guid}", "5")
         refused(bid(server, guid, "ann", "10.00"), 409, "not_open")
         assert client.get(f"AuctionMaxPrice-{guid}") == "5"
 
 
-def test_a_token_is_good_for_its_auctions_only(server: Server, guid: str) -> None:
+def test_a_token_is_accepted_for_its_auctions_only(server: Server, guid: str) -> None:
     create(server, guid)
     url = f"{server.url}/auctions/{guid}/bids"
     refused(httpx.post(url, json={"price": "10.00"}, headers=bidder("ann", auctions=["other"])), 403, "forbidden")
@@ -175,9 +175,7 @@ def test_a_price_raised_by_another_program_is_the_price(server: Server, store: S
     assert bid(server, guid, "bob", "21.00").status_code == 201
 
 
-def test_an_auction_made_anew_under_an_old_name_takes_bids_in_its_new_currency(
-    server: Server, store: StoreProcess, guid: str
-) -> None:
+def test_a_recreated_auction_takes_bids_in_its_new_currency(server: Server, store: StoreProcess, guid: str) -> None:
     create(server, guid, currency="CNY", start_price="10.00")
     bid(server, guid, "ann", "10.00")
     with store.client() as client:

@@ -179,7 +179,9 @@ def test_a_held_poll_is_refused_when_the_store_is_lost(directory: Path, guid: st
 # --- reading and creating one --------------------------------------------------------------------------------------
 
 
-def test_a_plain_auction_has_no_terms(client: httpx.Client, service: Server, valkey: StoreProcess, guid: str) -> None:
+def test_an_external_auction_has_no_terms(
+    client: httpx.Client, service: Server, valkey: StoreProcess, guid: str
+) -> None:
     with valkey.client() as site:
         site.set(f"AuctionMaxPrice-{guid}", "12")
     read = client.get(f"/auctions/{guid}").json()

@@ -401,7 +401,7 @@ def test_a_lot_that_was_bought_as_the_process_died_is_moved(house: House) -> Non
     assert house.listed(status="closed") == ["lot"]
 
 
-def test_whatever_is_not_over_is_due_some_time(house: House) -> None:
+def test_every_auction_that_is_not_over_is_due_some_time(house: House) -> None:
     house.create("lot", closes_at=now_ms() + 2500)
     house.server.stop()
     with house.store.client() as other:

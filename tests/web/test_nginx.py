@@ -79,7 +79,7 @@ def is_answering(url: str) -> bool:
         return False
 
 
-def test_prices_come_at_once_and_silence_is_broken(proxied: Server, valkey: StoreProcess, guid: str) -> None:
+def test_prices_come_at_once_and_silence_has_heartbeats(proxied: Server, valkey: StoreProcess, guid: str) -> None:
     """The first state at once, each of five prices within a second of its write, and heartbeats between them."""
     with valkey.client() as site, ExitStack() as connections:
         viewers = []
@@ -133,7 +133,7 @@ def test_long_polls_and_bids_pass(proxied: Server, guid: str) -> None:
     assert httpx.get(url, headers={"If-None-Match": newest}).status_code == 304
 
 
-def test_a_viewer_who_leaves_nginx_is_forgotten_behind_it(upstream: Server, proxied: Server, guid: str) -> None:
+def test_a_viewer_that_leaves_nginx_is_removed_behind_it(upstream: Server, proxied: Server, guid: str) -> None:
     with httpx.stream("GET", f"{proxied.url}/auctions/{guid}/stream") as reply:
         chunks = reply.iter_raw()
         assert next(chunks)

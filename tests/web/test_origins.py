@@ -71,7 +71,7 @@ def test_any_origin_never_comes_with_credentials(valkey: StoreProcess, directory
             assert "access-control-allow-credentials" not in reply.headers
 
 
-def test_without_the_setting_no_other_origin_is_let_in(service: Server) -> None:
+def test_without_the_setting_no_other_origin_is_allowed(service: Server) -> None:
     reply = httpx.get(f"{service.url}/auctions", headers={"Origin": SHOP})
     assert not [name for name in reply.headers if name.startswith("access-control")]
     assert httpx.options(f"{service.url}/auctions", headers={"Origin": SHOP}).status_code == 405

@@ -131,7 +131,7 @@ def test_standings_are_sent_once_to_a_new_stream(client: httpx.Client, service: 
         assert client.get("/me/standings", params=params, headers=headers).status_code == status
 
 
-def test_a_standing_is_one_of_the_moment_that_it_names(client: httpx.Client, service: Server, guid: str) -> None:
+def test_a_standing_is_that_of_the_moment_that_it_names(client: httpx.Client, service: Server, guid: str) -> None:
     lots = [f"{guid[:8]}-{number}" for number in range(30)]
     closes_at = {lot: now_ms() + 1500 + 20 * number for number, lot in enumerate(lots)}
     for lot in lots:

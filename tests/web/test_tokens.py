@@ -114,7 +114,7 @@ def test_a_token_that_proves_nothing(client: httpx.Client, auction: str, kind: s
         assert SECRET not in refused.text
 
 
-def test_a_token_for_other_auctions_is_not_good_here(client: httpx.Client, auction: str) -> None:
+def test_a_token_for_other_auctions_is_refused(client: httpx.Client, auction: str) -> None:
     for auctions in ([], ["other", f"{auction}x"]):
         headers = {"Authorization": f"Bearer {TOKENS.issue('ann', auctions=auctions)}"}
         refused = client.post(f"/auctions/{auction}/bids", json={"price": "10.00"}, headers=headers)
@@ -131,7 +131,7 @@ def test_a_token_for_other_auctions_is_not_good_here(client: httpx.Client, aucti
         f"Bearer {signed(exp=4e9, jti='x', iss='house', more={'a': [1]})}",
     ],
 )
-def test_a_good_token_is_good_however_it_is_written(
+def test_a_good_token_is_accepted_in_any_spelling_of_the_scheme(
     client: httpx.Client, service: Server, guid: str, authorization: str
 ) -> None:
     create(service, guid)
