@@ -14,9 +14,11 @@ import pytest
 import trustme
 import uvloop
 
-from tests.support.harness import Server, StoreProcess, running_server, running_store
-from tests.support.openapi_client import openapi_client
-from tests.support.receiver import Receiver, running_receiver
+pytest.register_assert_rewrite("tests.support")  # their assertions show values too
+
+from tests.support.harness import Server, StoreProcess, running_server, running_store  # noqa: E402  # after the line above
+from tests.support.openapi_client import openapi_client  # noqa: E402  # after the line above
+from tests.support.receiver import Receiver, running_receiver  # noqa: E402  # after the line above
 
 # A shell starts background jobs with SIGINT ignored; the processes of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

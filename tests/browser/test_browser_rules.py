@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.auctions import act, done, offer
 from tests.support.harness import Server, bid, create, now_ms
 from tests.support.pages import (
     REFUSED_BID,
@@ -15,7 +16,6 @@ from tests.support.pages import (
     lot_url,
     place_bid,
 )
-from tests.web.test_operators import act, done, offer
 
 pytest_plugins = ["tests.support.browser"]
 

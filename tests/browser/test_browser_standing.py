@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from sse_auction.auction.money import MAX_MINOR_UNITS
+from tests.support.auctions import act, done, offer
 from tests.support.harness import Server, StoreProcess, bid, create
 from tests.support.pages import (
     LOST_CONNECTION,
@@ -19,7 +20,6 @@ from tests.support.pages import (
     lot_url,
     place_bid,
 )
-from tests.web.test_operators import act, done, offer
 
 pytest_plugins = ["tests.support.browser"]
 

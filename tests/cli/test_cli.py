@@ -10,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import termios
 import threading
 import time
@@ -25,9 +24,9 @@ import httpx
 import pytest
 
 from sse_auction.cli import commands
+from tests.support.commands import COMMAND, output, refusal, run_command
 from tests.support.harness import (
     DEADLINE_SECONDS,
-    SECRET,
     TOKENS,
     Server,
     StoreProcess,
@@ -37,32 +36,6 @@ from tests.support.harness import (
     running_server,
     until,
 )
-
-COMMAND = [sys.executable, "-m", "sse_auction"]
-
-
-def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments], env={**os.environ, "SSE_AUCTION_SECRET": SECRET, **environment},
-        capture_output=True, text=True, timeout=2 * DEADLINE_SECONDS, check=False,
-    )  # fmt: skip
-
-
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
-    """The one sentence on stderr of a command that failed."""
-    assert done.returncode == 1, done
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("sse-auction: ")
-    return line.removeprefix("sse-auction: ")
-
-
-def output(done: subprocess.CompletedProcess[str]) -> Any:
-    """The object that a command with --json printed."""
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return json.loads(done.stdout)
-
 
 # --- help and serve ------------------------------------------------------------------------------------------------
 

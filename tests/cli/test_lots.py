@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from sse_auction.wire.lots import COLUMNS, WrongLots, read_lots
-from tests.cli.test_cli import refusal, run_command
+from tests.support.commands import refusal, run_command
 from tests.support.harness import OPERATOR, Server, StoreProcess, now_ms
 
 CSV = '''title,start_price,closes_at,currency,increments,reserve,soft_close,guid,buy_now,priority,aligned

@@ -9,7 +9,7 @@ from sse_auction.auction.state import Record, State
 from sse_auction.delivery.batches import BATCH_SIZE
 from sse_auction.delivery.hub import Hub
 from sse_auction.delivery.subscriber import QueuedSubscriber
-from tests.delivery.test_hub import make_hub, prices, state
+from tests.support.hubs import make_hub, prices, state
 
 CROWD = 4 * BATCH_SIZE
 

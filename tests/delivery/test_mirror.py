@@ -7,14 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from tests.support.harness import (
-    Server,
-    StoreProcess,
-    open_stream,
-    price_key,
-    stream_url,
-    until,
-)
+from tests.support.harness import Server, StoreProcess, open_stream, price_key, stream_url, until
 
 
 def tracked_keys(site: redis.Redis) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.auctions import own_stream
 from tests.support.harness import (
     OPERATOR,
     Server,
@@ -24,7 +25,6 @@ from tests.support.harness import (
     stream_url,
     until_async,
 )
-from tests.web.test_standings import own_stream
 
 BIDS = 300
 PACE = {"SSE_AUCTION_MAX_RATE": "2"}  # states a second: what is in memory is up to half a second old

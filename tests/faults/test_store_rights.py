@@ -5,28 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import (
-    Server,
-    StoreProcess,
-    bid,
-    create,
-    open_stream,
-    price_key,
-    running_server,
-    stream_url,
-)
+from tests.support.connections import as_user
+from tests.support.harness import Server, StoreProcess, bid, create, open_stream, price_key, running_server, stream_url
 
 pytestmark = pytest.mark.parametrize("own_store", ["valkey", "redis"], indirect=True, scope="module")
-
-
-def as_user(store: StoreProcess, *rules: str) -> str:
-    """A URL for a new user with the rights of these rules."""
-    with store.client() as site:
-        site.acl_setuser(
-            "web", reset=True, enabled=True, passwords=["+pw"]
-        )  # the client library does not know rules of subcommands
-        site.execute_command("ACL", "SETUSER", "web", *rules)
-    return store.url.replace("unix://", "unix://web:pw@")
 
 
 async def test_where_tracking_is_refused_watched_prices_are_polled(

@@ -20,8 +20,8 @@ from sse_auction.auction.state import State
 from sse_auction.load.bidding import due_moments
 from sse_auction.load.figures import ANSWER_SECONDS, Ledger, Lot, Summary, View, percentile, summary
 from sse_auction.load.report import Bids, Bounds, Report, Streams, client_limits, judged
+from tests.support.auctions import act, done
 from tests.support.harness import DEADLINE_SECONDS, SECRET, TOKENS, Server, StoreProcess, create, running_server, until
-from tests.web.test_operators import act, done
 
 COMMAND = [sys.executable, "-m", "sse_auction", "load"]
 BRIEF = ["--ramp", "0.5", "--duration", "2", "--bids-per-second", "10"]

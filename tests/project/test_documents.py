@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY
 
 from sse_auction.cli import commands
 from sse_auction.settings import Settings
+from tests.support.auctions import act, done
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, create, now_ms, open_stream, running_server
-from tests.web.test_operators import act, done
 
 CHECKOUT = Path(__file__).parents[2]
 REFERENCE = (CHECKOUT / "docs" / "reference.md").read_text()

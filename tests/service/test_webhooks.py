@@ -16,10 +16,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from sse_auction.store import keys
 from sse_auction.webhooks import standard_headers
-from tests.cli.test_cli import refusal, run_command
+from tests.support.auctions import act, done, edit, offer
+from tests.support.commands import refusal, run_command
 from tests.support.harness import Server, StoreProcess, bid, create, now_ms, running_server, server_process, until
 from tests.support.receiver import WEBHOOK_SECRET, Receiver, hooked
-from tests.web.test_operators import act, done, edit, offer
 
 
 def test_every_event_is_sent_in_order_and_signed(

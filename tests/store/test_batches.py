@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.test_cli import COMMAND, refusal, run_command
+from tests.support.commands import COMMAND, refusal, run_command
 from tests.support.harness import (
     DEADLINE_SECONDS,
     OPERATOR,

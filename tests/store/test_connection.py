@@ -26,13 +26,7 @@ from sse_auction.store.connection import (
     reconnecting,
 )
 from tests.support.connections import have_come, open_connection
-from tests.support.harness import (
-    StoreProcess,
-    free_port,
-    running_store,
-    until,
-    until_async,
-)
+from tests.support.harness import StoreProcess, free_port, running_store, until, until_async
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 

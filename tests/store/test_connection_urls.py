@@ -12,12 +12,7 @@ import trustme
 
 from sse_auction.store.connection import StoreUnavailable, connect
 from tests.support.connections import have_come, open_connection
-from tests.support.harness import (
-    DEADLINE_SECONDS,
-    free_port,
-    store_process,
-    until_async,
-)
+from tests.support.harness import DEADLINE_SECONDS, free_port, store_process, until_async
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "uvloop"], indirect=True)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 
-from tests.cli.test_cli import refusal, run_command
+from tests.support.auctions import act, code_of, done, listed, offer
+from tests.support.commands import refusal, run_command
 from tests.support.harness import (
     OPERATOR,
     Server,
@@ -21,8 +22,6 @@ from tests.support.harness import (
     until,
 )
 from tests.support.receiver import Receiver, hooked
-from tests.web.test_after_the_hammer import listed
-from tests.web.test_operators import act, code_of, done, offer
 
 
 def delete(server: Server, guid: str, headers: dict[str, str] = OPERATOR, **body: Any) -> httpx.Response:

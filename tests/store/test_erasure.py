@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.test_cli import COMMAND, run_command
+from tests.support.auctions import act, code_of, done, history, log_of, offer, sold, state
+from tests.support.commands import COMMAND, run_command
 from tests.support.harness import (
     OPERATOR,
     SECRET,
@@ -26,9 +27,8 @@ from tests.support.harness import (
     running_server,
     until,
 )
+from tests.support.logs import verified
 from tests.support.receiver import Receiver, hooked
-from tests.web.test_after_the_hammer import history, sold, state, verified
-from tests.web.test_operators import act, code_of, done, log_of, offer
 
 
 @pytest.fixture

@@ -6,36 +6,16 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.cli.test_cli import output, refusal, run_command
+from tests.support.auctions import act, done, edit
+from tests.support.commands import output, refusal, run_command
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, bidder, create, now_ms, running_server, until
-from tests.web.test_operators import act, done, edit, offer
+from tests.support.logs import an_eventful_auction, rows
 
 FORMS = ["csv", "ndjson"]
-
-
-def an_eventful_auction(server: Server, guid: str) -> None:
-    create(server, guid, bidding="proxy", reserve="80.00", title="=1+1", seller="sam", priority=["pia"])
-    offer(server, guid, "ann", max="50.00")
-    offer(server, guid, "bob", price="20.00")
-    offer(server, guid, "ann", max="70.00")
-    done(act(server, guid, "pause", reason='+phone, "rings"\u2028'[:14]))
-    done(act(server, guid, "resume"))
-    done(edit(server, guid, title="Vase", reserve="60.00"))
-    done(act(server, guid, "void", bidder="bob", reason="@once"))
-    offer(server, guid, "cat", max="90.00")
-    done(act(server, guid, "close"))
-
-
-def rows(reply: httpx.Response, form: str) -> list[dict[str, Any]]:
-    assert reply.status_code == 200, reply.text
-    if form == "csv":
-        return list(csv.DictReader(io.StringIO(reply.text)))
-    return [json.loads(line) for line in reply.text.splitlines()]
 
 
 @pytest.mark.parametrize("form", FORMS)

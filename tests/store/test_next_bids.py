@@ -12,7 +12,7 @@ from sse_auction.auction.decisions import Accepted, BidAmount, Refused
 from sse_auction.auction.money import EXPONENTS, MAX_MINOR_UNITS, format_amount, parse_amount
 from sse_auction.auction.state import State
 from sse_auction.wire.requests import BandRequest, BuyNowRequest
-from tests.store.test_rules import Bench, running_bench
+from tests.support.bench import Bench, running_bench
 from tests.support.harness import StoreProcess
 
 FAR_UP = MAX_MINOR_UNITS - 500

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from sse_auction.store import keys
-from tests.store.test_verify import verify
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, now_ms, running_server, running_store, until
+from tests.support.logs import verify
 from tests.support.openapi_client import openapi_client
 
 HOUR = 3_600_000

@@ -19,12 +19,11 @@ from sse_auction.store.outbox import Message, Outbox
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BuyNowRequest, CreateRequest, new_auction
-from tests.cli.test_cli import COMMAND, run_command
-from tests.faults.test_store_rights import as_user
-from tests.support.connections import slow_line
+from tests.support.auctions import act, done
+from tests.support.commands import COMMAND, run_command
+from tests.support.connections import as_user, slow_line
 from tests.support.harness import Server, StoreProcess, create, now_ms, running_server, until
 from tests.support.receiver import Receiver, hooked
-from tests.web.test_operators import act, done
 
 LOTS = 10
 

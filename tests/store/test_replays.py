@@ -18,19 +18,9 @@ from sse_auction.store.creating import claim, create_once, request_of
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import CreateRequest, new_auction
-from tests.cli.test_cli import output, refusal, run_command
-from tests.support.harness import (
-    OPERATOR,
-    TOKENS,
-    Server,
-    StoreProcess,
-    bid,
-    create,
-    now_ms,
-    running_store,
-    until,
-)
-from tests.web.test_operators import act, done
+from tests.support.auctions import act, done
+from tests.support.commands import output, refusal, run_command
+from tests.support.harness import OPERATOR, TOKENS, Server, StoreProcess, bid, create, now_ms, running_store, until
 
 FAR = 3_600_000
 DAY = 24 * 3_600_000

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sse_auction.auction.decisions import BidAmount, OperatorAction
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BuyNowRequest
-from tests.faults.chaos.scenarios.clock import Clock
-from tests.store.test_rules import AMOUNTS, BIDDERS, FAR, RUNS, STEPS_PER_RUN, Bench, Both, running_bench
+from tests.support.bench import AMOUNTS, BIDDERS, FAR, RUNS, STEPS_PER_RUN, Bench, Both, running_bench
+from tests.support.clock import Clock
 from tests.support.harness import store_process
 
 HOUR = 3600

@@ -11,14 +11,7 @@ from pathlib import Path
 import hiredis
 import pytest
 
-from tests.support.harness import (
-    DEADLINE_SECONDS,
-    SECRET,
-    Server,
-    free_port,
-    running_server,
-    running_store,
-)
+from tests.support.harness import DEADLINE_SECONDS, SECRET, Server, free_port, running_server, running_store
 
 
 class OldRedis(socketserver.BaseRequestHandler):

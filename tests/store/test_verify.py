@@ -1,36 +1,15 @@
 """The log compared with the store: each kind of damage is found and named."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import pytest
 import redis
 
-from sse_auction.auction.decisions import Refused
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreClock
-from sse_auction.store.parts import Store
-from tests.store.test_log import an_eventful_auction
+from tests.support.auctions import act, done, offer
 from tests.support.harness import Server, StoreProcess, create, until
-from tests.web.test_operators import act, done, offer
-
-
-def verify(process: StoreProcess, guid: str) -> list[str] | Refused:
-    """The differences between an auction's log and the store."""
-
-    async def look() -> list[str] | Refused:
-        store = Store(process.url, 10.0, StoreClock(), "CNY")
-        running = asyncio.create_task(store.connection.run())
-        try:
-            await store.connection.connected()
-            return await store.verification.verify(guid)
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-    return asyncio.run(look())
-
+from tests.support.logs import an_eventful_auction, verify
 
 Damage: TypeAlias = Callable[[redis.Redis, str], Any]
 Log: TypeAlias = dict[str, dict[str, str]]

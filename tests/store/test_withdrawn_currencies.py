@@ -9,10 +9,10 @@ from sse_auction.auction.money import WITHDRAWN
 from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
-from tests.store.test_verify import verify
+from tests.support.auctions import act, done
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, now_ms, price_key, running_server
+from tests.support.logs import verify
 from tests.support.openapi_client import openapi_client, problem
-from tests.web.test_operators import act, done
 
 HOUR = 3_600_000
 

@@ -62,3 +62,13 @@ async def slow_line(
             for task in carrying:
                 task.cancel()
             await asyncio.gather(*carrying, return_exceptions=True)
+
+
+def as_user(store: StoreProcess, *rules: str) -> str:
+    """A URL for a new user with the rights of these rules."""
+    with store.client() as site:
+        site.acl_setuser(
+            "web", reset=True, enabled=True, passwords=["+pw"]
+        )  # the client library does not know rules of subcommands
+        site.execute_command("ACL", "SETUSER", "web", *rules)
+    return store.url.replace("unix://", "unix://web:pw@")

@@ -3,12 +3,11 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from tests.cli.test_cli import output, run_command
-from tests.store.test_log import rows
+from tests.support.auctions import act, code_of, done, edit, history, listed, log_of, offer, read, sold, state
+from tests.support.commands import output, run_command
 from tests.support.harness import (
     OPERATOR,
     Event,
@@ -22,54 +21,10 @@ from tests.support.harness import (
     until,
 )
 from tests.support.harness import stream_url as url_of_stream
+from tests.support.logs import rows, verified
 from tests.support.receiver import Receiver, hooked
-from tests.web.test_operators import act, code_of, done, edit, log_of, offer
 
 FAR = 3_600_000  # ms
-
-
-def read(server: Server, guid: str, **headers: str) -> dict[str, Any]:
-    reply: dict[str, Any] = httpx.get(f"{server.url}/auctions/{guid}", headers=headers).json()
-    return reply
-
-
-def state(server: Server, guid: str) -> dict[str, Any]:
-    shown: dict[str, Any] = read(server, guid)["state"]
-    return shown
-
-
-def history(server: Server, guid: str) -> list[tuple[int, bool]]:
-    bids = httpx.get(f"{server.url}/auctions/{guid}/bids").json()["bids"]
-    return [(each["seq"], each["voided"]) for each in bids]
-
-
-def listed(server: Server, guid: str) -> set[str]:
-    """The listings in which an auction is."""
-    found = set()
-    for status in ("all", "open", "closed"):
-        after: dict[str, str] = {}
-        while True:
-            query = {"status": status, "limit": "200", **after}
-            page = httpx.get(f"{server.url}/auctions", params=query).json()
-            if guid in [each["state"]["guid"] for each in page["auctions"]]:
-                found.add(status)
-            if page["next"] is None:
-                break
-            after = {"after": page["next"]}
-    return found
-
-
-def verified(store: StoreProcess, guid: str) -> None:
-    shown = run_command("verify", guid, REDIS_URL=store.url)
-    assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
-
-
-def sold(server: Server, guid: str, *bids: tuple[str, str], **terms: Any) -> dict[str, Any]:
-    """An auction with these bids, over."""
-    create(server, guid, **terms)
-    for who, amount in bids:
-        offer(server, guid, who, **{"max" if terms.get("bidding") == "proxy" else "price": amount})
-    return done(act(server, guid, "close"))
 
 
 async def first_event(server: Server, guid: str, tag: str) -> Event:

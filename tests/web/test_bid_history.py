@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from sse_auction.store import keys
+from tests.support.auctions import act, done, offer
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, create
-from tests.web.test_operators import act, done, offer
 
 Shown = tuple[int, int, str, bool, bool]
 

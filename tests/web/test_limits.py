@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.test_cli import refusal, run_command
+from tests.support.commands import refusal, run_command
 from tests.support.harness import OPERATOR, Server, StoreProcess, bidder, create, now_ms
 from tests.support.openapi_client import problem
 

@@ -7,16 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.harness import (
-    OPERATOR,
-    Server,
-    bid,
-    create,
-    now_ms,
-    running_server,
-    running_store,
-    until,
-)
+from tests.support.harness import OPERATOR, Server, bid, create, now_ms, running_server, running_store, until
 from tests.support.openapi_client import openapi_client, problem
 
 

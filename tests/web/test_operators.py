@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.auctions import act, code_of, done, edit, log_of, offer
 from tests.support.harness import (
     OPERATOR,
     Server,
@@ -24,30 +25,6 @@ ACTS = [
     "cancel", "close", "extend", "pause", "resume", "void",
     "reopen", "second-offer", "unpaid", "paid", "archive", "unarchive",
 ]  # fmt: skip
-
-
-def act(server: Server, guid: str, kind: str, **body: Any) -> httpx.Response:
-    body = {"reason": "a reason", **body}
-    return httpx.post(f"{server.url}/auctions/{guid}/{kind}", json=body, headers=OPERATOR)
-
-
-def edit(server: Server, guid: str, **body: Any) -> httpx.Response:
-    return httpx.patch(f"{server.url}/auctions/{guid}", json={"reason": "a reason", **body}, headers=OPERATOR)
-
-
-def done(reply: httpx.Response) -> dict[str, Any]:
-    assert reply.status_code == 200, reply.text
-    state: dict[str, Any] = reply.json()["state"]
-    return state
-
-
-def code_of(reply: httpx.Response) -> tuple[int, str]:
-    return reply.status_code, reply.json()["code"]
-
-
-def log_of(store: StoreProcess, guid: str) -> list[dict[str, str]]:
-    with store.client() as client:
-        return [fields for _, fields in client.xrange(f"{{AuctionMaxPrice-{guid}}}:bids")]
 
 
 @pytest.mark.parametrize("kind", ACTS)
@@ -176,13 +153,6 @@ def test_title_and_reserve_can_be_edited_within_the_rules(server: Server, guid: 
     lowered = done(edit(server, guid, reserve="60.00"))
     assert (lowered["price"], lowered["reserve_met"]) == ("60.00", True), "her maximum reaches it now"
     assert done(edit(server, guid, reserve=None))["reserve_met"] is None
-
-
-def offer(server: Server, guid: str, who: str, **body: Any) -> dict[str, Any]:
-    reply = httpx.post(f"{server.url}/auctions/{guid}/bids", json=body, headers=bidder(who))
-    assert reply.status_code == 201, reply.text
-    answer: dict[str, Any] = reply.json()
-    return answer
 
 
 @pytest.mark.parametrize(

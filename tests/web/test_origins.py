@@ -6,12 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.harness import (
-    Server,
-    StoreProcess,
-    create,
-    running_server,
-)
+from tests.support.harness import Server, StoreProcess, create, running_server
 from tests.support.openapi_client import problem
 
 SHOP = "https://shop.example"

@@ -1,24 +1,15 @@
 """A bidder's own stream: each standing is sent once, and to this bidder alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.auctions import act, done, offer, own_stream
 from tests.support.harness import EventReader, Server, StoreProcess, bid, bidder, create, now_ms, running_server, until
-from tests.web.test_operators import act, done, offer
-
-
-@asynccontextmanager
-async def own_stream(server: Server, who: str, *guids: str) -> AsyncIterator[EventReader]:
-    async with httpx.AsyncClient(timeout=30) as client:
-        url = f"{server.url}/me/stream?" + "&".join(f"guid={guid}" for guid in guids)
-        async with client.stream("GET", url, headers=bidder(who)) as reply:
-            assert reply.status_code == 200, await reply.aread()
-            yield EventReader(reply.aiter_bytes())
 
 
 async def standing(stream: EventReader) -> tuple[str, str, int, str | None]:
