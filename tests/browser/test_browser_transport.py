@@ -118,7 +118,7 @@ def test_a_page_in_the_back_forward_cache_holds_no_stream_and_returns_live(
     page.go_back(wait_until="commit")
     expect_price(page, "10.00")
     expect_connection(page)
-    assert page.evaluate("window.returned"), "the page was loaded anew; this test needs the back/forward cache"
+    assert page.evaluate("window.returned"), "the page was loaded again; this test needs the back/forward cache"
     bid(house, guid, "bob", "20.00")
     expect_price(page, "20.00")
     assert streams(house) == 1
@@ -149,7 +149,7 @@ def test_a_page_hidden_for_a_while_holds_no_stream_and_returns_live(
     page.clock.fast_forward(10_000)
     bid(house, guid, "ann", "10.00")
     expect_price(page, "10.00")
-    assert streams(house) == 1, "who looks away for a moment keeps the stream"
+    assert streams(house) == 1, "a page that is hidden for a moment keeps the stream"
     page.clock.fast_forward(20_000)
     until(lambda: streams(house) == 0, "the end of the stream")
     bid(house, guid, "bob", "20.00")

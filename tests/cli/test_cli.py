@@ -319,7 +319,7 @@ def test_watch_prints_each_state_and_ends_with_the_auction(
     over = run_command("watch", guid, **where_to_watch(kind, service, valkey))
     assert (over.returncode, over.stderr) == (0, "")
     assert over.stdout == f"Lot {guid} | closed | 10.00 CNY | 1 bid, paddle 1 leads | sold\n", (
-        "one line where no terminal is"
+        "one line without a terminal"
     )
 
 

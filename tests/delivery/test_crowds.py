@@ -142,7 +142,7 @@ async def test_every_viewer_gets_once_whether_prices_are_live() -> None:
         hub.set_live(True)
         await turns(2 * CROWD // BATCH_SIZE)
         for viewer in viewers:
-            assert viewer.queue.take_all().endswith(b'"live":true}\n\n'), "the last word counts"
+            assert viewer.queue.take_all().endswith(b'"live":true}\n\n'), "the last event counts"
 
 
 async def test_any_order_of_events_ends_with_all_viewers_at_the_newest() -> None:

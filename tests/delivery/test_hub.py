@@ -46,7 +46,7 @@ async def test_a_lower_revision_is_never_shown() -> None:
         assert current is not None
         assert current.state.price == "5.00"
         hub.publish(state(5, "5.00"))
-        assert viewer.queue.take_all() == b"", "the very same state is no news"
+        assert viewer.queue.take_all() == b"", "the same state is not sent again"
 
 
 async def test_a_resumed_viewer_gets_only_more_than_it_has_seen() -> None:
@@ -160,7 +160,7 @@ async def test_heartbeats_come_in_silence_only_and_say_whether_prices_are_live()
         hub.set_live(False)
         assert b'"live":false' in quiet.queue.take_all()
         hub.set_live(False)
-        assert quiet.queue.take_all() == b"", "said once"
+        assert quiet.queue.take_all() == b"", "sent once"
     sweep.cancel()
     await asyncio.gather(sweep, return_exceptions=True)
 
@@ -258,7 +258,7 @@ async def test_of_states_that_only_time_orders_the_later_one_is_shown() -> None:
         assert shown(hub) == "3.00", "it was read before that"
         hub.hear(external("5.00", now=2000))
         hub.publish(external("4.00", now=2000), before)
-        assert shown(hub) == "4.00", "who knows: but if it was earlier, another follows"
+        assert shown(hub) == "4.00", "the order is unknown; if it was earlier, another follows"
 
 
 async def test_announced_states_of_unwatched_auctions_are_not_kept() -> None:

@@ -273,4 +273,4 @@ async def test_a_poller_with_a_newer_version_than_the_store_gets_nothing_older(s
         answer = await held
         assert answer is not None
         assert answer["rev"] in (newest["rev"] - 1, newest["rev"]), "another price at its revision, or more"
-        assert await visitor.poll("0123abcd-9-1.00"), "of another epoch: anything is news"
+        assert await visitor.poll("0123abcd-9-1.00"), "of another epoch: every state is new"

@@ -248,13 +248,13 @@ async def test_a_stream_of_many_gets_each_end_once_and_a_new_stream_gets_it_too(
         assert {event.data["guid"]: summary(event) for event in ends} == expected
         await asyncio.to_thread(bid, any_server, going, "ann", "10.00")
         event = await stream.next()
-        assert (event.data["guid"], summary(event)[0]) == (going, "price"), "nothing more of those that ended"
+        assert (event.data["guid"], summary(event)[0]) == (going, "price"), "no more events of auctions that ended"
     async with open_stream(url) as stream:
         first = [await stream.next() for _ in range(3)]
         assert {event.data["guid"]: summary(event) for event in first} == expected | {going: ("price", "open", None)}
         await asyncio.to_thread(bid, any_server, going, "bob", "11.00")
         event = await stream.next()
-        assert (event.data["guid"], event.data["price"]) == (going, "11.00"), "the stream goes on"
+        assert (event.data["guid"], event.data["price"]) == (going, "11.00"), "the stream continues"
 
 
 @pytest.mark.parametrize("query", ["", "?guid=a%7Bb", "?" + "&".join(f"guid=g{n}" for n in range(51))])

@@ -269,7 +269,7 @@ def test_a_server_that_dies_and_returns_is_seen_by_all_streams(
         arguments = [server.url, "--guid", guid, "--streams", "4", "--bidders", "2", "--ramp", "0", "--json"]
         with loading(*arguments, "--duration", "600", "--max-drops", "3") as process:
             until(open_streams(server, 4), "the streams")
-            until(lambda: server.metric("sse_auction_bids_total") > 4, "bids, while which it reads its streams too")
+            until(lambda: server.metric("sse_auction_bids_total") > 4, "bids, during which it reads its streams too")
             server.stop(how)
             server.restart_on_same_port()
             until(open_streams(server, 4), "the streams to come back")

@@ -195,7 +195,7 @@ async def test_several_workers_count_as_one(valkey: StoreProcess, directory: Pat
             before = server.metric("sse_auction_states_delivered_total")
             for number in range(6):
                 reply = await asyncio.to_thread(bid, server, guid, f"b{number % 2}", f"{10 + number}.00")
-                assert reply.status_code == 201, "whichever worker takes it"
+                assert reply.status_code == 201, "on any worker"
             for stream in streams:
                 while (await stream.next("price")).data["price"] != "15.00":
                     pass
@@ -348,7 +348,7 @@ def test_a_clean_stop_says_nothing_of_errors(valkey: StoreProcess, directory: Pa
         create(server, guid)
         assert httpx.post(f"{server.url}/auctions/{guid}/refresh", headers=OPERATOR).status_code == 202
         code = server.stop()
-        assert code == 0 or kind == "uvicorn", "uvicorn ends by the very signal that it got"
+        assert code == 0 or kind == "uvicorn", "uvicorn ends by the signal that it got"
         assert "Traceback" not in server.log()
         assert not server.log_lines(level="ERROR") + server.log_lines(level="CRITICAL"), server.log()
 

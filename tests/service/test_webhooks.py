@@ -145,7 +145,7 @@ def test_when_the_sender_is_killed_another_goes_on(
             if each.process is not None:
                 each.stop()
     with own_store.client() as client:
-        assert client.exists("sse-auction:sender") == 0, "who stops in peace lets another go on at once"
+        assert client.exists("sse-auction:sender") == 0, "a sender that stops cleanly releases its lease at once"
 
 
 def test_lots_that_close_together_are_each_reported_once(
@@ -236,7 +236,7 @@ def test_while_the_secret_is_exchanged_a_receiver_with_either_can_check(
     assert not is_genuine(new, header.replace(stamp, str(int(stamp) - 1)), body), "its moment is signed too"
     old = str(int(stamp) - 3600)
     proof = hmac.new(new.encode(), f"{old}.".encode() + body, sha256).hexdigest()
-    assert not is_genuine(new, f"t={old},v1={proof}", body), "what was overheard an hour ago"
+    assert not is_genuine(new, f"t={old},v1={proof}", body), "a recorded message of an hour ago"
 
 
 TEXT_SECRET = "ein Geheimnis mit Umlauten, \u00e4\u00f6\u00fc, und 32 Bytes"

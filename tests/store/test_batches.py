@@ -123,7 +123,7 @@ def test_whenever_the_command_dies_all_are_created_or_none(
         until(lambda: reached(fresh) or process.poll() is not None, moment)
         process.send_signal(how)
         out, errors = process.communicate(timeout=2 * DEADLINE_SECONDS)
-        assert "Traceback" not in errors or moment == "some time", "Python's own, while it starts"
+        assert "Traceback" not in errors or moment == "some time", "an error of Python itself, during its start"
     until(lambda: at_rest(fresh), "what was decided to be carried out", 3 * DEADLINE_SECONDS)
     assert recorded(fresh) in (0, MANY)
     if how == signal.SIGINT and process.returncode == 130 and "SSE_AUCTION_URL" not in where:

@@ -119,7 +119,7 @@ def test_after_the_stores_clock_was_set_the_first_answer_is_right_again(
         world.pass_by(pause)
     assert facts.times_set <= 1
     if sum(pause for pause, *_ in before) < SECOND_US:
-        assert facts.times_set == 1, "and it is known that it was set"
+        assert facts.times_set == 1, "and the change of the clock is detected"
 
 
 def test_before_the_stores_first_answer_the_machines_clock_is_used() -> None:

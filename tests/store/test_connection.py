@@ -80,11 +80,13 @@ async def test_calls_of_one_turn_are_sent_together_and_each_has_its_own_answer(t
         answers = await asyncio.gather(*calls)
         commands = 200 + 4 + 1  # a transaction is MULTI, its commands, and EXEC
         written = ceil(commands / FLUSH_CALLS)
-        assert segments_sent(connection) - before == written, "a crowd's leave in a few, for the store to begin earlier"
+        assert segments_sent(connection) - before == written, (
+            "many calls leave in several writes, for the store to begin earlier"
+        )
         assert answers == [*(b"%d" % number for number in range(200)), [b"OK", b"v"], b"\x00\xff\r\n"]
         await asyncio.gather(connection.call("PING"), connection.call("PING"))
         await connection.call("PING")
-        assert segments_sent(connection) - before == written + 2, "later turns have writes of their own"
+        assert segments_sent(connection) - before == written + 2, "later turns have their own writes"
 
 
 async def test_a_refused_command_fails_its_own_call_and_no_other(store: StoreProcess) -> None:
@@ -296,7 +298,7 @@ async def test_a_connection_comes_back_after_a_restart_and_after_a_freeze_that_f
             assert await connection.call("PING") == b"PONG"
             for each in waiting:
                 each.close()
-        assert await has_complained(2), "more than one line for an absence"
+        assert await has_complained(2), "more than one line for one outage"
 
 
 def socket_to(url: str) -> socket.socket:

@@ -103,7 +103,7 @@ def test_their_bids_can_be_void(served: tuple[StoreProcess, Server, httpx.Client
     assert done.status_code == 200, done.text
     state = done.json()["state"]
     assert (state["price"], state["leader"], state["bids"]) == ("11.00", 2, 1)
-    assert bid(server, "voided", "cat", "12.00").json()["seq"] == 4, "no number is given twice"
+    assert bid(server, "voided", "cat", "12.00").json()["seq"] == 4, "no number is used twice"
     again = client.post("/auctions/voided/void", json={"reason": "a joke", "bidder": "bob"}).json()["state"]
     assert (again["price"], again["leader"]) == ("12.00", 3)
 

@@ -153,7 +153,7 @@ def test_the_sender_repeats_a_lost_message_as_the_latest_sender_formats_it(
         assert said() == ("bids", True)
         with own_store.client() as client:
             client.delete(keys.WEBHOOKS)
-        until(lambda: said() == ("bids", True), "it is said again")
+        until(lambda: said() == ("bids", True), "it is sent again")
         with running_server(directory, **hooked(own_store, receiver)):
             assert said() == ("events", True)
     assert said() == ("events", True), "and it outlives them, by the time for which messages are tried"

@@ -55,7 +55,7 @@ def test_what_has_bids_stays_open_and_its_log_is_right(bench: Bench, clock: Cloc
     assert both.verify() == []
     assert both.act(OperatorAction("void", bidder="ann")) == "done"
     assert both.act(OperatorAction("void", bidder="bob")) == "done"
-    assert both.bid("cat", BidAmount("max", 2000)) == "leading", "that all its bids are void does not close it again"
+    assert both.bid("cat", BidAmount("max", 2000)) == "leading", "void bids do not close it again"
     assert both.verify() == []
 
 

@@ -176,7 +176,7 @@ def test_the_log_of_an_older_release_is_still_good(service: Server, valkey: Stor
         written_anew(client, guid, older)
         client.hdel(keys.private(guid), "leader_seq")
     assert verify(valkey, guid) == []
-    assert offer(service, guid, "ann", max="70.00")["seq"] == 2, "which of the two was hers was not remembered"
+    assert offer(service, guid, "ann", max="70.00")["seq"] == 2, "it was not recorded which of the two was her bid"
     done(act(service, guid, "pause"))
     done(act(service, guid, "resume"))
     assert verify(valkey, guid) == []

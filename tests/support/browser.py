@@ -77,7 +77,7 @@ def _viewer(browser: Browser, troubles: Sequence[str], options: dict[str, Any]) 
         page.on("pageerror", lambda error: written.append(str(error)))
         yield page
     unexpected = [line for line in written if not any(re.search(pattern, line) for pattern in troubles)]
-    assert not unexpected, "the console is to stay silent"
+    assert not unexpected, "the console must stay silent"
 
 
 @pytest.fixture(scope="session")

@@ -44,13 +44,15 @@ async def test_a_closed_auction_is_open_again_with_its_bids_and_closes_again(
     assert (again["status"], again["outcome"], again["price"], again["leader"]) == ("open", None, "20.00", 2)
     assert (again["bids"], again["next_bid"], again["rev"]) == (2, "21.00", closed["rev"] + 1)
     event = await first_event(server, guid, closed["tag"])
-    assert (event.name, event.data["tag"]) == ("price", again["tag"]), "who had seen the end is shown the new state"
+    assert (event.name, event.data["tag"]) == ("price", again["tag"]), (
+        "a client that had seen the end gets the new state"
+    )
     poll = httpx.get(f"{server.url}/auctions/{guid}/price", headers={"If-None-Match": f'"{closed["tag"]}"'})
     assert poll.json()["tag"] == again["tag"]
     assert "open" in listed(server, guid)
     assert bid(server, guid, "cat", "30.00").json()["seq"] == 3
     until(lambda: state(server, guid)["outcome"] == "sold", "it closes again")
-    until(lambda: log_of(store, guid)[-1].get("kind") == "settled", "it is settled anew")
+    until(lambda: log_of(store, guid)[-1].get("kind") == "settled", "it is settled again")
     kinds = [entry.get("kind", "bid") for entry in log_of(store, guid)]
     assert kinds == ["created", "bid", "bid", "close", "settled", "reopen", "bid", "settled"]
     entry = log_of(store, guid)[5]
@@ -132,7 +134,7 @@ async def test_a_void_after_the_hammer_gives_the_lot_to_the_next(
     after = done(act(server, guid, "void", bidder="bob", reason="no such person"))
     assert (after["status"], after["outcome"], after["price"], after["leader"]) == ("closed", "sold", "51.00", 3)
     assert (after["bids"], after["rev"]) == (2, closed["rev"] + 1)
-    assert read(server, guid, **OPERATOR)["unpaid"] is False, "that was noted of another"
+    assert read(server, guid, **OPERATOR)["unpaid"] is False, "the note was for another bidder"
     event = await first_event(server, guid, closed["tag"])
     assert (event.name, event.data["tag"]) == ("closed", after["tag"])
     assert done(act(server, guid, "void", bidder="cat"))["price"] == "10.00"

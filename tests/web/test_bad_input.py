@@ -193,7 +193,7 @@ def test_a_guid_that_can_name_no_auction(client: httpx.Client, auction: str, nam
         refused = client.request(method, path, **options)  # type: ignore[arg-type]  # mixed options
         assert (refused.status_code, problem(refused)["code"]) == (422, "invalid"), path
         assert shown in problem(refused)["detail"]
-        assert len(problem(refused)["detail"]) < 200, "what was sent is not sent back at any length"
+        assert len(problem(refused)["detail"]) < 200, "a long input is not sent back in full"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a\tb", "caf\xe9"])
@@ -214,7 +214,7 @@ def test_a_body_that_is_too_large(client: httpx.Client, auction: str) -> None:
             assert (refused.status_code, problem(refused)["code"]) == (413, "too_large")
             assert "16384 bytes" in problem(refused)["detail"]
     fits = client.post(f"/auctions/{auction}/bids", content=b"x" + large[2:], headers=bidder("bob"))
-    assert fits.status_code == 422, "the limit itself is allowed: this one failed for what is in it"
+    assert fits.status_code == 422, "the limit itself is allowed: this body failed because of its content"
 
 
 def test_a_client_that_leaves_during_its_request_is_no_error_of_the_service(service: Server, auction: str) -> None:

@@ -238,7 +238,7 @@ def test_too_many_bids_are_slowed_down(store: StoreProcess, tmp_path: Any, guid:
         assert {reply.status_code for reply in replies[:2]} == {409}
         problem = refused(replies[3], 429, "rate_limited")
         assert int(replies[3].headers["retry-after"]) == problem["retry_after"] >= 1
-        assert bid(server, guid, "bob", "10.00").status_code == 201, "one bidder's haste is not another's"
+        assert bid(server, guid, "bob", "10.00").status_code == 201, "one bidder's rate does not count for another"
 
 
 def test_only_operators_create(server: Server, guid: str) -> None:

@@ -330,7 +330,7 @@ def test_bids_beyond_the_rate_are_refused_with_a_time_to_come_back(
             refused = send("ann")
             assert (refused.status_code, problem(refused)["code"]) == (429, "rate_limited")
             assert 1 <= int(refused.headers["retry-after"]) == problem(refused)["retry_after"] <= 2
-            assert send("bob").status_code == 409, "one bidder's haste is not another's"
+            assert send("bob").status_code == 409, "one bidder's rate does not count for another"
 
 
 def test_many_bids_at_once_are_all_answered(service: Server, guid: str) -> None:

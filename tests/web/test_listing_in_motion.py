@@ -85,7 +85,7 @@ def house(directory: Path) -> Iterator[House]:
 def each_once(found: list[str], expected: list[str]) -> None:
     missed = set(expected) - set(found)
     twice = [guid for guid, count in Counter(found).items() if count > 1]
-    assert (sorted(missed), twice) == ([], []), f"{len(missed)} of {len(expected)} missed, {len(twice)} given twice"
+    assert (sorted(missed), twice) == ([], []), f"{len(missed)} of {len(expected)} missed, {len(twice)} listed twice"
 
 
 # --- one thing happens between two pages ---------------------------------------------------------------------------
@@ -407,4 +407,4 @@ def test_every_auction_that_is_not_over_is_due_some_time(house: House) -> None:
     with house.store.client() as other:
         other.delete("sse-auction:due")
         house.server.restart_on_same_port()
-        until(lambda: other.hget("{AuctionMaxPrice-lot}:auction", "settled") == "1", "it is settled all the same")
+        until(lambda: other.hget("{AuctionMaxPrice-lot}:auction", "settled") == "1", "it is settled nevertheless")

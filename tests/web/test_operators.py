@@ -138,7 +138,7 @@ async def test_a_void_lowers_the_price_raises_the_revision_and_marks_the_history
     assert done(act(server, guid, "void", paddle=3))["price"] == "10.00"
     last = done(act(server, guid, "void", paddle=1))
     assert (last["price"], last["leader"], last["bids"], last["next_bid"]) == (None, None, 0, "10.00")
-    assert bid(server, guid, "dan", "10.00").json()["seq"] == 5, "the log goes on"
+    assert bid(server, guid, "dan", "10.00").json()["seq"] == 5, "the log continues"
 
 
 def test_title_and_reserve_can_be_edited_within_the_rules(server: Server, guid: str) -> None:

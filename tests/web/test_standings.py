@@ -174,7 +174,7 @@ async def test_it_has_heartbeats_and_carries_no_states(own_store: StoreProcess, 
         async with own_stream(server, "ann", guid) as ann:
             await asyncio.to_thread(bid, server, guid, "bob", "10.00")
             first = await ann.next()
-            assert first.name == "hb", "she has not bid, so she hears nothing else"
+            assert first.name == "hb", "a bidder without a bid gets nothing else"
             assert 2000 <= ann.retry_ms[0] <= 4000
 
 

@@ -98,7 +98,7 @@ def auction(service: Server, valkey: StoreProcess) -> Iterator[str]:
     yield guid
     with valkey.client() as store:
         kinds = {key.rpartition(":")[2] for key in store.keys(f"*{guid}*")}
-        assert kinds == {"auction", "private", "bids"}, "what an auction without bids has"
+        assert kinds == {"auction", "private", "bids"}, "the keys of an auction without bids"
         assert store.xlen(f"{{AuctionMaxPrice-{guid}}}:bids") == 1, "its creation"
 
 

@@ -141,6 +141,6 @@ async def tracking_forbidden(seed: int, size: Size, directory: Path) -> Report:
                     await stage.calm()
                     gauge = await stage.metric("sse_auction_mirror_polling")
                     stage.claim(gauge == polling, f"sse_auction_mirror_polling is {gauge} after {rule}")
-        stage.claim(stage.logged("refuses CLIENT TRACKING"), "no line of the log tells of it")
+        stage.claim(stage.logged("refuses CLIENT TRACKING"), "no line of the log reports it")
         await stage.rest()
         return stage.report()

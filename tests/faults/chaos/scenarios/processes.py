@@ -107,7 +107,7 @@ async def supervisor_killed(seed: int, size: Size, directory: Path) -> Report:
             await stage.until(in_place, "four new workers")
             await stage.all_live(returned_at, BACK_WITHIN_SECONDS, "the service's return")
             await stage.calm()
-        stage.claim(bool(stage.server.log_lines(reason="failed")), "no stream was ended politely")
+        stage.claim(bool(stage.server.log_lines(reason="failed")), "no stream ended with a retry field")
         await stage.rest()
         return stage.report()
 
@@ -143,8 +143,10 @@ def part_dies(part: str) -> Scenario:
             stage.claim(code == 1, f"the exit code is {code}")
             for watcher in stage.crowd.watchers:
                 stage.claim(bool(watcher.retry_ms), f"{watcher.name} did not receive when to come back")
-            stage.claim(stage.logged("a stream of"), "no line tells of a stream's end")
-            stage.claim(bool(server.log_lines(reason="failed")), "no line says that streams ended for the failure")
+            stage.claim(stage.logged("a stream of"), "no line reports the end of a stream")
+            stage.claim(
+                bool(server.log_lines(reason="failed")), "no line reports that streams ended because of the failure"
+            )
             server.process = None
             server.command = server_process(directory).command
             await asyncio.to_thread(server.restart_on_same_port)
