@@ -14,14 +14,13 @@ import pytest
 from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, Created, OperatorAction
 from sse_auction.auction.state import State
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreClock
 from sse_auction.store.outbox import Message, Outbox
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BuyNowRequest, CreateRequest, new_auction
 from tests.support.auctions import act, done
 from tests.support.commands import COMMAND, run_command
-from tests.support.connections import as_user, slow_line
+from tests.support.connections import as_user, connected_store, slow_line
 from tests.support.harness import Server, StoreProcess, create, now_ms, running_server, until
 from tests.support.receiver import Receiver, hooked
 
@@ -167,12 +166,8 @@ async def connected(process: StoreProcess, url: str = "") -> Any:
     """The store of a new process, maybe at another URL, and its outboxes; bids are sent."""
     with process.client() as client:
         client.set(keys.WEBHOOKS, "bids", px=3_600_000)
-    store = Store(url or process.url, 10.0, StoreClock(), "EUR")
-    running = asyncio.create_task(store.connection.run())
-    await store.connection.connected()
-    yield store, store.outbox
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with connected_store(url or process.url, "EUR") as store:
+        yield store, store.outbox
 
 
 async def created(store: Store, guid: str, **terms: Any) -> State:

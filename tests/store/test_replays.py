@@ -1,6 +1,5 @@
 """A request that is sent again with its idempotency key: it gets the first answer, and changes nothing anywhere."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +12,13 @@ import redis
 
 from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, Created, OperatorAction, Refused
 from sse_auction.store import keys
-from sse_auction.store.clock import StoreClock
 from sse_auction.store.creating import claim, create_once, request_of
 from sse_auction.store.parts import Store
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.support.auctions import act, done
 from tests.support.commands import output, refusal, run_command
+from tests.support.connections import connected_store
 from tests.support.harness import OPERATOR, TOKENS, Server, StoreProcess, bid, create, now_ms, running_store, until
 
 FAR = 3_600_000
@@ -44,12 +43,8 @@ def everything(process: StoreProcess) -> dict[bytes, tuple[bytes, int]]:
 async def house(quiet: StoreProcess) -> AsyncIterator[Store]:
     with quiet.client() as client:
         client.set(keys.WEBHOOKS, "events")
-    made = Store(quiet.url, 10.0, StoreClock(), "USD")
-    running = asyncio.create_task(made.connection.run())
-    await made.connection.connected()
-    yield made
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with connected_store(quiet.url, "USD") as made:
+        yield made
 
 
 def new(guid: str, **terms: Any) -> Any:

@@ -1,6 +1,5 @@
 """The scripts: every branch is executed on a real store, and each header names what its script uses."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,7 +11,6 @@ import pytest
 import sse_auction
 from sse_auction.auction.decisions import BidAmount, OperatorAction, Refused
 from sse_auction.store import auctions, keys
-from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import StoreUnavailable
 from sse_auction.store.lease import Lease
 from sse_auction.store.parts import Store
@@ -20,6 +18,7 @@ from sse_auction.store.scripts import Script, shared_by
 from sse_auction.wire import refusals
 from sse_auction.wire.replies import SoftCloseSeconds
 from sse_auction.wire.requests import BandRequest, BuyNowRequest, CreateRequest, new_auction
+from tests.support.connections import connected_store
 from tests.support.harness import StoreProcess, now_ms
 
 LUA = Path(sse_auction.__file__).parent / "store" / "lua"
@@ -121,15 +120,11 @@ def _place_of(store: Store, name: str) -> tuple[object, str]:
 
 @pytest.fixture
 async def counted(own_store: StoreProcess) -> AsyncIterator[tuple[Store, StoreProcess]]:
-    made = Store(own_store.url, 10.0, StoreClock(), "USD")
-    for name in NAMES:
-        setattr(*_place_of(made, name), Counted(name))
-    running = asyncio.create_task(made.connection.run())
-    await made.connection.connected()
-    made.connection._outbox = "events"
-    yield made, own_store
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with connected_store(own_store.url, "USD") as made:
+        for name in NAMES:
+            setattr(*_place_of(made, name), Counted(name))
+        made.connection._outbox = "events"
+        yield made, own_store
 
 
 async def test_every_branch_of_every_script_is_executed(counted: tuple[Store, StoreProcess]) -> None:

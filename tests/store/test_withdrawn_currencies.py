@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from sse_auction.auction.money import WITHDRAWN
-from sse_auction.store.clock import StoreClock
-from sse_auction.store.parts import Store
 from sse_auction.wire.requests import CreateRequest, new_auction
 from tests.support.auctions import act, done
+from tests.support.connections import connected_store
 from tests.support.harness import OPERATOR, Server, StoreProcess, bid, now_ms, price_key, running_server
 from tests.support.logs import verify
 from tests.support.openapi_client import openapi_client, problem
@@ -21,15 +20,9 @@ def recorded(process: StoreProcess, guid: str, currency: str) -> None:
     """Record an auction as an earlier release did, which accepted the currency."""
 
     async def write() -> None:
-        store = Store(process.url, 10.0, StoreClock(), "CNY")
-        running = asyncio.create_task(store.connection.run())
-        try:
-            await store.connection.connected()
-            request = CreateRequest(title="Old", start_price="10.00", closes_at=now_ms() + HOUR, currency=currency)
+        request = CreateRequest(title="Old", start_price="10.00", closes_at=now_ms() + HOUR, currency=currency)
+        async with connected_store(process.url, "CNY") as store:
             await store.auctions.create(new_auction(request, guid, "CNY", was_accepted=True), "an earlier release")
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(write())
 

@@ -1,4 +1,4 @@
-"""What tests of the connection share: an open connection, a count of its pushes, and a slow line to the store."""
+"""Connections to the store: an open one, the parts of the store on one, a slow line, a user with few rights."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from sse_auction.store.clock import StoreClock
 from sse_auction.store.connection import Connection, connect
+from sse_auction.store.parts import Store
 from tests.support.harness import DEADLINE_SECONDS, StoreProcess
 
 
@@ -17,6 +19,19 @@ async def open_connection(url: str, timeout: float = DEADLINE_SECONDS, **options
         yield connection
     finally:
         connection.close()
+
+
+@asynccontextmanager
+async def connected_store(url: str, currency: str) -> AsyncIterator[Store]:
+    """The parts of the store as a process of the service has them, with a connection."""
+    store = Store(url, 10.0, StoreClock(), currency)
+    running = asyncio.create_task(store.connection.run())
+    try:
+        await store.connection.connected()
+        yield store
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def have_come(pushes: list[list[Any]], count: int = 1) -> bool:

@@ -9,10 +9,9 @@ from typing import Any
 import httpx
 
 from sse_auction.auction.decisions import Refused
-from sse_auction.store.clock import StoreClock
-from sse_auction.store.parts import Store
 from tests.support.auctions import act, done, edit, offer
 from tests.support.commands import run_command
+from tests.support.connections import connected_store
 from tests.support.harness import Server, StoreProcess, create
 
 
@@ -39,17 +38,11 @@ def rows(reply: httpx.Response, form: str) -> list[dict[str, Any]]:
 def verify(process: StoreProcess, guid: str) -> list[str] | Refused:
     """The differences between an auction's log and the store."""
 
-    async def look() -> list[str] | Refused:
-        store = Store(process.url, 10.0, StoreClock(), "CNY")
-        running = asyncio.create_task(store.connection.run())
-        try:
-            await store.connection.connected()
+    async def differences() -> list[str] | Refused:
+        async with connected_store(process.url, "CNY") as store:
             return await store.verification.verify(guid)
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
 
-    return asyncio.run(look())
+    return asyncio.run(differences())
 
 
 def verified(store: StoreProcess, guid: str) -> None:
