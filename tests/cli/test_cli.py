@@ -225,7 +225,7 @@ def test_without_a_store_there_is_one_sentence(directory: Path) -> None:
         assert refusal(done).startswith("the store is not reachable: ")
 
 
-class SomebodyElse(BaseHTTPRequestHandler):
+class AnotherServer(BaseHTTPRequestHandler):
     """A web server that is not sse-auction."""
 
     def do_GET(self) -> None:
@@ -245,7 +245,7 @@ def test_where_no_service_answers_there_is_one_sentence() -> None:
     assert "does not answer" in refusal(run_command("watch", "x", "--url", nobody))
     assert "is not a URL" in refusal(run_command("price", "x", "--url", "http://[::1"))
     assert "127.0.0.1" in refusal(run_command("price", "x", "--url", "127.0.0.1:1"))
-    with HTTPServer(("127.0.0.1", 0), SomebodyElse) as other:
+    with HTTPServer(("127.0.0.1", 0), AnotherServer) as other:
         threading.Thread(target=other.serve_forever).start()
         url = f"http://127.0.0.1:{other.server_port}"
         assert "not as sse-auction does" in refusal(run_command("price", "x", "--url", url))

@@ -41,7 +41,7 @@ async def test_where_tracking_is_refused_watched_prices_are_polled(
         assert server.log().count("refuses CLIENT TRACKING") == 1
 
 
-async def test_polling_goes_on_while_newcomers_keep_the_mirror_busy(
+async def test_polling_continues_while_new_viewers_keep_the_mirror_busy(
     own_store: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(directory, REDIS_URL=as_user(own_store, "~*", "+@all", "-client|tracking")) as server:

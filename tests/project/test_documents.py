@@ -91,7 +91,7 @@ def test_what_a_void_bid_has_extended_stays_extended(service: Server, guid: str)
     assert (void["closes_at"], void["extensions"]) == (extended["closes_at"], 1)
 
 
-async def test_a_stream_of_many_goes_on_when_its_auctions_have_ended(
+async def test_a_stream_of_many_continues_when_its_auctions_have_ended(
     valkey: StoreProcess, directory: Path, guid: str
 ) -> None:
     with running_server(directory, REDIS_URL=valkey.url, SSE_AUCTION_HEARTBEAT_SECONDS="1") as server:

@@ -115,7 +115,7 @@ def test_two_processes_send_in_order_too(
         assert prices == [f"{10 + number}.00" for number in range(30)]
 
 
-def test_when_the_sender_is_killed_another_goes_on(
+def test_when_the_sender_is_killed_another_continues(
     own_store: StoreProcess, receiver: Receiver, directory: Path, guid: str
 ) -> None:
     receiver.delay_seconds = 0.05  # it is killed in the middle of its work

@@ -44,7 +44,7 @@ def test_deleting_is_for_operators_with_a_reason_and_not_of_open_auctions(
     refused = delete(server, guid)
     assert code_of(refused) == (409, "not_closed")
     assert refused.json()["state"]["status"] == "open"
-    assert bid(server, guid, "ann", "10.00").status_code == 201, "it goes on"
+    assert bid(server, guid, "ann", "10.00").status_code == 201, "it continues"
     assert code_of(delete(server, f"no-{guid[:8]}")) == (404, "unknown_auction")
     with store.client() as client:
         client.set(f"AuctionMaxPrice-external-{guid[:8]}", "5")
@@ -119,7 +119,7 @@ def test_a_long_log_is_freed_aside(service: Server, valkey: StoreProcess, guid: 
 
         before = freed_aside()
         assert delete(service, guid).status_code == 204
-        until(lambda: freed_aside() > before, "another thread frees it, while the store goes on")
+        until(lambda: freed_aside() > before, "another thread frees it, while the store continues")
     assert keys_of(valkey, guid) == set()
 
 

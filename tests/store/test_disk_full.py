@@ -109,7 +109,7 @@ async def read_on(stream: Any, seen: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("full_server", [1, 2], indirect=True)
-async def test_prices_stay_live_bids_are_refused_with_the_reason_and_go_on_by_themselves(
+async def test_prices_stay_live_bids_are_refused_with_the_reason_and_continue_by_themselves(
     full_server: Server, disk: SmallDisk, data_dir: Path, guid: str
 ) -> None:
     server = full_server

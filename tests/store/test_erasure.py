@@ -144,7 +144,7 @@ def test_pending_messages_have_the_pseudonym(
         assert result[1] == {"actor": "the-house", "reason": "at the bidder's request", "paddle": 1}
 
 
-def test_an_erasure_that_is_killed_goes_on_where_it_was(own_store: StoreProcess, directory: Path, who: str) -> None:
+def test_a_killed_erasure_continues_where_it_was(own_store: StoreProcess, directory: Path, who: str) -> None:
     guids = [f"long-{number}" for number in range(3)]
     with running_server(directory, REDIS_URL=own_store.url) as server:
         for guid in guids:

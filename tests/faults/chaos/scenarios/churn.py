@@ -12,7 +12,7 @@ from tests.support.harness import create, price_key
 
 VISITS, AUCTIONS, AT_ONCE = 10_000, 50, 300
 FULL_HOUSE = 800  # at once: more than the visits ever have
-HELD = "If-None-Match: *\r\n"  # a header of a poll that waits, whatever the state is, until it changes
+HELD = "If-None-Match: *\r\n"  # a header of a poll that waits until the state changes, for any state
 WARM_UP_VISITS = 5_000  # Python's own pools then have their size
 BASE_SAMPLES = 40
 MOST_GROWTH = 0.05

@@ -14,7 +14,7 @@ ON_TIME_SECONDS = 2.0  # for opening and closing, on a machine that runs three s
 
 
 async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
-    """The clock of the service's machine is set by an hour, forth and back.
+    """The clock of the service's machine is set by an hour, forward and back.
 
     Must hold: nothing changes for viewers and bidders.
     """
@@ -45,7 +45,7 @@ async def service_clock_set(seed: int, size: Size, directory: Path) -> Report:
 
 
 async def store_clock_set(seed: int, size: Size, directory: Path) -> Report:
-    """The store's clock is set by an hour, forth and back.
+    """The store's clock is set by an hour, forward and back.
 
     Must hold: what is due closes, once; what has closed stays so.
     """

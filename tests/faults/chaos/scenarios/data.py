@@ -45,7 +45,7 @@ def _all_show(status: str, watchers: list[Watcher]) -> bool:
 async def wrong_types(seed: int, size: Size, directory: Path) -> Report:
     """Each key of the auction in turn is of a wrong type.
 
-    Must hold: bids get 503, the log says why; after the repair it goes on, with no restart.
+    Must hold: bids get 503, the log says why; after the repair it works again, with no restart.
     """
     async with staged(seed, size, directory) as stage:
         tag = f"{{{price_key(stage.guid)}}}"

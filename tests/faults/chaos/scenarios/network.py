@@ -100,7 +100,7 @@ async def answers_lost(seed: int, size: Size, directory: Path) -> Report:
             lost_at = time.monotonic()
             await asyncio.sleep(stage.rng.uniform(3, 4.5))
             stage.proxy.swallows_replies = False
-            stage.proxy.cut_all()  # what has lost bytes cannot go on
+            stage.proxy.cut_all()  # a connection that has lost bytes cannot continue
             await stage.all_live(time.monotonic(), TRUE_WITHIN_SECONDS, "the loss of answers")
             stage.claim_told(lost_at, "answers were lost")
             await stage.calm()
@@ -110,7 +110,7 @@ async def answers_lost(seed: int, size: Size, directory: Path) -> Report:
 async def slow_network(seed: int, size: Size, directory: Path) -> Report:
     """Each piece up to 150 ms late, in pieces of 1 to 40 bytes.
 
-    Must hold: streams stay; nothing is refused for ever.
+    Must hold: streams stay; no request is refused for good.
     """
     async with staged(seed, size, directory, behind_proxy=True) as stage:
         assert stage.proxy is not None
