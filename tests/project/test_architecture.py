@@ -104,6 +104,16 @@ def test_a_package_with_internals_in_use_has_an_upper_bound(name: str) -> None:
     assert re.search(r",<\d", line), line
 
 
+def test_what_tests_share_is_in_support_or_in_the_scenarios_of_faults() -> None:
+    wrong = [
+        f"{path.relative_to(CHECKOUT)}: {name}"
+        for path in sorted((CHECKOUT / "tests").rglob("*.py"))
+        for name in re.findall(r"^\s*(?:from|import) (tests\.\S+)", path.read_text(), re.MULTILINE)
+        if not re.match(r"tests\.(support|faults\.chaos)(\.|$)", name)
+    ]
+    assert not wrong
+
+
 # --- the reference -------------------------------------------------------------------------------------------------
 
 
