@@ -56,7 +56,7 @@ bench-quick: $(VENV)/dev  ## the main rows in two minutes; prints them
 
 chaos: $(VENV)/dev  ## every fault, many times with other seeds, in under 20 minutes
 	@scripts/install-system-packages.sh faketime
-	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 reference: $(VENV)/dev  ## the generated tables of docs/, from the code
 	$(BIN)/python -m scripts.reference

@@ -20,7 +20,7 @@ from sse_auction.app import DEMO_ROUTES, ROUTES
 from sse_auction.settings import Settings
 from sse_auction.web.descriptions import DESCRIPTIONS
 from sse_auction.web.openapi import OPERATIONS
-from tests.chaos.scenarios import SCENARIOS
+from tests.faults.chaos.scenarios import SCENARIOS
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 METHODS = ("GET", "POST", "PATCH", "DELETE")

@@ -1,9 +1,11 @@
 """Fixtures: one store and one server of each kind for all tests that only need auctions of their own."""
 
 import asyncio
+import functools
+import inspect
 import signal
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,21 @@ import pytest
 import trustme
 import uvloop
 
-from tests.described import described_client
-from tests.harness import PATIENCE_SECONDS, Server, StoreProcess, running_server, running_store
-from tests.receiver import Receiver, running_receiver
+pytest.register_assert_rewrite("tests.support")  # their assertions show values too
 
-# A shell starts background jobs with SIGINT ignored, and what the tests start would inherit that.
+from tests.support.harness import Server, StoreProcess, running_server, running_store  # noqa: E402  # after the line above
+from tests.support.openapi_client import openapi_client  # noqa: E402  # after the line above
+from tests.support.receiver import Receiver, running_receiver  # noqa: E402  # after the line above
+
+# A shell starts background jobs with SIGINT ignored; the processes of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One certificate authority instead of all the world's, which httpx loads for every client, even for plain http.
+    """One certificate authority instead of the system's: httpx loads all of them for every client, even for http.
 
-    On a busy machine that took 0.3 s a request: more than everything that is tested here.
+    Loading them takes longer than most of the requests here.
     """
     bundle = tmp_path_factory.mktemp("authorities") / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(bundle))
@@ -63,8 +67,8 @@ def service(valkey: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def client(service: Server) -> Iterator[httpx.Client]:
-    """A client whose every reply is checked against the service's own description."""
-    with described_client(service) as opened:
+    """A client that checks every reply against the service's own description."""
+    with openapi_client(service) as opened:
         yield opened
 
 
@@ -78,7 +82,7 @@ def own_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def own_server(own_store: StoreProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service on that store, which goes on whatever happens there."""
+    """The service on that store; it must survive whatever happens there."""
     with running_server(tmp_path_factory.mktemp("own-server"), REDIS_URL=own_store.url) as running:
         yield running
 
@@ -105,6 +109,7 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
+CLEAN_UP_SECONDS = 10.0  # for a test that was cancelled
 EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
@@ -112,15 +117,29 @@ EVENT_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine, with a limit on its time: on asyncio's own loop, or on those that a `pytestmark` names."""
-    factory = EVENT_LOOPS[getattr(request, "param", "asyncio")]
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The event loop of an asynchronous test: asyncio's own, or those that a `pytestmark` names."""
+    return "asyncio", {"loop_factory": EVENT_LOOPS[getattr(request, "param", "asyncio")]}
 
-    def runner(work: Coroutine[Any, Any, Any]) -> Any:
-        with asyncio.Runner(loop_factory=factory) as loop:
-            return loop.run(asyncio.wait_for(work, 4 * PATIENCE_SECONDS))
 
-    return runner
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Cancel an asynchronous test shortly before pytest-timeout ends it: that signal does not wake an idle uvloop.
+
+    A cancelled test runs its `finally` clauses, and its traceback shows what it waited for.
+    """
+    test = pyfuncitem.obj
+    if inspect.iscoroutinefunction(test):
+        marker = pyfuncitem.get_closest_marker("timeout")
+        seconds = float(marker.args[0] if marker else pyfuncitem.config.getini("timeout")) - CLEAN_UP_SECONDS
+
+        @functools.wraps(test)
+        async def limited(**arguments: Any) -> None:
+            async with asyncio.timeout(seconds):
+                await test(**arguments)
+
+        pyfuncitem.obj = limited
+    return (yield)
 
 
 @pytest.fixture

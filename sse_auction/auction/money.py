@@ -11,8 +11,8 @@ import iso4217
 
 MAX_MINOR_UNITS = 2**53 - 1  # the largest integer that Lua, JSON readers and JavaScript hold exactly
 
-# Codes that ISO 4217 has withdrawn and earlier releases accepted. Stores hold auctions in them: these are shown, bid
-# on, settled and verified as before. A code that leaves the ISO list must move here; a test of this module checks it.
+# Codes that ISO 4217 has withdrawn and earlier releases accepted. Stores keep auctions in them: these are shown, bid
+# on, settled and verified as before. A code that leaves the ISO list moves here; tests/auction/test_money.py checks it.
 WITHDRAWN = {"ANG": 2, "BGN": 2}
 # Codes without an exponent, such as XAU (gold) and XTS (tests), are no currencies to bid in.
 EXPONENTS: dict[str, int] = WITHDRAWN | {

@@ -1,0 +1,1 @@
+"""The domain alone: amounts, increments, states."""

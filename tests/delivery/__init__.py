@@ -1,0 +1,1 @@
+"""From a changed key to what a viewer gets."""

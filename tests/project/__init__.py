@@ -1,0 +1,1 @@
+"""The project itself: its sources, documents, package, hooks and workflow."""
