@@ -46,7 +46,7 @@ coverage: $(VENV)/dev  ## the Python tests once more, with the lines that they e
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes docs/benchmarks.md
+bench: $(VENV)/dev  ## every benchmark with its peers, about 20 minutes; writes docs/results/benchmarks.md
 	@scripts/install-benchmark-peers.sh
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -63,7 +63,7 @@ reference: $(VENV)/dev  ## the generated tables of docs/, from the code
 
 screenshots: $(VENV)/dev  ## the README's pictures, from a running demo
 	@scripts/install-system-packages.sh chromium
-	$(BIN)/python scripts/screenshots.py docs
+	$(BIN)/python scripts/screenshots.py docs/images
 
 clean:              ## everything that the above made
 	rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

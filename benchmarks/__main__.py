@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: asks every question and writes docs/benchmarks.md; `--quick` takes under two minutes.
+"""`python -m benchmarks`: asks every question and writes docs/results/benchmarks.md; `--quick` takes under two minutes.
 
 Questions can be named, so that one is asked again without the others; the report is always of the latest answer to
 each, and each carries its own date. An interrupted run goes on with `--resume`.
@@ -12,10 +12,11 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import processes, report
+from benchmarks import report
 from benchmarks.bench import Answer, Bench
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.base import PEERS, Absent, Store
+from benchmarks.instruments import processes
 from benchmarks.questions import QUESTIONS, QUICK
 
 ANSWERS = PEERS / "answers"

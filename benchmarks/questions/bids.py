@@ -13,7 +13,7 @@ import httpx
 
 from benchmarks.bench import Answer, Bench, Column, Goal, ratio
 from benchmarks.contenders.ours import Ours
-from benchmarks.processes import fsync_ms
+from benchmarks.instruments.processes import fsync_ms
 from benchmarks.stage import Figures, stage
 
 CLIENTS = 64

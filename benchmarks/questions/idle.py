@@ -8,7 +8,7 @@ process have that many sockets; the table says how many there were.
 import time
 
 from benchmarks.bench import Answer, Bench, Column, Goal, figure
-from benchmarks.processes import most_watchers
+from benchmarks.instruments.processes import most_watchers
 from benchmarks.stage import Figures, shares, stage
 
 STREAMS = 19_000

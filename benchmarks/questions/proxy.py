@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.bench import Answer, Bench, Column, Goal, figure
 from benchmarks.contenders.base import Store as StoreProcess
-from benchmarks.processes import end
+from benchmarks.instruments.processes import end
 from benchmarks.stage import Figures
 from sse_auction.auction.decisions import Accepted, ActionDone, BidAmount, OperatorAction
 from sse_auction.store.clock import StoreClock

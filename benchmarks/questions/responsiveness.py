@@ -11,9 +11,9 @@ from typing import Any
 
 from benchmarks.bench import Answer, Bench, Column, Goal, Row, figure
 from benchmarks.contenders.ours import Ours
+from benchmarks.instruments.workers import worker
 from benchmarks.questions.bids import REQUEST, create
 from benchmarks.stage import Figures, shares, stage
-from benchmarks.workers import worker
 
 WATCHERS = 8000
 WRITES_PER_SECOND = 50
@@ -47,7 +47,7 @@ def ask(bench: Bench) -> Answer:
 
 
 def measure(name: str, busy: bool) -> Figures:
-    with stage(name) as on, worker("benchmarks.generator") as prober:
+    with stage(name) as on, worker("generator") as prober:
         on.prime(1)
         on.open(WATCHERS)
         on.warm_up(2, 1.0)

@@ -10,8 +10,8 @@ import statistics
 
 import numpy as np
 
-from benchmarks import freshness
 from benchmarks.bench import Answer, Bench, Column, Goal, figure
+from benchmarks.instruments import freshness
 from benchmarks.stage import Figures, stage
 
 READERS = 3

@@ -8,8 +8,8 @@ in the kernel for each, to be read when it wakes? Does the server grow? Ten read
 
 import time
 
-from benchmarks import processes
 from benchmarks.bench import Answer, Bench, Column, Goal, figure
+from benchmarks.instruments import processes
 from benchmarks.stage import Figures, stage
 
 READERS = 10

@@ -23,7 +23,7 @@ from benchmarks.bench import Answer, Bench, Column, Goal, figure
 from benchmarks.contenders.base import Store as StoreProcess
 from benchmarks.contenders.base import wait_until
 from benchmarks.contenders.ours import SECRET
-from benchmarks.processes import cpu_seconds, end, tree
+from benchmarks.instruments.processes import cpu_seconds, end, tree
 from benchmarks.stage import Figures
 from sse_auction.store.clock import StoreClock
 from sse_auction.store.parts import Store
@@ -130,7 +130,7 @@ def _scene(**settings: str) -> Iterator[Scene]:
         directory = Path(until_end.enter_context(tempfile.TemporaryDirectory(prefix="bench-webhooks-")))
         store = StoreProcess(directory, durable=True)
         until_end.callback(end, store.process)
-        receiver = subprocess.Popen([sys.executable, "-m", "benchmarks.receiver"], stdout=subprocess.PIPE)
+        receiver = subprocess.Popen([sys.executable, "-m", "benchmarks.instruments.receiver"], stdout=subprocess.PIPE)
         until_end.callback(end, receiver)
         assert receiver.stdout is not None
         port = int(receiver.stdout.readline())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import freshness
+from benchmarks.instruments import freshness
 
 
 def delivered(*events: tuple[float, int, int], shown: list[int]) -> freshness.Deliveries:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.frames import BadStream, Memo, SseDecoder, WebSocketDecoder
+from benchmarks.instruments.frames import BadStream, Memo, SseDecoder, WebSocketDecoder
 from tests.support.instruments import (
     CHUNKED_HEAD,
     HEARTBEAT,

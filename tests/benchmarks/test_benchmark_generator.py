@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import exchange, freshness
 from benchmarks.contenders.base import BROWSER_HEAD
-from benchmarks.workers import Worker, worker
+from benchmarks.instruments import exchange, freshness
+from benchmarks.instruments.workers import Worker, worker
 from tests.support.harness import until_async
 from tests.support.instruments import CHUNKED_HEAD, HEARTBEAT, PLAIN_HEAD, chunked, do, event, receive_frame, text_frame
 
@@ -58,7 +58,7 @@ class FrameServer:
 
 @pytest.fixture
 def generator() -> Iterator[Worker]:
-    with worker("benchmarks.generator") as running:
+    with worker("generator") as running:
         yield running
 
 

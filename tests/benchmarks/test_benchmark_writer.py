@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import freshness
-from benchmarks.workers import Worker, worker
+from benchmarks.instruments import freshness
+from benchmarks.instruments.workers import Worker, worker
 from tests.support.harness import StoreProcess
 from tests.support.instruments import do
 
 
 @pytest.fixture
 def writer() -> Iterator[Worker]:
-    with worker("benchmarks.writer") as running:
+    with worker("writer") as running:
         yield running
 
 

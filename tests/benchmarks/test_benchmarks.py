@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import processes, report
+from benchmarks import report
 from benchmarks.bench import Answer, Column, Goal, Row
 from benchmarks.contenders.base import claim_port
+from benchmarks.instruments import processes
 from benchmarks.stage import stage
 from tests.support.harness import until
 

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from benchmarks.workers import Worker
-from benchmarks.writer import state
+from benchmarks.instruments.workers import Worker
+from benchmarks.instruments.writer import state
 
 MARKER = b'"price":"'
 PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.frames import HEAD_END
+from benchmarks.instruments.frames import HEAD_END
 
 WARM_UP_SECONDS = 0.5  # of requests that are not counted
 LENGTH = b"\r\ncontent-length: "

@@ -12,7 +12,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frames import Memo, SseDecoder
+from benchmarks.instruments.frames import Memo, SseDecoder
 
 READS_PER_SECOND = 10
 OPEN_TIMEOUT_SECONDS = 10.0

@@ -23,10 +23,10 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.exchange import exchange
-from benchmarks.frames import Memo, SseDecoder, WebSocketDecoder, masked_text
-from benchmarks.processes import raise_descriptor_limit
-from benchmarks.slow import SlowReaders
+from benchmarks.instruments.exchange import exchange
+from benchmarks.instruments.frames import Memo, SseDecoder, WebSocketDecoder, masked_text
+from benchmarks.instruments.processes import raise_descriptor_limit
+from benchmarks.instruments.slow import SlowReaders
 
 SOURCE_ADDRESSES = 8  # 127.0.0.2 and on: each has 28,000 ports towards one server
 OPENING_AT_ONCE = 128  # connections that wait for their first price; below every server's backlog

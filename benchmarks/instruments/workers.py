@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks import processes
+from benchmarks.instruments import processes
 
 
 class WorkerError(RuntimeError):
@@ -51,9 +51,9 @@ class Worker:
 
 
 @contextmanager
-def worker(module: str) -> Iterator[Worker]:
-    """A worker that ends with the context."""
-    running = Worker(module)
+def worker(instrument: str) -> Iterator[Worker]:
+    """A process of an instrument, `generator` or `writer`, that ends with the context."""
+    running = Worker(f"benchmarks.instruments.{instrument}")
     try:
         yield running
     finally:
