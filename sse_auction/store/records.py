@@ -31,10 +31,20 @@ def read_record(
 ) -> Record:
     """The record of an auction from its price key and the `FIELDS` of its hash, as the store returned them.
 
-    An error reply is passed as the exception that it became; the record then has an `invalid_value`.
+    An error reply is passed as the exception that it became. Then, and when a field cannot be read, the record has no
+    terms and an `invalid_value`.
     """
     if isinstance(values, Exception):
         return Record(guid, None, None, invalid_value=str(values), read_at=read_at)
+    try:
+        return _read_record(guid, price, values, external_currency, read_at)
+    except ValueError as error:  # our scripts write nothing that cannot be read; another program may
+        return Record(guid, None, None, invalid_value=f"a field of the hash cannot be read: {error}", read_at=read_at)
+
+
+def _read_record(
+    guid: str, price: bytes | Exception | None, values: Values, external_currency: str, read_at: int
+) -> Record:
     terms = read_terms(guid, values)
     shown, invalid_value = _read_price(price, terms.currency if terms else external_currency)
     if terms is None:
