@@ -19,10 +19,10 @@ class PlantedBug(Exception):
 def crashable(work: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
     """The same work, which ends with that exception at the signal."""
 
-    async def run(*arguments: Any) -> None:
+    async def run(*arguments: Any, **options: Any) -> None:
         signalled = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signalled.set)
-        working = asyncio.create_task(work(*arguments))
+        working = asyncio.create_task(work(*arguments, **options))
         dying = asyncio.create_task(signalled.wait())
         await asyncio.wait((working, dying), return_when=asyncio.FIRST_COMPLETED)
         working.cancel()

@@ -19,6 +19,7 @@ from tests.faults.chaos import invariants
 from tests.faults.chaos.crowd import Crowd
 from tests.faults.chaos.proxy import Proxy, running_proxy
 from tests.support.harness import OPERATOR, Server, StoreProcess, bidder, create, server_process, store_process, until
+from tests.support.machine import MachineDelay, children_of
 
 BACK_WITHIN_SECONDS = 5.0  # every watcher, after the service's return
 NOT_LIVE_WITHIN_SECONDS = 3.0  # of a store's silence
@@ -102,6 +103,12 @@ class Stage:
     @property
     def guid(self) -> str:
         return self.crowd.guid
+
+    def machine_delay(self) -> MachineDelay:
+        """What the machine adds from now on to a request: to this process, the store, and one of the servers."""
+        store = [] if self.store.process is None else [self.store.process.pid]
+        server = [] if self.server.process is None else [self.server.process.pid]
+        return MachineDelay(store, server + [worker for pid in server for worker in children_of(pid)])
 
     async def calm(self, seconds: float | None = None) -> None:
         """Let the crowd continue for a while."""
@@ -255,6 +262,7 @@ async def staged(
         await asyncio.to_thread(create, server, guid)
         crowd = Crowd(rng, server.port, guid, watchers=size.watchers, pollers=size.pollers, bidders=size.bidders)
         stage = Stage(seed, size, directory, rng, store, server, crowd, proxy)
+        crowd.notes.machine_delay = stage.machine_delay
         crowd.start()
         stack.push_async_callback(crowd.leave)
         await stage.until(lambda: all(watcher.is_live for watcher in crowd.watchers), "the crowd's first states")
