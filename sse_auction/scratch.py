@@ -43,6 +43,8 @@ def using(folder: Path) -> Iterator[None]:
     try:
         lock = (folder / _LOCK_NAME).open("r")
     except OSError:
+        lock = None
+    if lock is None:
         yield
         return
     with lock:

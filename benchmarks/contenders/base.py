@@ -165,7 +165,7 @@ def claim_port() -> tuple[int, socket.socket]:
 
 
 def answers(address: int | str) -> bool:
-    """Whether somebody listens there."""
+    """Whether a server listens there."""
     with socket.socket(socket.AF_INET if isinstance(address, int) else socket.AF_UNIX) as probe:
         try:
             probe.connect(("127.0.0.1", address) if isinstance(address, int) else address)

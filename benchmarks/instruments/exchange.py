@@ -1,6 +1,6 @@
 """Requests and replies on kept-alive connections: each client sends its next request when it has its reply.
 
-A closed loop: it tells throughput and latency at a given number of clients, not latency at a given rate.
+A closed loop: it measures throughput and latency at a given number of clients, not latency at a given rate.
 """
 
 import asyncio

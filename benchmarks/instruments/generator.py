@@ -268,7 +268,7 @@ class Generator:
             options = json.loads(line)
             try:
                 answer = await self.commands[options.pop("do")](**options)
-            except Exception as error:  # noqa: BLE001  # told to the one who asked, who raises it
+            except Exception as error:  # noqa: BLE001  # goes back to the process that asked, which raises it
                 answer = {"error": f"{type(error).__name__}: {error}"}
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()

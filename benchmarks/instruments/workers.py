@@ -11,7 +11,7 @@ from benchmarks.instruments import processes
 
 
 class WorkerError(RuntimeError):
-    """A worker could not do what it was told; the message says why."""
+    """A worker could not carry out a command; the message says why."""
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""How soon is it told elsewhere that 1,000 lots have closed, and how soon after the sender was killed?
+"""How soon has a receiver the news that 1,000 lots have closed, and how soon after the sender was killed?
 
 The lots close in the same millisecond; the receiver answers at once. One worker, and four: the time from the closing
 until the last `closed` has come. Then two servers, of which the one that sends is killed (kill -9) in the middle of
@@ -50,7 +50,7 @@ def ask(bench: Bench) -> Answer:
         ],
         rows,
         [
-            Goal("1,000 closings told by one worker, s", figure(rows, "told_seconds", "ours", ONE), 2.0),
+            Goal("1,000 closings sent by one worker, s", figure(rows, "told_seconds", "ours", ONE), 2.0),
             Goal("by four, s", figure(rows, "told_seconds", "ours", FOUR), 2.0),
             Goal("silence after the kill, s", figure(rows, "silent_seconds", "ours", KILLED), 3.0),
         ],
@@ -61,10 +61,10 @@ def measure(name: str, workers: int) -> Figures:
     with _scene(WEB_CONCURRENCY=str(workers)) as scene:
         server = scene.start_server()
         closes_at = asyncio.run(_create(scene.store.url))
-        wait_until(lambda: len(scene.times("opened")) == LOTS, "the openings are told", server)
+        wait_until(lambda: len(scene.times("opened")) == LOTS, "the openings are sent", server)
         _sleep_until(closes_at / 1000 - 0.1)
         before = cpu_seconds([server.pid])
-        wait_until(lambda: len(scene.times("closed")) >= LOTS, "the closings are told", server)
+        wait_until(lambda: len(scene.times("closed")) >= LOTS, "the closings are sent", server)
         times = scene.times("closed")
         return {
             "told_seconds": max(times) - closes_at / 1000,
@@ -77,14 +77,14 @@ def measure_killed(name: str) -> Figures:
     with _scene() as scene:
         first = scene.start_server()
         closes_at = asyncio.run(_create(scene.store.url))
-        wait_until(lambda: len(scene.times("opened")) == LOTS, "the openings are told", first)
+        wait_until(lambda: len(scene.times("opened")) == LOTS, "the openings are sent", first)
         other = scene.start_server()
         _sleep_until(closes_at / 1000)
-        wait_until(lambda: len(scene.times("closed")) >= LOTS // 4, "some are told", first)
+        wait_until(lambda: len(scene.times("closed")) >= LOTS // 4, "some are sent", first)
         for pid in reversed(tree(first.pid)):
             os.kill(pid, signal.SIGKILL)
         killed_at = time.time()
-        wait_until(lambda: len(set(scene.guids("closed"))) == LOTS, "all are told", other)
+        wait_until(lambda: len(set(scene.guids("closed"))) == LOTS, "all are sent", other)
         later = [each for each in scene.times("closed") if each > killed_at + 0.1]  # what was on its way is not counted
         return {"silent_seconds": min(later) - killed_at, "told_seconds": max(later) - closes_at / 1000}
 
