@@ -104,24 +104,24 @@ class Stage:
         if reached < watchers:
             raise RuntimeError(f"only {reached} of {watchers} watchers got one more price")
 
-    def warm_up(self, rate: float, seconds: float, patience: float = 5.0) -> None:
+    def warm_up(self, rate: float, seconds: float, timeout_seconds: float = 5.0) -> None:
         """Writes that are not measured, until everybody has them."""
         self._write(rate, seconds)
-        self.writer.do("settle", timeout=patience)
-        self.generator.do("wait", price=self.next_price - 1, timeout=patience)
+        self.writer.do("settle", timeout=timeout_seconds)
+        self.generator.do("wait", price=self.next_price - 1, timeout=timeout_seconds)
 
     def written(self) -> freshness.Floats:
         """The times of the last window's writes, one row per auction."""
         return freshness.read_writes(self.directory / "writes", len(self.guids))
 
-    def deliver(self, rate: float, seconds: float, patience: float = SETTLE_SECONDS) -> Figures:
+    def deliver(self, rate: float, seconds: float, timeout_seconds: float = SETTLE_SECONDS) -> Figures:
         """Write at `rate` for `seconds`, wait until everybody has the last price, and work out all figures."""
         shown = [max(price, 1) for price in self.generator.do("record")["shown"]]
         first = self.next_price
         before = self.snapshot()
         written = self._write(rate, seconds)
-        settled = self.writer.do("settle", timeout=patience)
-        self.generator.do("wait", price=self.next_price - 1, timeout=patience)
+        settled = self.writer.do("settle", timeout=timeout_seconds)
+        self.generator.do("wait", price=self.next_price - 1, timeout=timeout_seconds)
         after = self.snapshot()
         log = self.directory / "deliveries"
         saved = self.generator.do("save", path=str(log))

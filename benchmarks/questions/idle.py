@@ -8,7 +8,7 @@ process have that many sockets; the table says how many there were.
 import time
 
 from benchmarks.bench import Answer, Bench, Column, Goal, figure
-from benchmarks.instruments.processes import most_watchers
+from benchmarks.instruments.processes import max_watchers
 from benchmarks.stage import Figures, shares, stage
 
 STREAMS = 19_000
@@ -16,7 +16,7 @@ HEARTBEAT_SECONDS = 15.0
 
 
 def ask(bench: Bench) -> Answer:
-    streams = most_watchers(STREAMS)
+    streams = max_watchers(STREAMS)
     rows = bench.alternate(("ours", "nchan"), f"{streams:,} streams", lambda name: measure(name, streams))
     return Answer(
         "idle",

@@ -92,8 +92,8 @@ async def test_percentiles_are_those_of_the_delays_that_were_made(generator: Wor
     figures = freshness.figures(log, np.array([writes]), 2, saved["at"])
     most = np.array(read_at) - np.array(writes)
     for percent in (50, 99):
-        least_ms, most_ms = (freshness.percentile_ms(np.repeat(each, 20), percent) for each in (delays, most))
-        assert least_ms <= figures[f"stale_p{percent}_ms"] <= figures[f"last_p{percent}_ms"] <= most_ms
+        min_ms, max_ms = (freshness.percentile_ms(np.repeat(each, 20), percent) for each in (delays, most))
+        assert min_ms <= figures[f"stale_p{percent}_ms"] <= figures[f"last_p{percent}_ms"] <= max_ms
     assert delays[-1] * 1000 <= figures["final_ms"] <= most[-1] * 1000
     assert (figures["repeats"], figures["behind"]) == (0, 0)
 
@@ -175,8 +175,8 @@ class CountingServer:
         self.open_connections = 0
         self.read: Counter[str] = Counter()  # replies after the warm-up that were read
         self.read_in_warm_up: list[float] = []  # when that was known, of the others
-        self.least_ms: list[float] = []  # for each in `read`: it took no less
-        self.most_ms: list[float] = []  # and no more
+        self.min_ms: list[float] = []  # for each in `read`: it took no less
+        self.max_ms: list[float] = []  # and no more
         self.first_came_at = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,8 +212,8 @@ class CountingServer:
                 writer.write(b"cde")
             await reader.readuntil(b"\r\n\r\n")
             self.read[status] += 1
-            self.least_ms.append((before_last_byte - asked_at) * 1000)
-            self.most_ms.append((loop.time() - answered_before) * 1000)
+            self.min_ms.append((before_last_byte - asked_at) * 1000)
+            self.max_ms.append((loop.time() - answered_before) * 1000)
             answered_before = before_last_byte
 
 
@@ -236,6 +236,6 @@ async def test_replies_are_counted_by_status_and_timed(generator: Worker) -> Non
     assert statuses == dict(counting.read)
     assert statuses["409"] > 0
     for percent in (50, 99):
-        least, most = np.percentile(counting.least_ms, percent), np.percentile(counting.most_ms, percent)
+        least, most = np.percentile(counting.min_ms, percent), np.percentile(counting.max_ms, percent)
         assert 60 <= least <= reply[f"p{percent}_ms"] <= most
     assert reply["lost"] == 0

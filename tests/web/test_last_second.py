@@ -15,7 +15,7 @@ ROUNDS = 10  # of a part
 FIRST_MS = 2000  # from the start of a round, or of a group of rounds, to the first closing
 APART_MS = 1000  # the closings of a part: a client on a busy machine must still send the bids of a round in time
 WINDOW_MS = EXTEND_MS = 1000
-MOST_EXTENSIONS = 3
+MAX_EXTENSIONS = 3
 ENOUGH = 3  # rounds of a part that must have been extended, or the test would only be about closed lots
 MORE_ROUNDS = 6  # one at a time, for a loaded client that came too late in most of the rounds of the group
 
@@ -30,7 +30,7 @@ async def test_the_last_second_of_a_soft_close(server: Server, store: StoreProce
         name = f"{guid[:8]}-{number}"
         closes_at = now_ms() + wait_ms
         soft = {"window_s": WINDOW_MS // 1000, "extend_s": EXTEND_MS // 1000}
-        terms = {"bidding": "proxy", "soft_close": soft, "max_extensions": MOST_EXTENSIONS, "closes_at": closes_at}
+        terms = {"bidding": "proxy", "soft_close": soft, "max_extensions": MAX_EXTENSIONS, "closes_at": closes_at}
         await asyncio.to_thread(create, server, name, **terms)
         viewers = [asyncio.create_task(watch(name)) for _ in range(3)]
         poller = asyncio.create_task(poll(client, name))
@@ -94,7 +94,7 @@ def check_log(store: StoreProcess, name: str, final: dict[str, Any], closes_at: 
     for _, fields in bids:
         at = int(fields["at"])
         assert at < closes_at, "no bid counts at or after the closing"
-        if closes_at - at < WINDOW_MS and extensions < MOST_EXTENSIONS:
+        if closes_at - at < WINDOW_MS and extensions < MAX_EXTENSIONS:
             closes_at, extensions = at + EXTEND_MS, extensions + 1
         if int(fields["max"]) > int(best["max"]):  # at equal maxima the earlier one leads
             best = fields

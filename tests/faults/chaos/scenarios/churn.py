@@ -15,7 +15,7 @@ FULL_HOUSE = 800  # at once: more than the visits ever have
 HELD = "If-None-Match: *\r\n"  # a header of a poll that waits until the state changes, for any state
 WARM_UP_VISITS = 5_000  # Python's own pools then have their size
 BASE_SAMPLES = 40
-MOST_GROWTH = 0.05
+MAX_GROWTH = 0.05
 
 
 class Left(NamedTuple):
@@ -48,7 +48,7 @@ async def churn(seed: int, size: Size, directory: Path) -> Report:
         growth = memory_kib(stage.server.process.pid) / memory_before - 1
         stage.measure("visits", VISITS * size.rounds + WARM_UP_VISITS)
         stage.measure("growth of memory (%)", growth * 100)
-        stage.claim(growth < MOST_GROWTH, f"memory has grown by {growth:.1%}")
+        stage.claim(growth < MAX_GROWTH, f"memory has grown by {growth:.1%}")
         await stage.rest()
         return stage.report()
 
