@@ -124,7 +124,7 @@ def test_standings_are_sent_once_to_a_new_stream(client: httpx.Client, service: 
 
 def test_a_standing_is_that_of_the_moment_that_it_names(client: httpx.Client, service: Server, guid: str) -> None:
     lots = [f"{guid[:8]}-{number}" for number in range(30)]
-    closes_at = {lot: now_ms() + 1500 + 20 * number for number, lot in enumerate(lots)}
+    closes_at = {lot: now_ms() + 5000 + 20 * number for number, lot in enumerate(lots)}
     for lot in lots:
         create(service, lot, closes_at=closes_at[lot])
         assert bid(service, lot, "ann", "10.00").status_code == 201
