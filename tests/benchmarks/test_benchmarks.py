@@ -45,6 +45,15 @@ def test_cpu_memory_and_sockets_of_a_whole_tree_are_counted() -> None:
     until(lambda: processes.cpu_seconds(pids) == 0, "the end of the tree")
 
 
+def test_the_cpu_of_another_process_is_counted_to_less_than_a_tick_of_the_kernel() -> None:
+    work = "import sys, time\nwhile time.process_time() < 0.1234: pass\nprint(time.process_time(), flush=True)"
+    work += "\nsys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        used = float(worker.stdout.readline())
+        assert used <= processes.cpu_seconds([worker.pid]) < used + 0.005
+
+
 def test_a_stage_measures_our_own_server() -> None:
     with stage("ours") as on:
         on.prime(2)
